@@ -1,0 +1,160 @@
+"""What an operation is: its need, its call, its answer, and the register that refuses one without a need.
+
+Never knows sockets, storage, keys or users: a Caller here is only the shape that every authenticated principal has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+Service = Literal["s3", "kms", "iam", "sts"]
+Input = Mapping[str, Any]
+
+
+class Caller(Protocol):
+    """An authenticated principal (made by ``iam.callers``)."""
+
+    @property
+    def account_id(self) -> str: ...  # 12 digits
+    @property
+    def arn(self) -> str: ...  # arn:aws:iam::<account>:root
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def canonical_id(self) -> str: ...  # 64 hex, of the account
+    @property
+    def display_name(self) -> str: ...
+    @property
+    def access_key_id(self) -> str: ...
+    @property
+    def anonymous(self) -> bool: ...
+
+
+class Body(Protocol):
+    """A request body that is readable only through its verifier (``edge.body``).
+
+    Signatures of chunks, the signed digest, Content-MD5, checksum headers and trailers are all checked as it is read; the
+    last check happens before the iterator ends, so whoever saw the end saw a verified body. Raises ApiError.
+    """
+
+    @property
+    def length(self) -> int | None:
+        """Payload bytes (after aws-chunked decoding) as declared, or None."""
+
+    def want(self, *algorithms: str) -> None:
+        """Ask, before reading, that these digests be computed: md5, sha1, sha256, crc32, crc32c, crc64nvme."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Payload in pieces of at most 1 MiB (all but the last exactly 1 MiB, when the body is longer)."""
+
+    async def read(self, limit: int) -> bytes:
+        """The whole payload; ApiError EntityTooLarge when it exceeds ``limit`` bytes."""
+
+    def digest(self, algorithm: str) -> bytes:
+        """Raw digest of the payload, big-endian for CRCs; only after the end, only if wanted or claimed."""
+
+    @property
+    def claimed_checksum(self) -> tuple[str, str] | None:
+        """(algorithm in upper case as S3 spells it, base64) that the client sent by header or trailer, verified. After the end."""
+
+
+class Allow(Protocol):
+    """``await call.allow(action, resource)``: returns, or raises ApiError AccessDenied. One judge, one trail."""
+
+    def __call__(self, action: str, resource: str, /) -> Awaitable[None]: ...
+
+
+@dataclass(slots=True)
+class Call:
+    """Operation + typed input + Caller + allow + body, and what the run may know of the request."""
+
+    operation: Operation
+    input: Input
+    caller: Caller
+    allow: Allow
+    body: Body
+    region: str  # the region of the signature's scope
+    now: datetime  # aware, UTC; the server's clock, taken once a request
+    request_id: str
+    base_url: str  # scheme://host[:port] the client used, for Location elements
+    virtual_host: bool  # bucket came from the Host header
+    secure: bool  # TLS
+    source_ip: str
+    headers: Mapping[str, str]  # lower-case names; for the few rules that look at headers the model does not have
+    signed_v4: bool = True
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a run returns. ``output`` has the model's member names; ``body`` is the streaming payload, if the operation has one."""
+
+    output: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    status: int | None = None  # None: the model's
+    body: bytes | AsyncIterator[bytes] | None = None
+    length: int | None = None  # of ``body`` in bytes; Content-Length
+
+
+Run = Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """The right an operation requires. ``on`` says what ARN it is asked for:
+
+    service: ``*`` · bucket: ``arn:aws:s3:::B`` · object: ``arn:aws:s3:::B/K`` · run: the run asks by ``call.allow`` itself
+    (per key, per source, per KMS key) · nobody: every authenticated caller may (sts:GetCallerIdentity).
+    """
+
+    action: str
+    on: Literal["service", "bucket", "object", "run", "nobody"]
+    with_version: str | None = None  # the action instead, when the input has a VersionId
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    service: Service
+    name: str  # the model's
+    need: Need
+    run: Run
+
+
+def operation(
+    service: Service, name: str, action: str, on: Literal["service", "bucket", "object", "run", "nobody"], with_version: str | None = None
+) -> Callable[[Callable[[Any, Call], Awaitable[Answer]]], Callable[[Any, Call], Awaitable[Answer]]]:
+    """Mark a method ``async def run(self, call) -> Answer`` as the run of one operation, with its need."""
+
+    def mark(run: Callable[[Any, Call], Awaitable[Answer]]) -> Callable[[Any, Call], Awaitable[Answer]]:
+        marks: list[tuple[Service, str, Need]] = getattr(run, "__operations__", [])
+        run.__operations__ = [*marks, (service, name, Need(action, on, with_version))]  # type: ignore[attr-defined]
+        return run
+
+    return mark
+
+
+class Register:
+    """All built operations. ``find`` gives None for the unbuilt ones: the gate answers 501."""
+
+    def __init__(self, rooms: Iterable[object]) -> None:
+        self._operations: dict[tuple[str, str], Operation] = {}
+        for room in rooms:
+            for attribute in dir(type(room)):
+                for service, name, need in getattr(getattr(type(room), attribute, None), "__operations__", []):
+                    self.add(Operation(service, name, need, getattr(room, attribute)))
+
+    def add(self, operation: Operation) -> None:
+        """Raises ValueError for a second run of the same operation or a need without an action."""
+        where = (operation.service, operation.name)
+        if where in self._operations:
+            raise ValueError(f"{where} has two runs")
+        if not operation.need.action:
+            raise ValueError(f"{where} declares no need")
+        self._operations[where] = operation
+
+    def find(self, service: str, name: str) -> Operation | None:
+        return self._operations.get((service, name))
+
+    def __iter__(self) -> Iterable[Operation]:  # type: ignore[override]
+        return iter(self._operations.values())

@@ -1,0 +1,126 @@
+"""What an object tells about itself beside its bytes, and its sealed form in the row.
+
+ETag, checksums, user metadata and system headers are sealed under the bucket's metadata key. The record is bound to bucket
+id, object key and version id, and to the size, wrapping and manifest that stand beside it in the row: whoever edits one of
+them on disk gets an error, also from HEAD and listings. Never knows HTTP or who may read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from strongroom.api.errors import ApiError
+from strongroom.seal.wrap import record_associated_data
+
+if TYPE_CHECKING:
+    from strongroom.s3.bucket_cache import Bucket
+    from strongroom.store.contract import VersionRow
+
+DEFAULT_CONTENT_TYPE: Final = "binary/octet-stream"
+SYSTEM_HEADERS: Final = ("ContentType", "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "Expires")
+#: Classes that are labels on one and the same storage. Archive classes need RestoreObject, which is not built.
+LABEL_CLASSES: Final = frozenset({"STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"})
+_ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE", "OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP"})
+USER_METADATA_BYTES: Final = 2048
+
+
+@dataclass(slots=True)
+class ObjectMeta:
+    etag: str = ""  # without quotes
+    system: dict[str, str] = field(default_factory=dict[str, str])  # member name -> value
+    user: dict[str, str] = field(default_factory=dict[str, str])
+    checksums: dict[str, str] = field(default_factory=dict[str, str])  # "CRC32" -> base64
+    checksum_type: str = ""
+    storage_class: str = "STANDARD"
+    website_redirect: str = ""
+    part_checksums: list[str] = field(default_factory=list[str])  # base64 of each part, in the manifest's order, if the client chose an algorithm
+
+    @classmethod
+    def from_input(cls, given: Mapping[str, Any]) -> ObjectMeta:
+        """From the members of PutObject, CopyObject or CreateMultipartUpload. Raises ApiError for what cannot be kept."""
+        user: dict[str, str] = given.get("Metadata") or {}
+        if sum(len(name.encode()) + len(value.encode()) for name, value in user.items()) > USER_METADATA_BYTES:
+            raise ApiError("MetadataTooLarge", MaxSizeAllowed=str(USER_METADATA_BYTES))
+        system: dict[str, str] = {name: given[name] for name in SYSTEM_HEADERS if given.get(name)}
+        if "Expires" in system and not isinstance(given["Expires"], str):
+            system["Expires"] = given["Expires"].strftime("%a, %d %b %Y %H:%M:%S GMT")
+        if "ContentEncoding" in system:
+            _drop_transfer_coding(system)
+        storage_class = given.get("StorageClass") or "STANDARD"
+        if storage_class in _ARCHIVES:
+            raise ApiError("NotImplemented", f"The storage class {storage_class} is not implemented.", Header="x-amz-storage-class")
+        if storage_class not in LABEL_CLASSES:
+            raise ApiError("InvalidStorageClass", StorageClassRequested=storage_class)
+        redirect = given.get("WebsiteRedirectLocation") or ""
+        return cls(system=system, user=dict(user), storage_class=storage_class, website_redirect=redirect)
+
+    def pack(self) -> bytes:
+        value: dict[str, Any] = {"e": self.etag}
+        if self.system:
+            value["h"] = self.system
+        if self.user:
+            value["u"] = self.user
+        if self.checksums:
+            value["c"] = self.checksums
+            value["t"] = self.checksum_type
+        if self.storage_class != "STANDARD":
+            value["s"] = self.storage_class
+        if self.website_redirect:
+            value["w"] = self.website_redirect
+        if self.part_checksums:
+            value["p"] = self.part_checksums
+        return orjson.dumps(value)
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> ObjectMeta:
+        value: dict[str, Any] = orjson.loads(packed)
+        get = value.get
+        return cls(
+            value["e"], get("h", {}), get("u", {}), get("c", {}), get("t", ""), get("s", "STANDARD"), get("w", ""), get("p", [])
+        )
+
+    def seal(self, bucket: Bucket, object_key: str, version_id: str, *, size: int, seal: bytes, manifest: bytes) -> bytes:
+        """The record for a version's row."""
+        return bucket.records.seal(self.pack(), _row_binding(bucket.bucket_id, object_key, version_id, size, seal, manifest))
+
+    @classmethod
+    def open(cls, bucket: Bucket, row: VersionRow) -> ObjectMeta:
+        """Raises seal.Forged when the row is not as it was written."""
+        bound = _row_binding(bucket.bucket_id, row.object_key, row.version_id, row.size, row.seal, row.manifest)
+        return cls.unpack(bucket.records.open(row.meta, bound))
+
+    def output(self) -> dict[str, Any]:
+        """The members that GetObject and HeadObject answer, without checksums and encryption."""
+        value: dict[str, Any] = {"ETag": f'"{self.etag}"', "ContentType": DEFAULT_CONTENT_TYPE, **self.system}
+        if self.user:
+            value["Metadata"] = self.user
+        if self.storage_class != "STANDARD":
+            value["StorageClass"] = self.storage_class
+        if self.website_redirect:
+            value["WebsiteRedirectLocation"] = self.website_redirect
+        return value
+
+    def checksum_output(self) -> dict[str, str]:
+        value = {f"Checksum{name}": checksum for name, checksum in self.checksums.items()}
+        if value:
+            value["ChecksumType"] = self.checksum_type
+        return value
+
+
+def _row_binding(bucket_id: str, object_key: str, version_id: str, size: int, seal: bytes, manifest: bytes) -> bytes:
+    beside = hashlib.sha256(size.to_bytes(8, "big") + len(seal).to_bytes(4, "big") + seal + manifest).digest()
+    return record_associated_data(bucket_id, object_key, version_id) + beside
+
+
+def _drop_transfer_coding(system: dict[str, str]) -> None:
+    """aws-chunked describes the request's body, not the object's."""
+    kept = [coding for coding in (part.strip() for part in system["ContentEncoding"].split(",")) if coding != "aws-chunked"]
+    if kept:
+        system["ContentEncoding"] = ",".join(kept)
+    else:
+        del system["ContentEncoding"]

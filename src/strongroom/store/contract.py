@@ -1,0 +1,253 @@
+"""What the rooms above may ask of a store: Catalog (transactions over rows and documents) and Blobs (bytes, written once).
+
+Never knows encryption, S3's rules or what a document means: ``seal``, ``meta``, ``manifest`` and ``body`` are opaque bytes.
+Times are integers, milliseconds since the Unix epoch, UTC. Object keys are compared and ordered by their UTF-8 bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class StoreError(Exception):
+    """Base of what a store may raise."""
+
+
+class Gone(StoreError):
+    """The row or blob does not exist (any more)."""
+
+
+class Conflict(StoreError):
+    """A row with that identity exists already, or a bucket is not empty."""
+
+
+class Unavailable(StoreError):
+    """The store cannot do it now (disk full, IO error, lock not granted in time). Nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class BucketRow:
+    bucket_id: str  # 32 hex, random, never reused
+    name: str
+    account_id: str
+    region: str
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """One version of an object. ``body`` is the sealed body when it is small enough to live in the row, else None."""
+
+    bucket_id: str
+    object_key: str
+    version_id: str  # unique, chosen by the writer before sealing
+    null_version: bool  # shown to clients as "null"
+    delete_marker: bool
+    size: int  # plaintext bytes
+    modified_ms: int
+    seal: bytes
+    meta: bytes
+    manifest: bytes
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRow:
+    bucket_id: str
+    object_key: str
+    upload_id: str
+    initiated_ms: int
+    seal: bytes
+    meta: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PartRow:
+    upload_id: str
+    part_number: int
+    size: int
+    modified_ms: int
+    meta: bytes
+    manifest: bytes
+
+
+class Reader(Protocol):
+    """Reads see every committed write, and nothing else."""
+
+    async def bucket(self, name: str) -> BucketRow | None: ...
+
+    async def buckets(self, account_id: str, *, prefix: str = "", after: str = "", region: str | None = None, limit: int) -> list[BucketRow]:
+        """By name, strictly after ``after``."""
+        ...
+
+    async def latest(self, bucket_id: str, object_key: str) -> VersionRow | None:
+        """The newest version (it may be a delete marker), with its body."""
+        ...
+
+    async def version(self, bucket_id: str, object_key: str, version_id: str | None) -> VersionRow | None:
+        """One version by id, with its body; None asks for the null version."""
+        ...
+
+    async def current(self, bucket_id: str, *, start: str = "", after: str | None = None, prefix: str = "", limit: int) -> list[VersionRow]:
+        """Newest versions that are not delete markers, by object key, without bodies (``body`` is None).
+
+        Keys begin with ``prefix``, are >= ``start`` and, if given, > ``after``. Costs O(limit), not O(bucket).
+        """
+        ...
+
+    async def upload(self, bucket_id: str, upload_id: str) -> UploadRow | None: ...
+
+    async def uploads(self, bucket_id: str, *, prefix: str = "", start: str = "", after: tuple[str, str] | None = None, limit: int) -> list[UploadRow]:
+        """By (object_key, upload_id), strictly after ``after``; keys >= ``start``."""
+        ...
+
+    async def part(self, upload_id: str, part_number: int) -> PartRow | None: ...
+
+    async def parts(self, upload_id: str, *, after: int = 0, limit: int) -> list[PartRow]:
+        """By part number, strictly after ``after``."""
+        ...
+
+    async def document(self, scope: str, kind: str) -> Any | None:
+        """One named JSON value."""
+        ...
+
+    async def documents(self, kind: str, *, prefix: str = "", after: str = "", limit: int) -> list[tuple[str, Any]]:
+        """(scope, value) of all documents of a kind whose scope begins with ``prefix``, by scope, strictly after ``after``."""
+        ...
+
+
+class Transaction(Protocol):
+    """The synchronous face inside ``Catalog.write``: sees its own writes; all or nothing. Must not be kept."""
+
+    def bucket(self, name: str) -> BucketRow | None: ...
+    def bucket_exists(self, bucket_id: str) -> bool: ...
+
+    def create_bucket(self, row: BucketRow) -> None:
+        """Raises Conflict when the name is taken."""
+        ...
+
+    def count_buckets(self, account_id: str) -> int: ...
+
+    def delete_bucket(self, bucket_id: str) -> None:
+        """With its documents (scope ``bucket/<id>``), and its uploads and parts; raises Conflict if it holds any version, Gone if there is none."""
+        ...
+
+    def latest(self, bucket_id: str, object_key: str) -> VersionRow | None:
+        """As Reader.latest, without the body."""
+        ...
+
+    def version(self, bucket_id: str, object_key: str, version_id: str | None) -> VersionRow | None:
+        """As Reader.version, without the body."""
+        ...
+
+    def insert_version(self, row: VersionRow) -> None:
+        """The row becomes the newest version of its key. Raises Conflict when the version id exists."""
+        ...
+
+    def delete_version(self, row: VersionRow) -> None:
+        """Remove that row; the next newest version (if any) becomes the newest. Raises Gone."""
+        ...
+
+    def reseal_version(self, row: VersionRow, *, seal: bytes, meta: bytes) -> None:
+        """Replace the wrapping of a version and nothing else. Raises Gone."""
+        ...
+
+    def insert_upload(self, row: UploadRow) -> None: ...
+    def upload(self, bucket_id: str, upload_id: str) -> UploadRow | None: ...
+
+    def delete_upload(self, row: UploadRow) -> list[PartRow]:
+        """Remove an upload with its parts, which are returned by part number. Raises Gone."""
+        ...
+
+    def put_part(self, row: PartRow) -> PartRow | None:
+        """Insert or replace; returns the part that was replaced. Raises Gone when the upload is gone."""
+        ...
+
+    def keep(self, blob_ids: Sequence[str]) -> None:
+        """These blobs are named by a row of this transaction; upkeep must not sweep them."""
+        ...
+
+    def discard(self, blob_ids: Sequence[str]) -> None:
+        """These blobs are named by no row any more; they are deleted after the commit."""
+        ...
+
+    def document(self, scope: str, kind: str) -> Any | None: ...
+
+    def set_document(self, scope: str, kind: str, value: Any | None) -> None:
+        """Set, or remove with None. Raises the generation."""
+        ...
+
+    def documents(self, kind: str, *, prefix: str = "", after: str = "", limit: int) -> list[tuple[str, Any]]: ...
+
+
+class Catalog(Reader, Protocol):
+    """Rows and documents. Conformance: ``tests/store/catalog_suite.py``."""
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` in one transaction and return its result once that is durable.
+
+        Writes are serialised over all workers; many waiting works share one commit, each in its own savepoint. An
+        exception from ``work`` undoes that work alone and is raised here. Raises Unavailable when it cannot be committed.
+        """
+        ...
+
+    def generation(self) -> int:
+        """Changes (for every worker on the folder) whenever a bucket or a document has changed: what caches compare. Under a microsecond."""
+        ...
+
+    async def discarded(self, limit: int) -> list[str]:
+        """Blob ids that wait for deletion; ``forget`` them once they are deleted."""
+        ...
+
+    async def forget(self, blob_ids: Sequence[str]) -> None: ...
+
+    async def unkept(self, blob_ids: Sequence[str]) -> list[str]:
+        """Those of the given ids that no row names (neither kept nor waiting for deletion)."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class BlobWriter(Protocol):
+    """One blob being written. Nothing is visible before ``commit``; after a crash or ``abort`` nothing remains that counts."""
+
+    @property
+    def blob_id(self) -> str: ...  # 32 hex, random
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None: ...
+
+    async def commit(self) -> None:
+        """Durable when it returns (data, name and folder are on disk). Raises Unavailable."""
+        ...
+
+    async def abort(self) -> None:
+        """Idempotent; harmless after commit."""
+        ...
+
+
+class Blobs(Protocol):
+    """Write once, read a range, delete, list. Conformance: ``tests/store/blobs_suite.py``."""
+
+    async def create(self) -> BlobWriter: ...
+
+    async def read(self, blob_id: str, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes, or fewer only at the end. Raises Gone, Unavailable."""
+        ...
+
+    async def size(self, blob_id: str) -> int:
+        """Raises Gone."""
+        ...
+
+    async def delete(self, blob_id: str) -> None:
+        """Idempotent."""
+        ...
+
+    def list(self) -> AsyncIterator[tuple[str, int]]:
+        """(blob_id, committed at in ms) of every committed blob, in no order."""
+        ...
+
+    async def close(self) -> None: ...
