@@ -1,0 +1,104 @@
+"""From a choice of encryption to a data key that is wrapped and bound, and back. The one place where s3 touches keys.
+
+Every object has a random data key of its own. It is wrapped by AES-256-GCM-SIV under a key-encrypting key (KEK), bound to
+bucket id, object key, version id, manifest and to the envelope's own fields. The KEK is S3's service key (SSE-S3) or a data key
+that KMS made for this one object under the caller's rights (SSE-KMS). Never knows providers, formats of bytes, or HTTP.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from strongroom.api.errors import ApiError
+from strongroom.s3.encryption import CONTEXT_ARN
+from strongroom.seal.format import Envelope, Mode, binding
+from strongroom.seal.wrap import unwrap, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from strongroom.api.operation import Call
+    from strongroom.kms.data_keys import DataKeys
+    from strongroom.s3.bucket_cache import Bucket
+    from strongroom.s3.encryption import Choice
+
+DATA_KEY = 32  # bytes
+
+
+def object_arn(bucket_name: str, object_key: str) -> str:
+    return f"arn:aws:s3:::{bucket_name}/{object_key}"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectKey:
+    """An open data key, with what it takes to wrap it for a row. Lives for one request."""
+
+    data_key: bytes = field(repr=False)
+    kek: bytes = field(repr=False)
+    envelope: Envelope  # without ``wrapped``
+
+    @property
+    def mode(self) -> Mode:
+        return self.envelope.mode
+
+    def bound(self, bucket_id: str, object_key: str, version_id: str, manifest: bytes, random: Callable[[int], bytes]) -> bytes:
+        """The encoded envelope for the row of that version."""
+        place = binding(bucket_id, object_key, version_id, manifest) + self.envelope.encode()
+        return replace(self.envelope, wrapped=wrap(self.kek, self.data_key, place, random)).encode()
+
+
+def encryption_output(envelope: Envelope) -> dict[str, Any]:
+    """The members by which a response says how the object is encrypted (facts 4.2)."""
+    if envelope.mode == Mode.SSE_S3:
+        return {"ServerSideEncryption": "AES256"}
+    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": envelope.key_arn}
+
+
+class Sealing:
+    def __init__(self, keys: DataKeys, random: Callable[[int], bytes]) -> None:
+        self._keys = keys
+        self._random = random
+
+    async def new(self, call: Call, bucket: Bucket, object_key: str, choice: Choice) -> ObjectKey:
+        """A data key for a new object. Raises ApiError ``KMS.…``, AccessDenied, or NotImplemented for modes that are not built."""
+        if choice.mode == "SSE-S3":
+            service = self._keys.service_key()
+            return ObjectKey(self._random(DATA_KEY), service.key, Envelope(Mode.SSE_S3, key_id=service.key_id))
+        if choice.mode != "SSE-KMS":
+            raise ApiError("NotImplemented", f"{choice.mode} is not implemented.")
+        # A bucket key may be asked for (choice.bucket_key), but none exists in this version: the object is wrapped by KMS
+        # itself, its context is the object's ARN, and it does not claim otherwise.
+        context = {**choice.context, CONTEXT_ARN: object_arn(bucket.name, object_key)}
+        try:
+            made = await self._keys.generate(call, choice.kms_key, bucket.region, context)
+        except ApiError as error:
+            raise as_s3(error) from error
+        envelope = Envelope(Mode.SSE_KMS, key_arn=made.key_arn, kms_wrapped=made.wrapped, context=dict(choice.context))
+        return ObjectKey(self._random(DATA_KEY), made.plain, envelope)
+
+    async def reopen(self, call: Call, bucket: Bucket, object_key: str, version_id: str, sealed: bytes, manifest: bytes) -> ObjectKey:
+        """The data key of a row. Raises ApiError ``KMS.…`` and AccessDenied from KMS, SealError when the row was tampered with."""
+        full = Envelope.decode(sealed)
+        bare = replace(full, wrapped=b"")
+        if full.mode == Mode.SSE_S3:
+            kek = self._keys.service_key(full.key_id).key
+        elif full.mode == Mode.SSE_KMS:
+            context = {**full.context, CONTEXT_ARN: object_arn(bucket.name, object_key)}
+            try:
+                kek = await self._keys.unwrap(call, full.kms_wrapped, bucket.region, context)
+            except ApiError as error:
+                raise as_s3(error) from error
+        else:
+            raise ApiError("NotImplemented", f"{full.mode.name} is not implemented.")
+        place = binding(bucket.bucket_id, object_key, version_id, manifest) + bare.encode()
+        return ObjectKey(unwrap(kek, full.wrapped, place), kek, bare)
+
+
+def as_s3(error: ApiError) -> ApiError:
+    """A KMS failure as S3 tells it (facts 9): the code prefixed, the text kept; a refusal stays AccessDenied."""
+    if error.code in {"AccessDenied", "InternalError", "ServiceUnavailable", "SlowDown"}:
+        return error
+    if error.code == "ThrottlingException":
+        return ApiError("SlowDown", "Please reduce your request rate for operations involving AWS KMS.")
+    return ApiError(f"KMS.{error.code}", error.message, status=400)

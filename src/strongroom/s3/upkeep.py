@@ -1,0 +1,79 @@
+"""Upkeep: blobs that no row names any more are deleted, and those that never were named are swept.
+
+Runs in one worker at a time; every step can be interrupted and done again. Never deletes what a row names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from strongroom.s3.versions import milliseconds
+
+if TYPE_CHECKING:
+    from strongroom.s3.rooms import Rooms
+
+DISCARD_EVERY: Final = 2.0  # seconds between looks at discarded blobs
+SWEEP_EVERY: Final = 3600.0  # seconds between sweeps of unnamed blobs
+UNNAMED_FOR_MS: Final = 24 * 3600 * 1000  # a blob is swept when no row has named it for this long: longer than any one request lives
+BATCH: Final = 200
+
+_log = structlog.get_logger("strongroom.upkeep")
+
+
+class Upkeep:
+    """``chores`` are other rooms' periodic duties (destroying keys that are due), run at each sweep."""
+
+    def __init__(self, rooms: Rooms, chores: tuple[Callable[[], Awaitable[object]], ...] = ()) -> None:
+        self._rooms = rooms
+        self._chores = chores
+
+    async def delete_discarded(self) -> int:
+        """Delete what the catalog gave up; returns how many blobs."""
+        count = 0
+        while blob_ids := await self._rooms.catalog.discarded(BATCH):
+            for blob_id in blob_ids:
+                await self._rooms.blobs.delete(blob_id)
+            await self._rooms.catalog.forget(blob_ids)
+            count += len(blob_ids)
+        return count
+
+    async def sweep(self) -> int:
+        """Delete committed blobs that no row names and that are older than any request; returns how many."""
+        before = milliseconds(self._rooms.clock()) - UNNAMED_FOR_MS
+        old: list[str] = []
+        count = 0
+        async for blob_id, committed_ms in self._rooms.blobs.list():
+            if committed_ms < before:
+                old.append(blob_id)
+            if len(old) == BATCH:
+                count += await self._delete_unkept(old)
+                old = []
+        return count + (await self._delete_unkept(old) if old else 0)
+
+    async def _delete_unkept(self, blob_ids: list[str]) -> int:
+        unkept = await self._rooms.catalog.unkept(blob_ids)
+        for blob_id in unkept:
+            await self._rooms.blobs.delete(blob_id)
+        return len(unkept)
+
+    async def run(self) -> None:
+        """Until cancelled. A failing step is logged and tried again at its next turn."""
+        since_sweep = SWEEP_EVERY
+        while True:
+            await self._step(self.delete_discarded)
+            if since_sweep >= SWEEP_EVERY:
+                since_sweep = 0.0
+                for chore in (self.sweep, *self._chores):
+                    await self._step(chore)
+            await asyncio.sleep(DISCARD_EVERY)
+            since_sweep += DISCARD_EVERY
+
+    async def _step(self, chore: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await chore()
+        except Exception as error:  # noqa: BLE001 - upkeep must outlive any one failure
+            _log.warning("upkeep step failed", step=getattr(chore, "__name__", "chore"), error=type(error).__name__)
