@@ -1,0 +1,94 @@
+# Strongroom. Needs python3 (3.11 or newer) and make; everything else comes into .venv, pinned by hash.
+#
+# `make serve` and `make setup` share .venv: serve installs what the server needs, setup adds what developers need.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+DATA  ?= ./strongroom-data
+VENV  := .venv
+BIN   := $(VENV)/bin
+PIP   := $(BIN)/python -m pip --disable-pip-version-check --quiet
+TESTS ?=
+
+# Pyright comes from the package index with its Node; it must neither look for updates nor use another Node.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+export PYRIGHT_PYTHON_GLOBAL_NODE := 0
+
+.PHONY: help setup serve test lint format demo bench docs lock clean
+
+help:
+	@echo "make serve   start a server on $(DATA) (first start prints the root credentials)"
+	@echo "make test    run all tests                 TESTS=tests/kms for some"
+	@echo "make lint    ruff, mypy, pyright, import-linter"
+	@echo "make setup   create .venv with everything a developer needs"
+	@echo "make format  let ruff lay out the code"
+	@echo "make demo    start a throw-away server and walk through it"
+	@echo "make bench   measure a throw-away server"
+	@echo "make docs    write docs/operations.md anew"
+	@echo "make lock    pin the newest dependencies in requirements/"
+	@echo "make clean   remove .venv and caches (never data)"
+
+# ------------------------------------------------------------------------------------------------------------ setting up
+# One line and no traceback when the machine lacks something.
+$(BIN)/python:
+	@for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
+	  if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then echo "Strongroom needs Python 3.11 or newer; python3 is: $$(python3 --version 2>&1)" >&2; exit 1; fi; \
+	if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
+	  echo "Python's venv module is missing: run  apt-get install $$($$found -c 'import sys; print("python3.%d-venv" % sys.version_info[1])')" >&2; exit 1; fi; \
+	$$found -m venv --clear $(VENV)
+
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
+	@echo "installing what the server needs into $(VENV)"
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	@echo "installing what developers need into $(VENV)"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+setup: $(VENV)/.dev
+
+# --------------------------------------------------------------------------------------------------------------- working
+serve: $(VENV)/.run
+	@exec $(BIN)/strongroom serve $(DATA)
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest -n 2 $(TESTS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+demo: $(VENV)/.dev
+	@$(BIN)/python docs/demo.py
+
+bench: $(VENV)/.dev
+	@$(BIN)/python bench/run.py
+
+docs: $(VENV)/.dev
+	@$(BIN)/python docs/write_operations.py
+
+# ------------------------------------------------------------------------------------------------------------------ pins
+LOCK = $(BIN)/uv pip compile pyproject.toml --upgrade --universal --python-version 3.11 --generate-hashes \
+       --no-emit-index-url --no-header --quiet
+
+lock: $(VENV)/.dev
+	$(LOCK) --group build -o requirements/run.txt
+	$(LOCK) --group build --group dev -c requirements/run.txt -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
