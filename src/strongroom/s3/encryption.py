@@ -129,11 +129,9 @@ def choose(
     if with_customer_key and rule.blocks_sse_c:
         refuse_blocked(principal_arn, object_arn, action)
     if with_customer_key and sse is not None:
-        _invalid(
-            "Server Side Encryption with Customer provided key is incompatible with the encryption method specified", ArgumentValue=sse
-        )
+        _invalid("Server Side Encryption with Customer provided key is incompatible with the encryption method specified", sse)
     if sse is not None and sse not in _MODES:
-        _invalid("The encryption method specified is not supported", ArgumentValue=sse)
+        _invalid("The encryption method specified is not supported", sse)
     asked_bucket_key = _flag(input.get("BucketKeyEnabled"))
 
     mode: WriteMode = "SSE-C" if with_customer_key else _MODES[rule.algorithm if sse is None else sse]
@@ -152,10 +150,10 @@ def choose(
     _check_kms_call(secure=secure, signed_v4=signed_v4)
     return Choice(
         mode,
-        # The rule's key is for writes that name no encryption: "aws:kms" without a key is aws/s3 even in a bucket with its own key.
+        # The rule's key is for writes that name no encryption: "aws:kms" alone is aws/s3 even in a bucket with its own key.
         kms_key=rule.kms_key if sse is None else kms_key,
-        # Only what was asked. Bucket keys are not built: whoever writes the object must not claim one for it. DSSE has none at all.
-        bucket_key=mode == "SSE-KMS" and (_inherited_flag(rule) if asked_bucket_key is None else asked_bucket_key),
+        # Only what was asked: bucket keys are not built, so whoever writes the object must not claim one. DSSE never has one.
+        bucket_key=mode == "SSE-KMS" and (rule.bucket_key if asked_bucket_key is None else asked_bucket_key),
         context=decode_context(input.get("SSEKMSEncryptionContext"), object_arn),
         explicit_header=sse is not None,
     )
@@ -165,17 +163,17 @@ def refuse_blocked(principal_arn: str, object_arn: str, action: str) -> NoReturn
     """The answer to an SSE-C write into a bucket that blocks them. Raises ApiError AccessDenied."""
     raise ApiError(
         "AccessDenied",
-        f'User: {principal_arn} is not authorized to perform: {action} on resource: "{object_arn}" because this bucket has blocked upload '
-        "requests that specify Server Side Encryption with Customer provided keys (SSE-C). Please specify a different server-side "
-        "encryption type",
+        f'User: {principal_arn} is not authorized to perform: {action} on resource: "{object_arn}" because this bucket has '
+        "blocked upload requests that specify Server Side Encryption with Customer provided keys (SSE-C). Please specify a "
+        "different server-side encryption type",
     )
 
 
 def refuse_on(headers: Mapping[str, str]) -> None:
-    """For operations that take no encryption header (reads, parts, lists). ``headers``: lower-case names. Raises ApiError InvalidArgument."""
+    """For operations that take no encryption header (reads, parts, lists). ``headers`` has lower-case names. Raises ApiError."""
     value = headers.get(SSE_HEADER)
     if value is not None:
-        _invalid("x-amz-server-side-encryption header is not supported for this operation.", ArgumentValue=value)
+        _invalid("x-amz-server-side-encryption header is not supported for this operation.", value)
 
 
 def customer_key(algorithm: str | None, key: str | None, md5: str | None, *, secure: bool) -> CustomerKey:
@@ -219,7 +217,8 @@ def decode_context(value: str | None, object_arn: str) -> dict[str, str]:
     if not isinstance(pairs, _Flat) or pairs.get(CONTEXT_ARN, object_arn) != object_arn:
         raise ApiError(
             "InvalidArgument",
-            f"The header '{CONTEXT_HEADER}' shall be Base64-encoded UTF-8 string holding JSON which represents a string-string map",
+            f"The header '{CONTEXT_HEADER}' shall be Base64-encoded UTF-8 string holding JSON which represents a string-string "
+            "map",
             ArgumentName=CONTEXT_HEADER,
         )
     for name, member in pairs.items():
@@ -252,7 +251,7 @@ def _base64(value: str) -> bytes | None:
         return None
 
 
-def _flag(value: Any) -> bool | None:
+def _flag(value: bool | str | None) -> bool | None:
     """The bucket-key header: None when not sent."""
     if value is None or isinstance(value, bool):
         return value
@@ -261,14 +260,9 @@ def _flag(value: Any) -> bool | None:
             "InvalidArgument",
             f"The header '{BUCKET_KEY_HEADER}' shall be either 'true' or 'false'",
             ArgumentName=BUCKET_KEY_HEADER,
-            ArgumentValue=str(value),
+            ArgumentValue=value,
         )
     return value == "true"
-
-
-def _inherited_flag(rule: BucketEncryption) -> bool:
-    """The rule's flag means something only where the rule itself is SSE-KMS."""
-    return rule.bucket_key and rule.algorithm == "aws:kms"
 
 
 def _customer_key_of(input: Mapping[str, Any], *, secure: bool) -> CustomerKey:  # noqa: A002 - as in choose
@@ -291,5 +285,7 @@ def _check_kms_call(*, secure: bool, signed_v4: bool) -> None:
         )
 
 
-def _invalid(message: str, **members: str) -> NoReturn:
-    raise ApiError("InvalidArgument", message, ArgumentName=SSE_HEADER, **members)
+def _invalid(message: str, value: str | None = None) -> NoReturn:
+    """AWS names this header even where a customer-key header is at fault."""
+    fields = {"ArgumentName": SSE_HEADER} if value is None else {"ArgumentName": SSE_HEADER, "ArgumentValue": value}
+    raise ApiError("InvalidArgument", message, fields=fields)
