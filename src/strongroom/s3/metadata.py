@@ -38,6 +38,7 @@ class ObjectMeta:
     checksum_type: str = ""
     storage_class: str = "STANDARD"
     website_redirect: str = ""
+    multipart: bool = False  # came by a multipart upload: its parts can be read by number
     part_checksums: list[str] = field(default_factory=list[str])  # base64 of each part, in the manifest's order, if the client chose an algorithm
 
     @classmethod
@@ -72,6 +73,8 @@ class ObjectMeta:
             value["s"] = self.storage_class
         if self.website_redirect:
             value["w"] = self.website_redirect
+        if self.multipart:
+            value["m"] = True
         if self.part_checksums:
             value["p"] = self.part_checksums
         return orjson.dumps(value)
@@ -81,7 +84,15 @@ class ObjectMeta:
         value: dict[str, Any] = orjson.loads(packed)
         get = value.get
         return cls(
-            value["e"], get("h", {}), get("u", {}), get("c", {}), get("t", ""), get("s", "STANDARD"), get("w", ""), get("p", [])
+            value["e"],
+            get("h", {}),
+            get("u", {}),
+            get("c", {}),
+            get("t", ""),
+            get("s", "STANDARD"),
+            get("w", ""),
+            get("m", False),
+            get("p", []),
         )
 
     def seal(self, bucket: Bucket, object_key: str, version_id: str, *, size: int, seal: bytes, manifest: bytes) -> bytes:

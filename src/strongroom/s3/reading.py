@@ -1,0 +1,289 @@
+"""GetObject and HeadObject: row, plan of the range, data key, just those segments, opened.
+
+The first segment is opened before an answer exists, so a status line never precedes a proof that the bytes are sound; later a
+segment that does not open ends the stream with an error, and the connection with it. Never knows HTTP or files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from strongroom.api.errors import ApiError
+from strongroom.api.operation import Answer, operation
+from strongroom.s3.conditions import ByteRange, judge_read, parse_range
+from strongroom.s3.encryption import refuse_on
+from strongroom.s3.metadata import ObjectMeta
+from strongroom.s3.sealing import Sealing, encryption_output
+from strongroom.s3.versions import IN_ROW, asked_version
+from strongroom.seal.format import Envelope, Mode, Piece, blob_associated_data, decode_manifest
+from strongroom.seal.errors import Forged, Truncated
+from strongroom.seal.stream import HEADER, SEGMENT, TAG, Opener, Span, open_whole, sealed_size, span
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+
+    from strongroom.api.operation import Call
+    from strongroom.s3.bucket_cache import Bucket
+    from strongroom.s3.rooms import Rooms
+    from strongroom.store.contract import VersionRow
+
+WINDOW: Final = 16  # segments read and opened at a time: 1 MiB
+FIRST_PLAIN: Final = SEGMENT - HEADER - TAG  # plaintext bytes in a stream's first segment
+PLAIN: Final = SEGMENT - TAG  # and in each further one
+#: Response header overrides of GetObject and HeadObject: member of the input -> member of the output.
+_OVERRIDES: Final = {
+    "ResponseCacheControl": "CacheControl",
+    "ResponseContentDisposition": "ContentDisposition",
+    "ResponseContentEncoding": "ContentEncoding",
+    "ResponseContentLanguage": "ContentLanguage",
+    "ResponseContentType": "ContentType",
+    "ResponseExpires": "Expires",
+}
+_CUSTOMER_MEMBERS: Final = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
+PART_NUMBERS: Final = 10_000
+
+
+def modified_at(row: VersionRow) -> datetime:
+    return datetime.fromtimestamp(row.modified_ms / 1000, UTC)
+
+
+async def find_version(rooms: Rooms, bucket: Bucket, given: Mapping[str, Any]) -> VersionRow:
+    """The version a read means. Raises ApiError NoSuchKey, NoSuchVersion, MethodNotAllowed (a delete marker named by its id)."""
+    object_key: str = given["Key"]
+    asked, version_id = asked_version(given)
+    if not asked:
+        row = await rooms.catalog.latest(bucket.bucket_id, object_key)
+        if row is None:
+            raise ApiError("NoSuchKey", Key=object_key)
+        if row.delete_marker:
+            shown = "null" if row.null_version else row.version_id
+            raise ApiError("NoSuchKey", Key=object_key, headers={"x-amz-delete-marker": "true", "x-amz-version-id": shown})
+        return row
+    row = await rooms.catalog.version(bucket.bucket_id, object_key, version_id)
+    if row is None:
+        raise ApiError("NoSuchVersion", Key=object_key, VersionId=given["VersionId"])
+    if row.delete_marker:
+        headers = {"x-amz-delete-marker": "true", "Allow": "DELETE", "x-amz-version-id": given["VersionId"]}
+        raise ApiError("MethodNotAllowed", Method="GET", ResourceType="DeleteMarker", headers=headers)
+    return row
+
+
+def refuse_customer_key(given: Mapping[str, Any]) -> None:
+    """No object is stored under a customer's key in this version, so one that is sent does not apply (facts 4.8.2)."""
+    if any(given.get(member) is not None for member in _CUSTOMER_MEMBERS):
+        raise ApiError("InvalidRequest", "The encryption parameters are not applicable to this object.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A run of plaintext inside one piece whose segments are read and opened together."""
+
+    piece: Piece
+    span: Span
+
+
+class Opened:
+    """One version, its manifest and its open data key: reads any range of plaintext."""
+
+    def __init__(self, rooms: Rooms, row: VersionRow, pieces: list[Piece], data_key: bytes) -> None:
+        self._rooms = rooms
+        self._row = row
+        self.pieces = pieces
+        self._data_key = data_key
+        if sum(piece.size for piece in pieces) != row.size:
+            raise Forged("the row's size is not that of its manifest")
+
+    @property
+    def in_row(self) -> bool:
+        return self.pieces[0].part_number == IN_ROW
+
+    def small(self) -> bytes:
+        """The plaintext of a version whose sealed body lives in its row. Raises SealError."""
+        piece = self.pieces[0]
+        if self._row.body is None:
+            raise Truncated("the row has lost its body")
+        plaintext = open_whole(self._data_key, blob_associated_data(piece.blob_id, piece.part_number), self._row.body)
+        if len(plaintext) != piece.size:
+            raise Forged("the body is not of its piece's size")
+        return plaintext
+
+    async def read(self, wanted: ByteRange | None) -> tuple[bytes | AsyncIterator[bytes], int]:
+        """(body, length) of a range or of all. The first bytes are open when it returns. Raises SealError, store.Gone."""
+        if self._row.size == 0 or self.in_row:
+            plaintext = b"" if not self.in_row else self.small()
+            if wanted is not None:
+                plaintext = plaintext[wanted.first : wanted.last + 1]
+            return plaintext, len(plaintext)
+        span_of_all = wanted or ByteRange(0, self._row.size - 1)
+        chunks = self._stream(span_of_all)
+        first = await anext(chunks)
+        if len(first) == span_of_all.length:
+            await chunks.aclose()
+            return first, len(first)
+        return _resumed(first, chunks), span_of_all.length
+
+    async def _stream(self, wanted: ByteRange) -> AsyncGenerator[bytes, None]:
+        """Plaintext chunks of about 1 MiB; the next window is read from disk while this one is on its way to the client."""
+        ahead: asyncio.Task[bytes] | None = None
+        opener, opener_of = None, ""
+        windows = self._windows(wanted)
+        window = next(windows, None)
+        try:
+            while window is not None:
+                sealed = await (ahead or asyncio.ensure_future(self._load(window)))
+                following = next(windows, None)
+                ahead = asyncio.ensure_future(self._load(following)) if following is not None else None
+                piece, span = window.piece, window.span
+                if opener is None or opener_of != piece.blob_id:
+                    header = sealed[:HEADER] if span.offset == 0 else await self._rooms.blobs.read(piece.blob_id, 0, HEADER)
+                    bound = blob_associated_data(piece.blob_id, piece.part_number)
+                    opener, opener_of = Opener(self._data_key, bound, header, sealed_size(piece.size)), piece.blob_id
+                plaintext = opener.open(span.first_segment, sealed)
+                yield plaintext if span.skip == 0 and span.take == len(plaintext) else plaintext[span.skip : span.skip + span.take]
+                window = following
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+
+    async def _load(self, window: _Window) -> bytes:
+        return await self._rooms.blobs.read(window.piece.blob_id, window.span.offset, window.span.length)
+
+    def _windows(self, wanted: ByteRange) -> Iterator[_Window]:
+        start = 0
+        for piece in self.pieces:
+            first, last = max(wanted.first - start, 0), min(wanted.last - start, piece.size - 1)
+            start += piece.size
+            while first <= last:
+                # Windows end where a segment ends, so that no segment is read or opened twice.
+                segment = 0 if first < FIRST_PLAIN else 1 + (first - FIRST_PLAIN) // PLAIN
+                end = min(last, FIRST_PLAIN + (segment + WINDOW - 1) * PLAIN - 1)
+                yield _Window(piece, span(piece.size, first, end))
+                first = end + 1
+
+
+async def _resumed(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    try:
+        yield first
+        async for chunk in rest:
+            yield chunk
+    finally:
+        await rest.aclose()
+
+
+class Reading:
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._sealing = Sealing(rooms.keys, rooms.random)
+
+    async def open(self, call: Call, bucket: Bucket, row: VersionRow) -> Opened:
+        """Open a version's data key for the caller. Raises ApiError ``KMS.…`` or AccessDenied, SealError."""
+        key = await self._sealing.reopen(call, bucket, row.object_key, row.version_id, row.seal, row.manifest)
+        return Opened(self._rooms, row, decode_manifest(row.manifest), key.data_key)
+
+    @operation("s3", "GetObject", "s3:GetObject", on="object", with_version="s3:GetObjectVersion")
+    async def get_object(self, call: Call) -> Answer:
+        rooms, given = self._rooms, call.input
+        bucket = rooms.buckets.cached(given["Bucket"]) or await rooms.buckets.find(given["Bucket"])
+        refuse_on(call.headers)
+        row = await find_version(rooms, bucket, given)
+        refuse_customer_key(given)
+        meta = ObjectMeta.open(bucket, row)
+        envelope = Envelope.decode(row.seal)
+        refuse_unsafe_read(call, envelope)
+        _judge(given, meta, row, bucket)
+        wanted, extra = wanted_range(given, row, meta)
+        opened = await self.open(call, bucket, row)
+        body, length = await opened.read(wanted)
+        output = described(call, bucket, row, meta, envelope, whole=wanted is None or bool(given.get("PartNumber")))
+        output |= extra
+        output["ContentLength"] = length
+        return Answer(output, 200 if wanted is None else 206, body, length)
+
+    @operation("s3", "HeadObject", "s3:GetObject", on="object", with_version="s3:GetObjectVersion")
+    async def head_object(self, call: Call) -> Answer:
+        """As GetObject without the bytes; asks KMS only when checksums are asked for (facts 4.5.11, 4.8.4)."""
+        rooms, given = self._rooms, call.input
+        bucket = await rooms.buckets.find(given["Bucket"])
+        refuse_on(call.headers)
+        row = await find_version(rooms, bucket, given)
+        refuse_customer_key(given)
+        meta = ObjectMeta.open(bucket, row)
+        envelope = Envelope.decode(row.seal)
+        _judge(given, meta, row, bucket)
+        wanted, extra = wanted_range(given, row, meta)
+        if given.get("ChecksumMode") == "ENABLED" and envelope.mode != Mode.SSE_S3:
+            await self.open(call, bucket, row)
+        output = described(call, bucket, row, meta, envelope, whole=wanted is None or bool(given.get("PartNumber")))
+        output |= extra
+        output["ContentLength"] = row.size if wanted is None else wanted.length
+        return Answer(output, 200 if wanted is None else 206)
+
+
+def _judge(given: Mapping[str, Any], meta: ObjectMeta, row: VersionRow, bucket: Bucket) -> None:
+    try:
+        judge_read(given, meta.etag, modified_at(row))
+    except ApiError as error:
+        if error.code == "NotModified":
+            error.headers |= {"ETag": f'"{meta.etag}"', "Last-Modified": format_datetime(modified_at(row), usegmt=True)}
+            if bucket.versioning:
+                error.headers["x-amz-version-id"] = "null" if row.null_version else row.version_id
+        raise
+
+
+def refuse_unsafe_read(call: Call, envelope: Envelope) -> None:
+    """KMS objects are read by signed requests over safe transport only (facts 4.4.9, 4.4.10)."""
+    if envelope.mode == Mode.SSE_S3:
+        return
+    if call.caller.anonymous or not call.signed_v4:
+        text = "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature Version 4."
+        raise ApiError("InvalidArgument", text, ArgumentName="Authorization", ArgumentValue="null")
+    if not call.secure:
+        text = "Requests specifying Server Side Encryption with AWS KMS managed keys must be made over a secure connection."
+        raise ApiError("InvalidArgument", text)
+
+
+def wanted_range(given: Mapping[str, Any], row: VersionRow, meta: ObjectMeta) -> tuple[ByteRange | None, dict[str, Any]]:
+    """The bytes a read wants, and the members that say so. Raises ApiError InvalidRange, InvalidPartNumber, InvalidRequest."""
+    number = given.get("PartNumber")
+    if number is None:
+        wanted = parse_range(given.get("Range"), row.size)
+        return wanted, {} if wanted is None else {"ContentRange": f"bytes {wanted.first}-{wanted.last}/{row.size}"}
+    if given.get("Range"):
+        raise ApiError("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
+    if not 1 <= number <= PART_NUMBERS:
+        text = f"Part number must be an integer between 1 and {PART_NUMBERS}, inclusive"
+        raise ApiError("InvalidArgument", text, ArgumentName="partNumber", ArgumentValue=str(number))
+    pieces = decode_manifest(row.manifest)
+    if number > len(pieces):
+        raise ApiError("InvalidPartNumber", PartNumberRequested=str(number), ActualPartCount=str(len(pieces)))
+    extra: dict[str, Any] = {"PartsCount": len(pieces)} if meta.multipart else {}
+    first = sum(piece.size for piece in pieces[: number - 1])
+    wanted = ByteRange(first, first + pieces[number - 1].size - 1)
+    if wanted.length == 0:
+        return None, extra
+    return wanted, {**extra, "ContentRange": f"bytes {wanted.first}-{wanted.last}/{row.size}"}
+
+
+def described(
+    call: Call, bucket: Bucket, row: VersionRow, meta: ObjectMeta, envelope: Envelope, *, whole: bool
+) -> dict[str, Any]:
+    """The members that GetObject and HeadObject share."""
+    given = call.input
+    output = meta.output()
+    output["LastModified"] = modified_at(row)
+    output["AcceptRanges"] = "bytes"
+    output |= encryption_output(envelope)
+    if whole and given.get("ChecksumMode") == "ENABLED":
+        output |= meta.checksum_output()
+    if bucket.versioning:
+        output["VersionId"] = "null" if row.null_version else row.version_id
+    for asked, member in _OVERRIDES.items():
+        if given.get(asked) is not None:
+            if call.caller.anonymous:
+                raise ApiError("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
+            output[member] = given[asked]
+    return output
