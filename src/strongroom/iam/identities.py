@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +17,8 @@ from strongroom.iam.records import AccessKey, Account
 from strongroom.iam.secrets import SecretSeal, new_secret
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from strongroom.store.contract import Catalog, Transaction
 
 __all__ = [

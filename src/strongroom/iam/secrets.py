@@ -10,13 +10,15 @@ import base64
 import binascii
 import os
 import struct
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 from strongroom.iam.errors import Damaged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LABEL: Final = b"strongroom/iam/secret-access-key"
 _VERSION: Final = b"\x01"
@@ -66,4 +68,4 @@ def _binding(access_key_id: str, account_id: str) -> bytes:
 
 
 def _damaged(access_key_id: str) -> str:
-    return f"the record of access key {access_key_id} does not open: it was changed, or the root key is not the one it was sealed under"
+    return f"the record of access key {access_key_id} does not open: it was changed, or the root key is another one"

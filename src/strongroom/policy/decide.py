@@ -19,7 +19,8 @@ class Reason(Enum):
     #: Denied: nobody signed the request, and nothing is public. S3: ``Access Denied``.
     ANONYMOUS = "anonymous caller"
     #: Denied: the resource belongs to another account. S3: ``Access Denied``. KMS: ``... on this resource because the resource
-    #: does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access``.
+    #: does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies
+    #: access``.
     OTHER_ACCOUNT = "resource of another account"
     #: Denied: a caller of the owning account who is not its root. S3 and KMS: ``... because no identity-based policy allows the
     #: <action> action``.
