@@ -1,0 +1,168 @@
+"""From what a request names to a key it may use: resolve, authorize, check the state, seal or open; in that order everywhere.
+
+Never judges by itself: ``call.allow`` does. It adds only what key policies and scopes of AWS fix once and for all (keys that S3
+manages, operations that never reach into another account). Every refusal of another account's key looks like any other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from strongroom.api.errors import ApiError
+from strongroom.kms import refusals
+from strongroom.kms.blob import Blob, BlobError, ContextError, parse_blob
+from strongroom.kms.contract import ProviderError, Unavailable
+from strongroom.kms.identifiers import parse
+from strongroom.kms.names import S3_ALIAS, AliasName, KeyName
+from strongroom.kms.records import ENCRYPT_DECRYPT, KeyRecord, milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from strongroom.api.operation import Call
+    from strongroom.kms.ring import KeyRing
+    from strongroom.store.contract import Transaction
+
+#: What the policy of aws/s3 lets its account do without S3 in between.
+_METADATA: Final = ("kms:Describe", "kms:Get", "kms:List")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One operation on a key, and how it may name that key."""
+
+    operation: str
+    action: str
+    aliases: bool = False  # alias names and alias ARNs are taken
+    foreign: bool = False  # may reach a key of another account
+    through_s3: bool = False  # asked by S3 on behalf of the caller
+    makes_managed: bool = False  # naming alias/aws/s3 brings that key into being
+
+
+async def resolve(ring: KeyRing, call: Call, identifier: str, use: Use, region: str) -> KeyRecord:
+    """The key that is named. Raises ApiError NotFoundException, or AccessDenied for what another account does not show."""
+    now_ms = milliseconds(call.now)
+    name = parse(identifier, call.caller.account_id, region)
+    if isinstance(name, AliasName) and not use.aliases:
+        raise refusals.invalid_key_id(name.alias)
+    foreign = name.account_id != call.caller.account_id
+    record = await _find(ring, name, now_ms, make=use.makes_managed and not foreign and not call.caller.anonymous)
+    if foreign and (record is None or not use.foreign):
+        await call.allow(use.action, name.arn)
+        raise refusals.hidden(call.caller, use.action)
+    if record is None:
+        raise refusals.missing_alias(name.arn) if isinstance(name, AliasName) else refusals.missing_key(name.arn)
+    return record
+
+
+async def _find(ring: KeyRing, name: KeyName | AliasName, now_ms: int, *, make: bool) -> KeyRecord | None:
+    if isinstance(name, KeyName):
+        return await ring.key(name, now_ms)
+    if make and name.alias == S3_ALIAS:
+        return await ring.managed_by_s3(name.account_id, name.region, now_ms)
+    found = await ring.alias(name, now_ms)
+    return None if found is None else found[1]
+
+
+async def resolve_blob(ring: KeyRing, call: Call, blob: Blob, region: str) -> KeyRecord:
+    """The key a blob says it is under.
+
+    Raises ApiError: NotFoundException for a destroyed key of the caller's own account, AccessDenied for any other key that
+    cannot be seen.
+    """
+    record = await ring.key(blob.key, milliseconds(call.now)) if blob.key.region == region else None
+    if record is not None:
+        return record
+    own = blob.key.account_id == call.caller.account_id and blob.key.region == region
+    if own and await ring.existed(blob.key):
+        raise refusals.missing_key(blob.key.arn)
+    raise refusals.hidden_ciphertext()
+
+
+def parsed(data: bytes) -> Blob:
+    """Raises ApiError InvalidCiphertextException."""
+    try:
+        return parse_blob(data)
+    except BlobError:
+        raise refusals.invalid_ciphertext() from None
+
+
+async def authorize(call: Call, record: KeyRecord, use: Use) -> None:
+    """Raises ApiError AccessDenied."""
+    await call.allow(use.action, record.name.arn)
+    if record.manager != "AWS":
+        return
+    if record.name.account_id != call.caller.account_id:
+        raise refusals.hidden(call.caller, use.action)
+    if not use.through_s3 and not use.action.startswith(_METADATA):
+        raise refusals.undelegated(call.caller, use.action, record.name.arn)
+
+
+async def authorize_blob(call: Call, record: KeyRecord, use: Use) -> None:
+    """As ``authorize``, but a key of another account is not even named to whoever may not use it."""
+    try:
+        await authorize(call, record, use)
+    except ApiError as error:
+        if error.code == "AccessDenied" and record.name.account_id != call.caller.account_id:
+            raise refusals.hidden_ciphertext() from None
+        raise
+
+
+def check_usable(record: KeyRecord, use: Use) -> None:
+    """State first, then usage. Raises ApiError."""
+    if record.state == "PendingDeletion":
+        raise refusals.pending_deletion(record.name.arn)
+    if record.state == "Disabled":
+        raise refusals.disabled(record.name.arn)
+    if record.usage != ENCRYPT_DECRYPT:
+        raise refusals.wrong_usage(record.name.arn, record.usage, use.operation)
+
+
+async def find(ring: KeyRing, call: Call, use: Use) -> KeyRecord:
+    """The key of ``KeyId``, resolved and authorized. Raises ApiError."""
+    record = await resolve(ring, call, call.input["KeyId"], use, call.region)
+    await authorize(call, record, use)
+    return record
+
+
+async def change(ring: KeyRing, call: Call, use: Use, work: Callable[[KeyRecord], KeyRecord]) -> KeyRecord:
+    """Resolve, authorize, and change the key of ``KeyId`` unless it is pending deletion. Raises ApiError."""
+    name = (await find(ring, call, use)).name
+
+    def within(_: Transaction, record: KeyRecord) -> KeyRecord:
+        if record.state == "PendingDeletion":
+            raise refusals.pending_deletion(name.arn)
+        return work(record)
+
+    changed = await ring.change(name, milliseconds(call.now), within)
+    if changed is None:
+        raise refusals.missing_key(name.arn)
+    return changed
+
+
+async def seal(ring: KeyRing, record: KeyRecord, plain: bytes, context: Mapping[str, str]) -> bytes:
+    """A ciphertext blob. Raises ApiError."""
+    try:
+        return await ring.seal(record, plain, context)
+    except (ContextError, ProviderError) as error:
+        raise failure(error) from error
+
+
+async def unseal(ring: KeyRing, record: KeyRecord, blob: Blob, context: Mapping[str, str]) -> bytes:
+    """The plaintext. Raises ApiError, InvalidCiphertextException for whatever is wrong with the blob or its context."""
+    try:
+        return await ring.open(record, blob, context)
+    except BlobError:
+        raise refusals.invalid_ciphertext() from None
+    except (ContextError, ProviderError) as error:
+        raise failure(error) from error
+
+
+def failure(error: ContextError | ProviderError) -> ApiError:
+    """What a client is told when the fault is not in the key."""
+    if isinstance(error, ContextError):
+        return refusals.invalid(str(error))
+    if isinstance(error, Unavailable):
+        return ApiError("KeyUnavailableException", "The key material cannot be reached at the moment.")
+    return ApiError("KMSInternalException", "The key material could not be opened.")

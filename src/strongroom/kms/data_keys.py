@@ -1,0 +1,87 @@
+"""The one door through which S3 gets keys: data keys under customer keys, on behalf of a caller, and S3's own keys.
+
+Never knows buckets, objects or how they are sealed: a bucket id is a label, an object's ARN a value in an encryption context.
+Raises ApiError with KMS's own codes (S3 puts ``KMS.`` in front); AccessDenied keeps its name.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from strongroom.kms import refusals
+from strongroom.kms.access import Use, authorize, authorize_blob, check_usable, parsed, resolve, resolve_blob, seal, unseal
+from strongroom.kms.local import LocalProvider
+from strongroom.kms.names import S3_ALIAS
+from strongroom.kms.ring import KeyRing
+from strongroom.kms.service_keys import ServiceKey, ServiceKeys
+from strongroom.policy.decide import Authority
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from strongroom.api.operation import Call
+    from strongroom.store.contract import Catalog
+
+__all__ = ["DataKeys", "KmsDataKey", "ServiceKey"]
+
+DATA_KEY_SIZE: Final = 32
+GENERATE: Final = Use("GenerateDataKey", "kms:GenerateDataKey", aliases=True, foreign=True, through_s3=True, makes_managed=True)
+UNWRAP: Final = Use("Decrypt", "kms:Decrypt", foreign=True, through_s3=True)
+
+
+@dataclass(frozen=True, slots=True)
+class KmsDataKey:
+    plain: bytes = field(repr=False)  # 32 bytes
+    wrapped: bytes  # a ciphertext blob
+    key_arn: str
+
+
+class DataKeys:
+    """One per worker. ``kms_key``: 32 bytes the server derived from its root key; ``ring`` is shared with the KMS API."""
+
+    def __init__(
+        self, catalog: Catalog, kms_key: bytes, clock: Callable[[], datetime], random: Callable[[int], bytes] = os.urandom
+    ) -> None:
+        provider = LocalProvider(kms_key, random)
+        self.ring = KeyRing(catalog, provider, clock, random)
+        self._service_keys = ServiceKeys(catalog, provider, random)
+
+    async def open(self) -> None:
+        """At start-up: load S3's own keys, or make them. Raises ProviderError, ValueError; the server must not start then."""
+        await self._service_keys.open(self.ring.now_ms())
+
+    async def generate(self, call: Call, kms_key: str | None, region: str, context: Mapping[str, str]) -> KmsDataKey:
+        """A fresh data key under ``kms_key`` (key id, key ARN, alias or alias ARN; None: aws/s3 of the caller's account)."""
+        if call.caller.anonymous:
+            raise refusals.hidden(call.caller, GENERATE.action)
+        record = await resolve(self.ring, call, S3_ALIAS if kms_key is None else kms_key, GENERATE, region)
+        await authorize(call, record, GENERATE)
+        check_usable(record, GENERATE)
+        plain = self.ring.random(DATA_KEY_SIZE)
+        return KmsDataKey(plain, await seal(self.ring, record, plain, context), record.name.arn)
+
+    async def unwrap(self, call: Call, wrapped: bytes, region: str, context: Mapping[str, str]) -> bytes:
+        """The data key in ``wrapped``, if the caller may use the key it is under and that key is in a state to be used."""
+        blob = parsed(wrapped)
+        record = await resolve_blob(self.ring, call, blob, region)
+        await authorize_blob(call, record, UNWRAP)
+        check_usable(record, UNWRAP)
+        return await unseal(self.ring, record, blob, context)
+
+    def service_key(self, key_id: str | None = None) -> ServiceKey:
+        """S3's own wrapping key; None: the current one. Raises LookupError for an unknown id."""
+        return self._service_keys.key(key_id)
+
+    def metadata_key(self, bucket_id: str) -> bytes:
+        """32 bytes: the key of a bucket's metadata, HKDF-SHA256 from S3's metadata root."""
+        return self._service_keys.metadata_key(bucket_id)
+
+    async def authority(self, resource_arn: str) -> Authority:
+        """Who governs a KMS key or alias: the account of its ARN. Raises ValueError for anything else."""
+        parts = resource_arn.split(":", 5)
+        if len(parts) != 6 or parts[:3] != ["arn", "aws", "kms"]:
+            raise ValueError("not the ARN of a KMS key or alias")
+        return Authority(parts[4])

@@ -1,0 +1,100 @@
+"""The end of a key: its deletion is scheduled, can be cancelled, and is carried out when the window is over.
+
+Never knows what was encrypted under it. From its deletion date on a key is gone by the clock; destroying follows when upkeep asks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from strongroom.api.operation import Answer, Call, operation
+from strongroom.kms import refusals
+from strongroom.kms.access import Use, change, find
+from strongroom.kms.names import AliasName, KeyName
+from strongroom.kms.records import ALIAS_KIND, KEY_KIND, TOMBSTONE_KIND, KeyRecord, milliseconds, moment
+
+if TYPE_CHECKING:
+    from strongroom.kms.ring import KeyRing
+    from strongroom.store.contract import Transaction
+
+SCHEDULE: Final = Use("ScheduleKeyDeletion", "kms:ScheduleKeyDeletion")
+CANCEL: Final = Use("CancelKeyDeletion", "kms:CancelKeyDeletion")
+SHORTEST: Final = 7  # days
+LONGEST: Final = 30
+_BATCH: Final = 500
+
+
+class Deletion:
+    def __init__(self, ring: KeyRing) -> None:
+        self._ring = ring
+
+    @operation("kms", "ScheduleKeyDeletion", "kms:ScheduleKeyDeletion", on="run")
+    async def schedule_key_deletion(self, call: Call) -> Answer:
+        asked: int | None = call.input.get("PendingWindowInDays")
+        days = LONGEST if asked is None else asked
+        if days < SHORTEST:
+            raise refusals.out_of_bounds(days, "pendingWindowInDays", f"greater than or equal to {SHORTEST}")
+        if days > LONGEST:
+            raise refusals.out_of_bounds(days, "pendingWindowInDays", f"less than or equal to {LONGEST}")
+        deletion_ms = milliseconds(call.now + timedelta(days=days))
+        record = await change(
+            self._ring, call, SCHEDULE, lambda record: replace(record, state="PendingDeletion", deletion_ms=deletion_ms)
+        )
+        return Answer(
+            {
+                "KeyId": record.name.arn,
+                "DeletionDate": moment(deletion_ms),
+                "KeyState": record.state,
+                "PendingWindowInDays": days,
+            }
+        )
+
+    @operation("kms", "CancelKeyDeletion", "kms:CancelKeyDeletion", on="run")
+    async def cancel_key_deletion(self, call: Call) -> Answer:
+        name = (await find(self._ring, call, CANCEL)).name
+
+        def work(_: Transaction, record: KeyRecord) -> KeyRecord:
+            if record.state != "PendingDeletion":
+                raise refusals.not_pending_deletion(name.arn)
+            return replace(record, state="Disabled", deletion_ms=None)
+
+        if await self._ring.change(name, milliseconds(call.now), work) is None:
+            raise refusals.missing_key(name.arn)
+        return Answer({"KeyId": name.arn})
+
+    async def destroy_due(self) -> int:
+        """Destroy the keys whose deletion date is past: material and aliases go, a tombstone stays. How many there were."""
+        now_ms = self._ring.now_ms()
+        place, destroyed = "", 0
+        while rows := await self._ring.catalog.documents(KEY_KIND, prefix="kms/", after=place, limit=_BATCH):
+            place = rows[-1][0]
+            for scope, value in rows:
+                name = KeyName(*scope.split("/")[1:4])
+                if KeyRecord.read(name, value).gone(now_ms):
+                    destroyed += await self._destroy(name, now_ms)
+        return destroyed
+
+    async def _destroy(self, name: KeyName, now_ms: int) -> int:
+        def work(transaction: Transaction) -> int:
+            value = transaction.document(name.scope, KEY_KIND)
+            if value is None:
+                return 0
+            record = KeyRecord.read(name, value)
+            if not record.gone(now_ms):
+                return 0
+            for alias in record.aliases:
+                _remove_alias(transaction, AliasName(name.account_id, name.region, alias), name)
+            transaction.set_document(name.scope, KEY_KIND, None)
+            transaction.set_document(name.scope, TOMBSTONE_KIND, {"destroyed_ms": now_ms})
+            return 1
+
+        return await self._ring.catalog.write(work)
+
+
+def _remove_alias(transaction: Transaction, alias: AliasName, name: KeyName) -> None:
+    """Unless it was taken over by another key after this one was gone by the clock."""
+    value = transaction.document(alias.scope, ALIAS_KIND)
+    if value is not None and value["key_id"] == name.key_id:
+        transaction.set_document(alias.scope, ALIAS_KIND, None)

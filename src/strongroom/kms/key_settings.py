@@ -1,0 +1,81 @@
+"""What is kept beside a key: its policy, its tags, its rotation status.
+
+Never knows what a policy means: it is stored and given back as it came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from strongroom.api.errors import ApiError
+from strongroom.api.operation import Answer, Call, operation
+from strongroom.kms.access import Use, change, find
+from strongroom.kms.paging import Markers, limit
+from strongroom.kms.tagging import given_tags, merged_tags
+
+if TYPE_CHECKING:
+    from strongroom.kms.ring import KeyRing
+
+POLICY_NAME: Final = "default"
+GET_POLICY: Final = Use("GetKeyPolicy", "kms:GetKeyPolicy")
+LIST_POLICIES: Final = Use("ListKeyPolicies", "kms:ListKeyPolicies")
+LIST_TAGS: Final = Use("ListResourceTags", "kms:ListResourceTags")
+TAG: Final = Use("TagResource", "kms:TagResource")
+UNTAG: Final = Use("UntagResource", "kms:UntagResource")
+ROTATION_STATUS: Final = Use("GetKeyRotationStatus", "kms:GetKeyRotationStatus", foreign=True)
+
+
+class KeySettings:
+    def __init__(self, ring: KeyRing, markers: Markers) -> None:
+        self._ring = ring
+        self._markers = markers
+
+    @operation("kms", "GetKeyPolicy", "kms:GetKeyPolicy", on="run")
+    async def get_key_policy(self, call: Call) -> Answer:
+        record = await find(self._ring, call, GET_POLICY)
+        if (call.input.get("PolicyName") or POLICY_NAME) != POLICY_NAME:
+            raise ApiError("NotFoundException", "No such policy exists")
+        return Answer({"Policy": record.policy, "PolicyName": POLICY_NAME})
+
+    @operation("kms", "ListKeyPolicies", "kms:ListKeyPolicies", on="run")
+    async def list_key_policies(self, call: Call) -> Answer:
+        await find(self._ring, call, LIST_POLICIES)
+        limit(call, 100, 1000)
+        names = [] if self._markers.read(call) else [POLICY_NAME]
+        return Answer({"PolicyNames": names, "Truncated": False})
+
+    @operation("kms", "ListResourceTags", "kms:ListResourceTags", on="run")
+    async def list_resource_tags(self, call: Call) -> Answer:
+        size = limit(call, 50, 50)
+        record = await find(self._ring, call, LIST_TAGS)
+        start = int(self._markers.read(call, within=record.name.key_id) or 0)
+        page = record.tags[start : start + size]
+        more = len(record.tags) > start + size
+        output: dict[str, Any] = {"Tags": [{"TagKey": key, "TagValue": value} for key, value in page], "Truncated": more}
+        if more:
+            output["NextMarker"] = self._markers.write(call, str(start + size), within=record.name.key_id)
+        return Answer(output)
+
+    @operation("kms", "TagResource", "kms:TagResource", on="run")
+    async def tag_resource(self, call: Call) -> Answer:
+        tags = given_tags(call.input["Tags"])
+        await change(self._ring, call, TAG, lambda record: replace(record, tags=merged_tags(record.tags, tags)))
+        return Answer()
+
+    @operation("kms", "UntagResource", "kms:UntagResource", on="run")
+    async def untag_resource(self, call: Call) -> Answer:
+        unwanted: frozenset[str] = frozenset(call.input["TagKeys"])
+        await change(
+            self._ring,
+            call,
+            UNTAG,
+            lambda record: replace(record, tags=tuple(tag for tag in record.tags if tag[0] not in unwanted)),
+        )
+        return Answer()
+
+    @operation("kms", "GetKeyRotationStatus", "kms:GetKeyRotationStatus", on="run")
+    async def get_key_rotation_status(self, call: Call) -> Answer:
+        """Nothing rotates by itself yet, the keys that S3 manages neither."""
+        record = await find(self._ring, call, ROTATION_STATUS)
+        return Answer({"KeyId": record.name.arn, "KeyRotationEnabled": False})

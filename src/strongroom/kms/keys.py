@@ -1,0 +1,148 @@
+"""Customer keys of the KMS API: create, describe, list, re-describe, enable, disable.
+
+Never knows buckets or objects, how a request was signed, or how material is wrapped.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from strongroom.api.errors import ApiError
+from strongroom.api.operation import Answer, Call, operation
+from strongroom.kms.access import Use, change, failure, find
+from strongroom.kms.contract import ProviderError
+from strongroom.kms.names import KeyName
+from strongroom.kms.paging import Markers, limit
+from strongroom.kms.records import KEY_KIND, SYMMETRIC, KeyRecord, default_policy, milliseconds, moment
+from strongroom.kms.specs import check_kind
+from strongroom.kms.tagging import given_tags
+
+if TYPE_CHECKING:
+    from strongroom.kms.ring import KeyRing
+    from strongroom.store.contract import Transaction
+
+MAX_POLICY: Final = 32_768  # bytes
+
+DESCRIBE: Final = Use("DescribeKey", "kms:DescribeKey", aliases=True, foreign=True, makes_managed=True)
+UPDATE_DESCRIPTION: Final = Use("UpdateKeyDescription", "kms:UpdateKeyDescription")
+ENABLE: Final = Use("EnableKey", "kms:EnableKey")
+DISABLE: Final = Use("DisableKey", "kms:DisableKey")
+
+
+class Keys:
+    def __init__(self, ring: KeyRing, markers: Markers) -> None:
+        self._ring = ring
+        self._markers = markers
+
+    @operation("kms", "CreateKey", "kms:CreateKey", on="service")
+    async def create_key(self, call: Call) -> Answer:
+        check_kind(call.input)
+        tags = given_tags(call.input.get("Tags") or ())
+        given: str | None = call.input.get("Policy")
+        policy = default_policy(call.caller.account_id) if given is None else _checked_policy(given)
+        if tags:
+            await call.allow("kms:TagResource", "*")
+        try:
+            record = await self._ring.make(
+                call.caller.account_id,
+                call.region,
+                now_ms=milliseconds(call.now),
+                manager="CUSTOMER",
+                description=call.input.get("Description") or "",
+                policy=policy,
+                tags=tags,
+            )
+        except ProviderError as error:
+            raise failure(error) from error
+
+        def work(transaction: Transaction) -> None:
+            transaction.set_document(record.name.scope, KEY_KIND, record.document())
+
+        await self._ring.catalog.write(work)
+        return Answer({"KeyMetadata": key_metadata(record)})
+
+    @operation("kms", "DescribeKey", "kms:DescribeKey", on="run")
+    async def describe_key(self, call: Call) -> Answer:
+        record = await find(self._ring, call, DESCRIBE)
+        return Answer({"KeyMetadata": key_metadata(record)})
+
+    @operation("kms", "ListKeys", "kms:ListKeys", on="service")
+    async def list_keys(self, call: Call) -> Answer:
+        # Only keys of the caller's own account exist for it: nothing is shared through a resource manager here.
+        if "SELF" not in (call.input.get("ResourceOwners") or ("SELF",)):
+            return Answer({"Keys": [], "Truncated": False})
+        size = limit(call, 100, 1000)
+        after = self._markers.read(call)
+        names: list[KeyName] = []
+        prefix = KeyName(call.caller.account_id, call.region, "").scope
+        place = prefix + after
+        while len(names) <= size:
+            rows = await self._ring.catalog.documents(KEY_KIND, prefix=prefix, after=place, limit=size + 1)
+            found = [(KeyName(call.caller.account_id, call.region, scope.removeprefix(prefix)), value) for scope, value in rows]
+            names += [name for name, value in found if not KeyRecord.read(name, value).gone(milliseconds(call.now))]
+            if len(rows) <= size:
+                break
+            place = rows[-1][0]
+        page = names[:size]
+        output: dict[str, Any] = {
+            "Keys": [{"KeyId": name.key_id, "KeyArn": name.arn} for name in page],
+            "Truncated": len(names) > size,
+        }
+        if len(names) > size:
+            output["NextMarker"] = self._markers.write(call, page[-1].key_id)
+        return Answer(output)
+
+    @operation("kms", "UpdateKeyDescription", "kms:UpdateKeyDescription", on="run")
+    async def update_key_description(self, call: Call) -> Answer:
+        description: str = call.input["Description"]
+        await change(self._ring, call, UPDATE_DESCRIPTION, lambda record: replace(record, description=description))
+        return Answer()
+
+    @operation("kms", "EnableKey", "kms:EnableKey", on="run")
+    async def enable_key(self, call: Call) -> Answer:
+        await change(self._ring, call, ENABLE, lambda record: replace(record, state="Enabled"))
+        return Answer()
+
+    @operation("kms", "DisableKey", "kms:DisableKey", on="run")
+    async def disable_key(self, call: Call) -> Answer:
+        await change(self._ring, call, DISABLE, lambda record: replace(record, state="Disabled"))
+        return Answer()
+
+
+def key_metadata(record: KeyRecord) -> dict[str, Any]:
+    """The model's KeyMetadata of a symmetric key in one Region."""
+    metadata: dict[str, Any] = {
+        "AWSAccountId": record.name.account_id,
+        "KeyId": record.name.key_id,
+        "Arn": record.name.arn,
+        "CreationDate": moment(record.created_ms),
+        "Enabled": record.state == "Enabled",
+        "Description": record.description,
+        "KeyUsage": record.usage,
+        "KeyState": record.state,
+        "Origin": "AWS_KMS",
+        "KeyManager": record.manager,
+        "CustomerMasterKeySpec": record.spec,
+        "KeySpec": record.spec,
+        "EncryptionAlgorithms": [SYMMETRIC],
+        "MultiRegion": False,
+        "CurrentKeyMaterialId": record.current,
+    }
+    if record.deletion_ms is not None:
+        metadata["DeletionDate"] = moment(record.deletion_ms)
+    return metadata
+
+
+def _checked_policy(policy: str) -> str:
+    """Raises ApiError when it is too long or not a JSON object. What it says is for the policy engine."""
+    if len(policy.encode("utf-8", "surrogatepass")) > MAX_POLICY:
+        raise ApiError("LimitExceededException", f"The key policy is longer than {MAX_POLICY} bytes.")
+    try:
+        document = json.loads(policy)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise ApiError("MalformedPolicyDocumentException", "The key policy is not a JSON object.")
+    return policy

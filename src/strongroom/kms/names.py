@@ -1,0 +1,53 @@
+"""Names of keys and aliases, and where their documents are. Pure.
+
+Never knows whether such a key exists, nor how a caller spelt the name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+#: A UUID in lower case, or the id of a multi-Region key.
+KEY_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|mrk-[0-9a-f]{32}")
+ALIAS_PREFIX: Final = "alias/"
+RESERVED_PREFIX: Final = "alias/aws/"  # aliases of the keys that services manage
+S3_ALIAS: Final = "alias/aws/s3"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyName:
+    """Which key, all over the world."""
+
+    account_id: str
+    region: str
+    key_id: str
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:kms:{self.region}:{self.account_id}:key/{self.key_id}"
+
+    @property
+    def scope(self) -> str:
+        """Where its documents are."""
+        return f"kms/{self.account_id}/{self.region}/{self.key_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class AliasName:
+    account_id: str
+    region: str
+    alias: str  # with its prefix: alias/...
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:kms:{self.region}:{self.account_id}:{self.alias}"
+
+    @property
+    def scope(self) -> str:
+        return f"kms/{self.account_id}/{self.region}/{self.alias}"
+
+    @property
+    def reserved(self) -> bool:
+        return self.alias.startswith(RESERVED_PREFIX)

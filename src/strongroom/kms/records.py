@@ -1,0 +1,177 @@
+"""Key and alias records: what is kept of them, as documents of the catalog, and how both are read back. Pure.
+
+Never knows how material is wrapped, nor who may use a key. Times are milliseconds since the Unix epoch.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from strongroom.kms.names import AliasName, KeyName
+
+KEY_KIND: Final = "kms-key"
+ALIAS_KIND: Final = "kms-alias"
+TOMBSTONE_KIND: Final = "kms-tombstone"
+SYMMETRIC: Final = "SYMMETRIC_DEFAULT"
+ENCRYPT_DECRYPT: Final = "ENCRYPT_DECRYPT"
+_FORMAT: Final = 1
+
+State = Literal["Enabled", "Disabled", "PendingDeletion"]
+Manager = Literal["CUSTOMER", "AWS"]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    material_id: str  # 64 hex, random
+    created_ms: int
+    provider: str  # the name of the provider that wrapped it
+    wrapped: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """One key. ``aliases`` and ``tags`` are in the order in which they were given; every material stays until deletion."""
+
+    name: KeyName
+    created_ms: int
+    manager: Manager
+    description: str
+    policy: str  # the JSON text
+    current: str  # id of the material that encrypts
+    materials: tuple[Material, ...] = field(repr=False)
+    state: State = "Enabled"
+    deletion_ms: int | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    aliases: tuple[str, ...] = ()
+    spec: str = SYMMETRIC
+    usage: str = ENCRYPT_DECRYPT
+
+    def gone(self, now_ms: int) -> bool:
+        """Its window of deletion is over, whether or not upkeep has been here."""
+        return self.deletion_ms is not None and self.deletion_ms <= now_ms
+
+    def material(self, material_id: str) -> Material | None:
+        return next((material for material in self.materials if material.material_id == material_id), None)
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "format": _FORMAT,
+            "created_ms": self.created_ms,
+            "manager": self.manager,
+            "description": self.description,
+            "policy": self.policy,
+            "current": self.current,
+            "materials": [
+                [material.material_id, material.created_ms, material.provider, base64.b64encode(material.wrapped).decode()]
+                for material in self.materials
+            ],
+            "state": self.state,
+            "deletion_ms": self.deletion_ms,
+            "tags": [list(tag) for tag in self.tags],
+            "aliases": list(self.aliases),
+            "spec": self.spec,
+            "usage": self.usage,
+        }
+
+    @classmethod
+    def read(cls, name: KeyName, value: Any) -> KeyRecord:
+        """Raises ValueError or KeyError for a document that this version did not write."""
+        if value["format"] != _FORMAT or value["state"] not in {"Enabled", "Disabled", "PendingDeletion"}:
+            raise ValueError(f"the document of {name.arn} has an unknown format")
+        return cls(
+            name=name,
+            created_ms=value["created_ms"],
+            manager=value["manager"],
+            description=value["description"],
+            policy=value["policy"],
+            current=value["current"],
+            materials=tuple(
+                Material(row[0], row[1], row[2], base64.b64decode(row[3], validate=True)) for row in value["materials"]
+            ),
+            state=value["state"],
+            deletion_ms=value["deletion_ms"],
+            tags=tuple((tag[0], tag[1]) for tag in value["tags"]),
+            aliases=tuple(value["aliases"]),
+            spec=value["spec"],
+            usage=value["usage"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AliasRecord:
+    name: AliasName
+    key_id: str  # in the same account and Region
+    created_ms: int
+    updated_ms: int
+
+    @property
+    def key(self) -> KeyName:
+        return KeyName(self.name.account_id, self.name.region, self.key_id)
+
+    def document(self) -> dict[str, Any]:
+        return {"key_id": self.key_id, "created_ms": self.created_ms, "updated_ms": self.updated_ms}
+
+    @classmethod
+    def read(cls, name: AliasName, value: Any) -> AliasRecord:
+        return cls(name, value["key_id"], value["created_ms"], value["updated_ms"])
+
+
+def key_binding(name: KeyName, material_id: str) -> bytes:
+    """What wrapped material is bound to, so that no record can stand in for another: each text with its length in front."""
+    return binding("kms-key", name.account_id, name.region, name.key_id, material_id)
+
+
+def binding(*texts: str) -> bytes:
+    """Count, then every text with its length, as big-endian 32-bit numbers and UTF-8: unambiguous."""
+    encoded = [text.encode() for text in texts]
+    return struct.pack(">I", len(encoded)) + b"".join(struct.pack(">I", len(text)) + text for text in encoded)
+
+
+def moment(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+def milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+def default_policy(account_id: str) -> str:
+    """The policy of a key that was created without one: the account decides through its own identities."""
+    statement = {
+        "Sid": "Enable IAM User Permissions",
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{account_id}:root"},
+        "Action": "kms:*",
+        "Resource": "*",
+    }
+    return _pretty("key-default-1", statement)
+
+
+def s3_managed_policy(account_id: str, region: str) -> str:
+    """The policy of aws/s3: everyone of the account, but only through S3; directly no more than metadata."""
+    through_s3 = {
+        "Sid": "Allow access through S3 for all principals in the account that are authorized to use S3",
+        "Effect": "Allow",
+        "Principal": {"AWS": "*"},
+        "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"],
+        "Resource": "*",
+        "Condition": {"StringEquals": {"kms:CallerAccount": account_id, "kms:ViaService": f"s3.{region}.amazonaws.com"}},
+    }
+    metadata = {
+        "Sid": "Allow direct access to key metadata to the account",
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{account_id}:root"},
+        "Action": ["kms:Describe*", "kms:Get*", "kms:List*"],
+        "Resource": "*",
+    }
+    return _pretty("auto-s3-2", through_s3, metadata)
+
+
+def _pretty(policy_id: str, *statements: dict[str, Any]) -> str:
+    document = {"Version": "2012-10-17", "Id": policy_id, "Statement": list(statements)}
+    return json.dumps(document, indent=2, separators=(",", " : "))

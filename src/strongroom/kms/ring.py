@@ -1,0 +1,211 @@
+"""The key ring: finds keys and aliases, makes and changes them, and puts their material to use. The only holder of plain material.
+
+Never knows who asks or whether they may (``access``), nor how the KMS API words anything. What it remembers is dropped
+whenever ``catalog.generation()`` changes, so a key disabled on one worker is disabled for the next request on every worker.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from strongroom.kms.blob import RANDOM_SIZE, Blob, BlobError, open_blob, seal_blob
+from strongroom.kms.contract import Provider, Unavailable
+from strongroom.kms.names import S3_ALIAS, AliasName, KeyName
+from strongroom.kms.records import (
+    ALIAS_KIND,
+    KEY_KIND,
+    TOMBSTONE_KIND,
+    AliasRecord,
+    KeyRecord,
+    Manager,
+    Material,
+    key_binding,
+    milliseconds,
+    s3_managed_policy,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from strongroom.store.contract import Catalog, Transaction
+
+T = TypeVar("T")
+MATERIAL_SIZE: Final = 32
+S3_DESCRIPTION: Final = "Default key that protects my S3 objects when no other key is defined"
+_REMEMBERED: Final = 1024  # of each kind
+
+
+class KeyRing:
+    """One per worker. ``clock`` gives aware UTC times, ``random`` n random bytes."""
+
+    def __init__(
+        self, catalog: Catalog, provider: Provider, clock: Callable[[], datetime], random: Callable[[int], bytes] = os.urandom
+    ) -> None:
+        self.catalog = catalog
+        self.provider = provider
+        self.random = random
+        self._clock = clock
+        self._generation = -1
+        self._keys: dict[KeyName, KeyRecord] = {}
+        self._aliases: dict[AliasName, AliasRecord] = {}
+        self._materials: dict[tuple[KeyName, str], bytes] = {}
+
+    def now_ms(self) -> int:
+        return milliseconds(self._clock())
+
+    # --- finding
+
+    async def key(self, name: KeyName, now_ms: int) -> KeyRecord | None:
+        """None for a key that does not exist, or whose deletion date is past."""
+        generation = self._fresh()
+        record = self._keys.get(name)
+        if record is None:
+            value = await self.catalog.document(name.scope, KEY_KIND)
+            if value is None:
+                return None
+            record = KeyRecord.read(name, value)
+            self._remember(self._keys, name, record, generation)
+        return None if record.gone(now_ms) else record
+
+    async def alias(self, name: AliasName, now_ms: int) -> tuple[AliasRecord, KeyRecord] | None:
+        """The alias and its key; None when either does not exist (any more)."""
+        generation = self._fresh()
+        alias = self._aliases.get(name)
+        if alias is None:
+            value = await self.catalog.document(name.scope, ALIAS_KIND)
+            if value is None:
+                return None
+            alias = AliasRecord.read(name, value)
+            self._remember(self._aliases, name, alias, generation)
+        key = await self.key(alias.key, now_ms)
+        return None if key is None else (alias, key)
+
+    async def existed(self, name: KeyName) -> bool:
+        """Whether there is or was a key of that name: destroyed ones leave a tombstone."""
+        if await self.catalog.document(name.scope, KEY_KIND) is not None:
+            return True
+        return await self.catalog.document(name.scope, TOMBSTONE_KIND) is not None
+
+    # --- making and changing
+
+    async def make(
+        self,
+        account_id: str,
+        region: str,
+        *,
+        now_ms: int,
+        manager: Manager,
+        description: str,
+        policy: str,
+        tags: tuple[tuple[str, str], ...] = (),
+    ) -> KeyRecord:
+        """A new enabled record with fresh material. It is not stored yet. Raises ProviderError."""
+        name = KeyName(account_id, region, str(uuid.UUID(bytes=self.random(16), version=4)))
+        material_id = self.random(32).hex()
+        wrapped = await self.provider.wrap(self.random(MATERIAL_SIZE), key_binding(name, material_id))
+        material = Material(material_id, now_ms, self.provider.name, wrapped)
+        return KeyRecord(name, now_ms, manager, description, policy, material_id, (material,), tags=tags)
+
+    async def managed_by_s3(self, account_id: str, region: str, now_ms: int) -> KeyRecord:
+        """The key aws/s3 of an account in a Region, made on first use; two workers that try at once get the same one."""
+        alias = AliasName(account_id, region, S3_ALIAS)
+        found = await self.alias(alias, now_ms)
+        if found is not None:
+            return found[1]
+        policy = s3_managed_policy(account_id, region)
+        made = await self.make(account_id, region, now_ms=now_ms, manager="AWS", description=S3_DESCRIPTION, policy=policy)
+        made = replace(made, aliases=(S3_ALIAS,))
+
+        def work(transaction: Transaction) -> KeyRecord:
+            value = transaction.document(alias.scope, ALIAS_KIND)
+            if value is not None:
+                name = AliasRecord.read(alias, value).key
+                return KeyRecord.read(name, transaction.document(name.scope, KEY_KIND))
+            transaction.set_document(made.name.scope, KEY_KIND, made.document())
+            transaction.set_document(alias.scope, ALIAS_KIND, AliasRecord(alias, made.name.key_id, now_ms, now_ms).document())
+            return made
+
+        return await self.catalog.write(work)
+
+    async def change(self, name: KeyName, now_ms: int, work: Callable[[Transaction, KeyRecord], KeyRecord]) -> KeyRecord | None:
+        """Replace the record by what ``work`` makes of it, in one transaction. None when the key is gone; ``work`` may raise."""
+
+        def within(transaction: Transaction) -> KeyRecord | None:
+            record = read_key(transaction, name, now_ms)
+            if record is None:
+                return None
+            changed = work(transaction, record)
+            if changed != record:
+                transaction.set_document(name.scope, KEY_KIND, changed.document())
+            return changed
+
+        return await self.catalog.write(within)
+
+    # --- using
+
+    async def seal(self, record: KeyRecord, plain: bytes, context: Mapping[str, str]) -> bytes:
+        """A ciphertext blob under the current material. Raises ContextError, ProviderError."""
+        material = await self._material(record, record.current)
+        return seal_blob(record.name, record.current, material, plain, context, self.random(RANDOM_SIZE))
+
+    async def open(self, record: KeyRecord, blob: Blob, context: Mapping[str, str]) -> bytes:
+        """Raises BlobError (also for a material this key never had), ContextError, ProviderError."""
+        if blob.key != record.name or record.material(blob.material_id) is None:
+            raise BlobError
+        return open_blob(blob, await self._material(record, blob.material_id), context)
+
+    async def _material(self, record: KeyRecord, material_id: str) -> bytes:
+        where = (record.name, material_id)
+        generation = self._fresh()
+        plain = self._materials.get(where)
+        if plain is None:
+            material = record.material(material_id)
+            if material is None or material.provider != self.provider.name:
+                raise Unavailable(f"no provider for the material of {record.name.arn}")
+            plain = await self.provider.unwrap(material.wrapped, key_binding(record.name, material_id))
+            self._remember(self._materials, where, plain, generation)
+        return plain
+
+    # --- remembering
+
+    def _fresh(self) -> int:
+        generation = self.catalog.generation()
+        if generation != self._generation:
+            self._keys.clear()
+            self._aliases.clear()
+            self._materials.clear()
+            self._generation = generation
+        return generation
+
+    def _remember(self, memory: dict[_K, _V], name: _K, value: _V, generation: int) -> None:
+        """What was read while the generation changed may be old already: it serves this request and is not kept."""
+        if generation == self._generation:
+            if len(memory) >= _REMEMBERED:
+                del memory[next(iter(memory))]
+            memory[name] = value
+
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+def read_key(transaction: Transaction, name: KeyName, now_ms: int) -> KeyRecord | None:
+    """As ``KeyRing.key``, within a transaction."""
+    value = transaction.document(name.scope, KEY_KIND)
+    if value is None:
+        return None
+    record = KeyRecord.read(name, value)
+    return None if record.gone(now_ms) else record
+
+
+def read_alias(transaction: Transaction, name: AliasName, now_ms: int) -> AliasRecord | None:
+    """As ``KeyRing.alias``: an alias whose key is gone is gone as well."""
+    value = transaction.document(name.scope, ALIAS_KIND)
+    if value is None:
+        return None
+    alias = AliasRecord.read(name, value)
+    return None if read_key(transaction, alias.key, now_ms) is None else alias
