@@ -1,0 +1,114 @@
+"""A small world around the KMS API: a catalog, a clock that tests set, callers, and an ``allow`` that writes down what was asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from strongroom.api.errors import ApiError
+from strongroom.api.operation import Call, Register
+from strongroom.kms.data_keys import DataKeys
+from strongroom.kms.rooms import kms_rooms
+
+A = "111122223333"
+B = "444455556666"
+REGION = "eu-central-1"
+KMS_KEY = bytes(range(32))
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class FakeCaller:
+    account_id: str
+    anonymous: bool = False
+    user_id: str = ""
+    canonical_id: str = ""
+    display_name: str = ""
+    access_key_id: str = ""
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:iam::{self.account_id}:root"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def days(self, count: float) -> None:
+        self.now += timedelta(days=count)
+
+
+HIDDEN = (
+    "User: arn:aws:iam::{}:root is not authorized to perform: {} on this resource because the resource does not exist in this "
+    "Region, no resource-based policies allow access, or a resource-based policy explicitly denies access"
+)
+CIPHERTEXT = (
+    "The ciphertext refers to a customer master key that does not exist, does not exist in this region, "
+    "or you are not allowed to access."
+)
+
+
+@dataclass
+class World:
+    """``asked`` has every (action, resource); ``denied`` actions are denied to all, ``shared`` accounts may what they like."""
+
+    catalog: Any
+    clock: Clock = field(default_factory=Clock)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    denied: set[str] = field(default_factory=set)
+    shared: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.data_keys = DataKeys(self.catalog, KMS_KEY, self.clock)
+        self.rooms = kms_rooms(self.data_keys.ring, KMS_KEY)
+        self.register = Register(self.rooms)
+
+    def call(self, operation: str, /, *, account: str = A, region: str = REGION, anonymous: bool = False, **given: Any) -> Call:
+        found = self.register.find("kms", operation)
+        assert found is not None, operation
+        caller = FakeCaller(account, anonymous)
+
+        async def allow(action: str, resource: str, /) -> None:
+            self.asked.append((action, resource))
+            owner = account if resource == "*" else resource.split(":")[4]
+            if owner != account and account not in self.shared:
+                raise ApiError("AccessDenied", HIDDEN.format(account, action))
+            if action in self.denied:
+                raise ApiError("AccessDenied", f"{action} on {resource}")
+
+        return Call(
+            operation=found,
+            input=given,
+            caller=caller,
+            allow=allow,
+            body=None,  # type: ignore[arg-type]
+            region=region,
+            now=self.clock(),
+            request_id="0",
+            base_url="http://localhost",
+            virtual_host=False,
+            secure=True,
+            source_ip="127.0.0.1",
+            headers={},
+        )
+
+    async def ask(self, operation: str, /, **given: Any) -> dict[str, Any]:
+        call = self.call(operation, **given)
+        return dict((await call.operation.run(call)).output)
+
+    async def refusal(self, operation: str, /, **given: Any) -> tuple[str, str]:
+        try:
+            await self.ask(operation, **given)
+        except ApiError as error:
+            return error.code, error.message
+        raise AssertionError(f"{operation} was not refused")
+
+    async def key(self, **given: Any) -> tuple[str, str]:
+        """A new key: its id and its ARN."""
+        metadata = (await self.ask("CreateKey", **given))["KeyMetadata"]
+        return metadata["KeyId"], metadata["Arn"]
