@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import orjson
@@ -105,8 +107,7 @@ async def test_what_is_malformed_is_refused_and_nothing_is_made(identities, cata
         await identities.create_account(**given)
     if given.get("secret_access_key"):
         assert given["secret_access_key"] not in str(caught.value)
-    assert await identities.accounts() == []
-    assert catalog.generation() == 0 or await catalog.documents("access-key", limit=1) == []
+    assert orjson.loads(await everything(catalog)) == [[], [], [], []]
 
 
 @pytest.mark.parametrize(("access_key_id", "secret"), [("abc", "12345678"), ("A" * 128, "~" * 128), ("with_underscore", "!" * 8)])
@@ -145,10 +146,11 @@ async def test_a_random_account_id_that_is_taken_is_drawn_again(catalog, iam_key
     assert (first.account_id, second.account_id) == ("111122223333", "444455556666")
 
 
-async def test_a_secret_is_nowhere_in_clear(identities, catalog):
+async def test_a_secret_is_nowhere_in_clear(identities, catalog, tmp_path):
     new = await identities.create_account("alpha", secret_access_key=SECRET)
     more = await identities.create_access_key(new.account_id, secret_access_key=SECRET)
-    stored = await everything(catalog)
+    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"sealed_secret" in stored
     for form in (SECRET.encode(), base64.b64encode(SECRET.encode()), SECRET.encode().hex().encode()):
         assert form not in stored
     for shown in (new, more):
@@ -222,6 +224,43 @@ async def test_of_many_that_race_for_the_root_one_wins(identities):
     made = await asyncio.gather(*(ensure_root(identities) for _ in range(12)))
     assert sum(new is not None for new in made) == 1
     assert len(await identities.accounts()) == 1
+
+
+async def test_of_two_workers_that_race_for_the_root_one_wins(identities, other_worker, iam_key):
+    elsewhere = Identities(other_worker, iam_key)
+    made = await asyncio.gather(*(ensure_root(each) for each in (identities, elsewhere) * 4))
+    assert sum(new is not None for new in made) == 1
+    assert len(await elsewhere.accounts()) == 1
+
+
+def test_of_processes_that_start_at_once_one_makes_the_root(tmp_path):
+    program = """
+import asyncio, pathlib, sys
+from strongroom.iam.identities import Identities, ensure_root
+from strongroom.store.sqlite import SqliteCatalog
+async def start():
+    catalog = SqliteCatalog.open(pathlib.Path(sys.argv[1]))
+    sys.stdout.write("ready\\n"); sys.stdout.flush(); sys.stdin.readline()
+    new = await ensure_root(Identities(catalog, bytes(32)))
+    await catalog.close()
+    print("none" if new is None else new.account_id)
+asyncio.run(start())
+"""
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path / "data")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    for worker in workers:
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        worker.stdin.write("\n")
+        worker.stdin.flush()
+    told = sorted(worker.communicate(timeout=30)[0].strip() for worker in workers)
+    assert [worker.returncode for worker in workers] == [0, 0]
+    assert re.fullmatch(r"[0-9]{12}", told[0])
+    assert told[1] == "none"
 
 
 @pytest.mark.parametrize("missing", ["name", "email", "canonical_id", "created_ms"])
