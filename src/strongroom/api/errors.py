@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-#: code -> (HTTP status, default message). Filled by the error tables of this module.
-ERRORS: Final[dict[str, tuple[int, str]]] = {}
+from strongroom.api import error_table
+
+#: code -> (HTTP status, default message). The services share the few codes that mean the same in all of them.
+ERRORS: Final[dict[str, tuple[int, str]]] = {**error_table.QUERY, **error_table.KMS, **error_table.S3}
 
 
 class ApiError(Exception):
@@ -27,7 +29,8 @@ class ApiError(Exception):
         fields: Mapping[str, str] | None = None,
         **members: str,
     ) -> None:
-        default_status, default_message = ERRORS[code.removeprefix("KMS.")]
+        table = error_table.KMS if code.startswith("KMS.") else ERRORS
+        default_status, default_message = table[code.removeprefix("KMS.")]
         self.code = code
         self.message = default_message if message is None else message
         self.status = default_status if status is None else status

@@ -1,0 +1,185 @@
+"""IAM's and STS's protocol: a form in, XML out. Never knows what the members mean or who may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from strongroom.api.constraints import violations
+from strongroom.api.encoded import BodyKind, Encoded
+from strongroom.api.errors import ERRORS, ApiError
+from strongroom.api.form import read_form
+from strongroom.api.model import is_operation, members, operation_model, service_model, trait
+from strongroom.api.scalars import header_text, parse_boolean, parse_integer, parse_timestamp, xml_text
+from strongroom.api.xml_writer import content_writer
+
+if TYPE_CHECKING:
+    from botocore.model import ListShape, MapShape, Shape
+
+    from strongroom.api.operation import Answer, Service
+    from strongroom.api.routing import Route
+
+CONTENT_TYPE: Final = "text/xml"
+_DEPTH: Final = 16
+_SIGNATURE: Final = (
+    "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. "
+    "Consult the service documentation for details."
+)
+#: What the codes of S3's front end are called here: code, status, default text.
+_TRANSLATED: Final = {
+    "AuthorizationHeaderMalformed": ("IncompleteSignature", 400, ERRORS["IncompleteSignature"][1]),
+    "AuthorizationQueryParametersError": ("IncompleteSignature", 400, ERRORS["IncompleteSignature"][1]),
+    "EntityTooLarge": ("RequestEntityTooLarge", 413, ERRORS["RequestEntityTooLarge"][1]),
+    "ExpiredToken": ("ExpiredToken", 403, ERRORS["ExpiredTokenException"][1]),
+    "InternalError": ("InternalFailure", 500, ERRORS["InternalFailure"][1]),
+    "InvalidAccessKeyId": ("InvalidClientTokenId", 403, ERRORS["InvalidClientTokenId"][1]),
+    "InvalidToken": ("InvalidClientTokenId", 403, ERRORS["InvalidClientTokenId"][1]),
+    "MissingSecurityHeader": ("MissingAuthenticationToken", 403, ERRORS["MissingAuthenticationToken"][1]),
+    "RequestTimeTooSkewed": ("SignatureDoesNotMatch", 403, "Signature expired."),
+    "SignatureDoesNotMatch": ("SignatureDoesNotMatch", 403, _SIGNATURE),
+    "SlowDown": ("Throttling", 400, ERRORS["Throttling"][1]),
+    "XAmzContentSHA256Mismatch": ("SignatureDoesNotMatch", 403, _SIGNATURE),
+}
+
+
+@dataclass(slots=True)
+class _Field:
+    """A form field: its value and the fields below it (``Tags.member.1.Key``)."""
+
+    value: str | None
+    below: dict[str, _Field]
+
+
+class QueryCodec:
+    def __init__(self, service: Service) -> None:
+        self._service: Final[Service] = service
+        self._namespace = str(cast("dict[str, Any]", service_model(service).metadata)["xmlNamespace"])
+
+    def body_kind(self, operation: str) -> BodyKind:
+        operation_model(self._service, operation)
+        return "buffer"
+
+    def decode(self, route: Route, query: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, Any]:  # noqa: ARG002 - one shape for all protocols
+        try:
+            form = {**read_form(query), **read_form((body or b"").decode())}
+        except UnicodeDecodeError as error:
+            raise ApiError("MalformedQueryString") from error
+        shape = operation_model(self._service, route.operation).input_shape
+        if shape is None:
+            return {}
+        value: dict[str, Any] = _structure(shape, _tree(form))
+        problem = violations(shape, value)
+        if problem:
+            raise ApiError("ValidationError", problem)
+        return value
+
+    def encode(self, operation: str, answer: Answer, request_id: str, host_id: str) -> Encoded:  # noqa: ARG002
+        model = operation_model(self._service, operation)
+        parts = [f'<{operation}Response xmlns="{self._namespace}">']
+        shape = model.output_shape
+        if shape is not None:
+            wrapper = str(trait(shape, "resultWrapper") or f"{operation}Result")
+            parts.append(f"<{wrapper}>")
+            content_writer(shape, seconds=True)(parts, answer.output)
+            parts.append(f"</{wrapper}>")
+        parts.append(f"<ResponseMetadata><RequestId>{xml_text(request_id)}</RequestId></ResponseMetadata></{operation}Response>")
+        body = "".join(parts).encode("utf-8", "xmlcharrefreplace")
+        return Encoded(answer.status or 200, _headers(request_id, body), body)
+
+    def encode_error(self, error: ApiError, request_id: str, host_id: str, *, head: bool, resource: str) -> Encoded:  # noqa: ARG002
+        code, status, message = error.code, error.status, error.message
+        if code in _TRANSLATED:
+            default = ERRORS[code][1]
+            code, status, text = _TRANSLATED[code]
+            message = text if message == default else message
+        kind = "Receiver" if status >= 500 else "Sender"
+        inner = f"<Type>{kind}</Type><Code>{xml_text(code)}</Code><Message>{xml_text(message)}</Message>"
+        text = f'<ErrorResponse xmlns="{self._namespace}"><Error>{inner}</Error><RequestId>{xml_text(request_id)}</RequestId></ErrorResponse>'
+        body = b"" if head else text.encode("utf-8", "xmlcharrefreplace")
+        headers = _headers(request_id, body)
+        headers.extend((name.lower(), header_text(value)) for name, value in error.headers.items())
+        return Encoded(status, headers, body)
+
+    def not_built(self, operation: str) -> ApiError:
+        if is_operation(self._service, operation):
+            return ApiError("NotImplemented", f"The operation {operation} is not implemented.")
+        if not operation:
+            return ApiError("MissingAction")
+        version = cast("dict[str, Any]", service_model(self._service).metadata)["apiVersion"]
+        return ApiError("InvalidAction", f"Could not find operation {operation} for version {version}")
+
+
+def _headers(request_id: str, body: bytes) -> list[tuple[str, str]]:
+    return [("x-amzn-requestid", request_id), ("content-type", CONTENT_TYPE), ("content-length", str(len(body)))]
+
+
+def _tree(form: Mapping[str, str]) -> _Field:
+    root = _Field(None, {})
+    for name, value in form.items():
+        steps = name.split(".", _DEPTH)
+        if len(steps) > _DEPTH:
+            continue  # deeper than any member
+        field = root
+        for step in steps:
+            field = field.below.setdefault(step, _Field(None, {}))
+        field.value = value
+    return root
+
+
+def _structure(shape: Shape, field: _Field) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for member, inner in members(shape).items():
+        below = field.below.get(str(trait(inner, "name") or member))
+        if below is not None:
+            value[member] = _value(inner, below)
+    return value
+
+
+def _value(shape: Shape, field: _Field) -> Any:
+    kind = str(shape.type_name)
+    if kind == "structure":
+        return _structure(shape, field)
+    if kind == "list":
+        item = cast("ListShape", shape).member
+        return [_value(item, below) for below in _numbered(field, str(trait(item, "name") or "member"))]
+    if kind == "map":
+        return _map(cast("MapShape", shape), field)
+    return _scalar(kind, field.value or "")
+
+
+def _map(shape: MapShape, field: _Field) -> dict[str, Any]:
+    pairs: dict[str, Any] = {}
+    for below in _numbered(field, "entry"):
+        key, value = below.below.get("key"), below.below.get("value")
+        if key is not None and value is not None:
+            pairs[str(_value(shape.key, key))] = _value(shape.value, value)
+    return pairs
+
+
+def _numbered(field: _Field, word: str) -> list[_Field]:
+    """The items of a list, ``member.1`` and on, by number."""
+    below = field.below.get(word)
+    if below is None:
+        return []
+    places = sorted((int(place), item) for place, item in below.below.items() if place.isascii() and place.isdigit() and len(place) < 9)
+    return [item for _, item in places]
+
+
+@cache
+def _readers() -> dict[str, Any]:
+    return {"integer": parse_integer, "long": parse_integer, "boolean": parse_boolean, "timestamp": parse_timestamp, "blob": _blob, "string": str}
+
+
+def _blob(text: str) -> bytes:
+    from base64 import b64decode  # noqa: PLC0415
+
+    return b64decode(text, validate=True)
+
+
+def _scalar(kind: str, text: str) -> Any:
+    try:
+        return _readers()[kind](text)
+    except ValueError as error:
+        raise ApiError("MalformedInput") from error

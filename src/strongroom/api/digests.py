@@ -1,0 +1,75 @@
+"""The digests that S3 names: computed over bytes as they pass. Pure; CRCs are big-endian bytes, as S3 encodes them."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from awscrt import checksums
+
+
+class _Hash(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
+
+
+class _Crc:
+    """A running CRC with the face of a hashlib object."""
+
+    __slots__ = ("_crc", "_size", "_value")
+
+    def __init__(self, crc: Callable[[bytes, int], int], size: int) -> None:
+        self._crc = crc
+        self._size = size
+        self._value = 0
+
+    def update(self, data: bytes, /) -> None:
+        self._value = self._crc(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(self._size, "big")
+
+
+_NEW: Final[dict[str, Callable[[], _Hash]]] = {
+    "md5": lambda: hashlib.md5(usedforsecurity=False),
+    "sha1": lambda: hashlib.sha1(usedforsecurity=False),
+    "sha256": hashlib.sha256,
+    "crc32": lambda: _Crc(zlib.crc32, 4),
+    "crc32c": lambda: _Crc(checksums.crc32c, 4),
+    "crc64nvme": lambda: _Crc(checksums.crc64nvme, 8),
+}
+DIGEST_BYTES: Final = {"md5": 16, "sha1": 20, "sha256": 32, "crc32": 4, "crc32c": 4, "crc64nvme": 8}
+
+
+class Digests:
+    """Several digests of one run of bytes. Raises LookupError for an algorithm that does not exist or was not asked for."""
+
+    __slots__ = ("_hashes",)
+
+    def __init__(self, *algorithms: str) -> None:
+        self._hashes = {name: _NEW[name]() for name in algorithms}
+
+    def add(self, *algorithms: str) -> None:
+        """Only before the first update."""
+        for name in algorithms:
+            if name not in self._hashes:
+                self._hashes[name] = _NEW[name]()
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        return tuple(self._hashes)
+
+    def update(self, data: bytes) -> None:
+        for running in self._hashes.values():
+            running.update(data)
+
+    def digest(self, algorithm: str) -> bytes:
+        return self._hashes[algorithm].digest()
+
+
+def combine(algorithm: str, first: bytes, second: bytes, second_size: int) -> bytes:
+    """The CRC of two runs of bytes put together, from the CRC of each. Raises LookupError for what is not a CRC."""
+    joined = {"crc32": checksums.combine_crc32, "crc32c": checksums.combine_crc32c, "crc64nvme": checksums.combine_crc64nvme}[algorithm]
+    return int(joined(int.from_bytes(first, "big"), int.from_bytes(second, "big"), second_size)).to_bytes(DIGEST_BYTES[algorithm], "big")

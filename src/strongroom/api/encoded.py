@@ -1,0 +1,16 @@
+"""An answer that is ready for the wire, and what the codecs share about bodies. Never knows a protocol."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Literal, NamedTuple
+
+BodyKind = Literal["none", "buffer", "stream"]
+
+
+class Encoded(NamedTuple):
+    """``headers`` have lower-case names and values that are safe ASCII; ``content-length`` is there when the length is known."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes | AsyncIterator[bytes]
