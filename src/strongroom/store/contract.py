@@ -80,7 +80,9 @@ class Reader(Protocol):
 
     async def bucket(self, name: str) -> BucketRow | None: ...
 
-    async def buckets(self, account_id: str, *, prefix: str = "", after: str = "", region: str | None = None, limit: int) -> list[BucketRow]:
+    async def buckets(
+        self, account_id: str, *, prefix: str = "", after: str = "", region: str | None = None, limit: int
+    ) -> list[BucketRow]:
         """By name, strictly after ``after``."""
         ...
 
@@ -92,7 +94,9 @@ class Reader(Protocol):
         """One version by id, with its body; None asks for the null version."""
         ...
 
-    async def current(self, bucket_id: str, *, start: str = "", after: str | None = None, prefix: str = "", limit: int) -> list[VersionRow]:
+    async def current(
+        self, bucket_id: str, *, start: str = "", after: str | None = None, prefix: str = "", limit: int
+    ) -> list[VersionRow]:
         """Newest versions that are not delete markers, by object key, without bodies (``body`` is None).
 
         Keys begin with ``prefix``, are >= ``start`` and, if given, > ``after``. Costs O(limit), not O(bucket).
@@ -101,7 +105,9 @@ class Reader(Protocol):
 
     async def upload(self, bucket_id: str, upload_id: str) -> UploadRow | None: ...
 
-    async def uploads(self, bucket_id: str, *, prefix: str = "", start: str = "", after: tuple[str, str] | None = None, limit: int) -> list[UploadRow]:
+    async def uploads(
+        self, bucket_id: str, *, prefix: str = "", start: str = "", after: tuple[str, str] | None = None, limit: int
+    ) -> list[UploadRow]:
         """By (object_key, upload_id), strictly after ``after``; keys >= ``start``."""
         ...
 
@@ -132,8 +138,11 @@ class Transaction(Protocol):
 
     def count_buckets(self, account_id: str) -> int: ...
 
-    def delete_bucket(self, bucket_id: str) -> None:
-        """With its documents (scope ``bucket/<id>``), and its uploads and parts; raises Conflict if it holds any version, Gone if there is none."""
+    def delete_bucket(self, bucket_id: str) -> list[PartRow]:
+        """With its documents (scope ``bucket/<id>`` and below), its uploads and their parts, which are returned (their blobs are not discarded).
+
+        Raises Conflict if it holds any version, Gone if there is no such bucket.
+        """
         ...
 
     def latest(self, bucket_id: str, object_key: str) -> VersionRow | None:
@@ -145,7 +154,10 @@ class Transaction(Protocol):
         ...
 
     def insert_version(self, row: VersionRow) -> None:
-        """The row becomes the newest version of its key. Raises Conflict when the version id exists."""
+        """The row becomes the newest version of its key.
+
+        Raises Conflict when the version id exists, or for a second null version; Gone when the bucket is gone.
+        """
         ...
 
     def delete_version(self, row: VersionRow) -> None:
@@ -156,7 +168,10 @@ class Transaction(Protocol):
         """Replace the wrapping of a version and nothing else. Raises Gone."""
         ...
 
-    def insert_upload(self, row: UploadRow) -> None: ...
+    def insert_upload(self, row: UploadRow) -> None:
+        """Raises Conflict when the upload id exists; Gone when the bucket is gone."""
+        ...
+
     def upload(self, bucket_id: str, upload_id: str) -> UploadRow | None: ...
 
     def delete_upload(self, row: UploadRow) -> list[PartRow]:

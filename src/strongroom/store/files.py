@@ -1,0 +1,272 @@
+"""Blobs as files: written under ``tmp/``, made durable, then renamed to ``blobs/ab/cd/<id>``.
+
+A file under its final name is complete and on the disk; what a crash leaves under ``tmp/`` counts for nothing and is swept at
+start-up. All file calls run in threads. Never knows what the bytes are.
+"""
+
+# Paths are plain strings: making a Path costs more than most of these calls.
+# ruff: noqa: PTH102, PTH104, PTH108, PTH116, PTH208
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import re
+import secrets
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from strongroom.store.contract import Gone, StoreError, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+T = TypeVar("T")
+
+THREADS: Final = 16  # file calls at once, at most
+WRITE_BACK: Final = 8 << 20  # bytes after which the kernel is told to start writing, so that the last fsync finds little to do
+_LONGEST_READ: Final = 1 << 30
+_BLOB_ID: Final = re.compile(r"[0-9a-f]{32}")
+_SHARD: Final = re.compile(r"[0-9a-f]{2}")
+
+
+def _sync_folder(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(path: str) -> None:
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+
+
+class FileBlobs:
+    """Implements ``contract.Blobs`` in a data folder; any number of processes may share it."""
+
+    def __init__(self, folder: Path, *, random: Callable[[int], bytes] = secrets.token_bytes, threads: int = THREADS) -> None:
+        """Makes the folders. Raises Unavailable when it cannot."""
+        self._blobs = str(folder / "blobs")
+        self._unfinished = str(folder / "tmp")
+        self._random = random
+        self._durable: set[str] = set()  # shard folders known to be on the disk with their names
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="blobs")
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_folder(self._blobs)
+            _make_folder(self._unfinished)
+            _sync_folder(str(folder))
+        except OSError as error:
+            raise Unavailable(f"blobs: {error.strerror}") from error
+
+    async def create(self) -> FileBlobWriter:
+        writer = FileBlobWriter(self)
+        try:
+            await self.run(writer.open, missing=Unavailable)
+        except BaseException:  # cancelled: it may be open all the same
+            await writer.abort()
+            raise
+        return writer
+
+    async def read(self, blob_id: str, offset: int, length: int) -> bytes:
+        return await self.run(partial(self._read, blob_id, offset, length))
+
+    async def size(self, blob_id: str) -> int:
+        return await self.run(lambda: os.stat(self._path(blob_id)).st_size)
+
+    async def delete(self, blob_id: str) -> None:
+        # Not made durable: a blob that comes back after a crash is named by no row, and upkeep sweeps it.
+        with suppress(Gone):
+            await self.run(lambda: os.unlink(self._path(blob_id)))
+
+    async def list(self) -> AsyncIterator[tuple[str, int]]:
+        for first in await self.run(partial(_shards, self._blobs)):
+            for second in await self.run(partial(_shards, f"{self._blobs}/{first}")):
+                for found in await self.run(partial(_committed, f"{self._blobs}/{first}/{second}")):
+                    yield found
+
+    async def sweep_unfinished(self) -> int:
+        """Delete what dead processes left unfinished; returns how many. Files that a live writer holds stay."""
+        return await self.run(self._sweep)
+
+    async def close(self) -> None:
+        """Idempotent. Waits for file calls under way."""
+        await asyncio.to_thread(self._threads.shutdown)
+
+    # ---- for the writer
+
+    async def run(self, call: Callable[[], T], missing: type[StoreError] = Gone) -> T:
+        """``call`` in a thread, with its errors in the contract's words. It runs to its end even if the awaiting task is cancelled."""
+        try:
+            future = asyncio.get_running_loop().run_in_executor(self._threads, call)
+        except RuntimeError as error:  # the threads have been shut down
+            raise Unavailable("blobs: closed") from error
+        try:
+            return await asyncio.shield(future)
+        except FileNotFoundError as error:
+            raise missing("blobs: no such file") from error
+        except OSError as error:
+            raise Unavailable(f"blobs: {error.strerror}") from error
+
+    def begin(self) -> tuple[str, str, int]:
+        """A new unfinished file: its blob id, path and descriptor. Its lock says that the writer lives."""
+        while True:
+            blob_id = self._random(16).hex()
+            path = f"{self._unfinished}/{blob_id}"
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(descriptor).st_nlink:
+                    return blob_id, path, descriptor
+            except BlockingIOError:  # swept between the two calls: take another
+                pass
+            os.close(descriptor)
+
+    def publish(self, blob_id: str, path: str) -> None:
+        """Give a finished, durable file its final name, durably."""
+        parent = f"{self._blobs}/{blob_id[:2]}"
+        shard = f"{parent}/{blob_id[2:4]}"
+        known = shard in self._durable
+        if not known:
+            _make_folder(parent)
+            _make_folder(shard)
+        os.rename(path, f"{shard}/{blob_id}")
+        _sync_folder(shard)
+        if not known:
+            _sync_folder(parent)
+            _sync_folder(self._blobs)
+            self._durable.add(shard)
+
+    # ---- in threads
+
+    def _path(self, blob_id: str) -> str:
+        if _BLOB_ID.fullmatch(blob_id) is None:  # never a path of someone's making
+            raise FileNotFoundError
+        return f"{self._blobs}/{blob_id[:2]}/{blob_id[2:4]}/{blob_id}"
+
+    def _read(self, blob_id: str, offset: int, length: int) -> bytes:
+        descriptor = os.open(self._path(blob_id), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            pieces: list[bytes] = []
+            while length > 0 and (piece := os.pread(descriptor, min(length, _LONGEST_READ), offset)):
+                pieces.append(piece)
+                offset += len(piece)
+                length -= len(piece)
+        finally:
+            os.close(descriptor)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _sweep(self) -> int:
+        count = 0
+        for name in os.listdir(self._unfinished):
+            path = f"{self._unfinished}/{name}"
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(path)
+                count += 1
+            except (BlockingIOError, FileNotFoundError):
+                continue
+            finally:
+                os.close(descriptor)
+        return count
+
+
+def _shards(path: str) -> list[str]:
+    return [name for name in os.listdir(path) if _SHARD.fullmatch(name)]
+
+
+def _committed(path: str) -> list[tuple[str, int]]:
+    """A renamed file's status changes last when it gets its name."""
+    found: list[tuple[str, int]] = []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                if _BLOB_ID.fullmatch(entry.name):
+                    found.append((entry.name, entry.stat(follow_symlinks=False).st_ctime_ns // 1_000_000))
+    return found
+
+
+class FileBlobWriter:
+    """Implements ``contract.BlobWriter``; made by ``FileBlobs.create``.
+
+    A cancelled call may still be running in its thread when ``abort`` comes, so each holds the lock.
+    """
+
+    def __init__(self, blobs: FileBlobs) -> None:
+        self._owner = blobs
+        self._lock = threading.Lock()
+        self._descriptor = -1
+        self._path = ""
+        self._id = ""
+        self._written = 0
+        self._started = 0  # bytes whose writing to the disk has been started
+        self._over = False
+
+    @property
+    def blob_id(self) -> str:
+        return self._id
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        await self._owner.run(partial(self._write, data), missing=Unavailable)
+
+    async def commit(self) -> None:
+        await self._owner.run(self._commit, missing=Unavailable)
+
+    async def abort(self) -> None:
+        if not self._over:
+            with suppress(Gone, Unavailable):
+                await self._owner.run(self._abort)
+
+    # ---- in threads
+
+    def open(self) -> None:
+        with self._lock:
+            if not self._over:
+                self._id, self._path, self._descriptor = self._owner.begin()
+
+    def _write(self, data: bytes | bytearray | memoryview) -> None:
+        with self._lock:
+            self._require_open()
+            rest = memoryview(data).cast("B")
+            while rest:
+                count = os.write(self._descriptor, rest)
+                self._written += count
+                rest = rest[count:]
+            if self._written - self._started >= WRITE_BACK:
+                # On pages that are still to be written, this starts the writing and drops nothing.
+                os.posix_fadvise(self._descriptor, self._started, self._written - self._started, os.POSIX_FADV_DONTNEED)
+                self._started = self._written
+
+    def _commit(self) -> None:
+        with self._lock:
+            self._require_open()
+            os.fsync(self._descriptor)
+            self._owner.publish(self._id, self._path)
+            self._over = True
+            self._close()
+
+    def _abort(self) -> None:
+        with self._lock:
+            self._over = True
+            if self._descriptor >= 0:
+                self._close()
+                os.unlink(self._path)
+
+    def _require_open(self) -> None:
+        if self._descriptor < 0:
+            raise OSError(0, "the blob is committed or aborted")
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)

@@ -1,0 +1,245 @@
+"""The catalog in one SQLite file: opening the folder, reading, and the doors to writing (``sqlite_commits``).
+
+Reads run on the event-loop thread over a connection of their own: they take some ten microseconds and never wait for a writer. Any
+number of processes may have the folder open. Never knows what a row or document means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from contextlib import closing, contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from sqlalchemy.dialects import sqlite as dialects
+
+from strongroom.store.contract import BucketRow, PartRow, Unavailable, UploadRow, VersionRow
+from strongroom.store.generation import Generation
+from strongroom.store.schema import FORMAT, ddl
+from strongroom.store.sqlite_commits import PATIENCE, GroupCommit
+from strongroom.store.sqlite_rows import Rows, unavailable
+from strongroom.store.sqlite_transaction import SqliteTransaction
+from strongroom.store.statements import Statements, compile_statements
+from strongroom.store.turn import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+    from pathlib import Path
+
+    from strongroom.store.contract import Transaction
+
+T = TypeVar("T")
+
+FILE: Final = "catalog.sqlite"
+# Bytes. A 4 KiB body with its index entries costs less to commit than at 8192 or 16384 (bench/store_bench.py).
+PAGE_SIZE: Final = 4096
+_CHECKPOINT: Final = 2000  # pages of log that are copied back in one go, by whoever commits then
+_CHUNK: Final = 500  # blob ids looked up before the loop may do something else
+
+_PRAGMAS: Final = (
+    "journal_mode=WAL",
+    "synchronous=FULL",  # a commit is on the disk when it returns
+    f"wal_autocheckpoint={_CHECKPOINT}",
+    f"journal_size_limit={64 << 20}",
+    "cache_size=-32768",  # KiB
+    "temp_store=MEMORY",  # nothing of ours in other folders
+    "secure_delete=OFF",  # what is deleted was sealed; zeroing it costs every commit
+    "trusted_schema=OFF",
+)
+
+
+@cache
+def _statements() -> Statements:
+    return compile_statements(dialects.dialect())
+
+
+def _connect(path: Path, timeout: float) -> sqlite3.Connection:
+    """``check_same_thread`` is off because loop and commit thread use the writing connection in turn."""
+    connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False, cached_statements=256)
+    try:
+        connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Make the tables in a new file; refuse a file that this version cannot read. Called by who has the turn."""
+    sql = _statements()
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not names:
+        connection.execute("BEGIN IMMEDIATE")
+        for text in ddl(dialects.dialect()):
+            connection.execute(text)
+        connection.execute(sql.set_format, ("format", str(FORMAT)))
+        connection.execute("COMMIT")
+        return
+    found = connection.execute(sql.format, ("format",)).fetchone() if "about" in names else None
+    if found is None:
+        raise Unavailable(f"{FILE} is not a catalog of Strongroom's")
+    if found[0] != str(FORMAT):
+        raise Unavailable(f"{FILE} has format {found[0]}; this Strongroom reads format {FORMAT}: a newer one is needed")
+
+
+def _make_file(folder: Path) -> Path:
+    """The folder for its owner alone, and the file (its log and index inherit the mode)."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / FILE
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return path
+
+
+@contextmanager
+def _in_turn(turn: Turn, patience: float) -> Generator[None]:
+    if not turn.take_within(patience):
+        raise Unavailable("catalog: another process did not let go of it in time")
+    try:
+        yield
+    finally:
+        turn.give()
+
+
+class SqliteCatalog:
+    """Implements ``contract.Catalog``. One per process, made with ``open``; used from one event loop."""
+
+    def __init__(
+        self, reading: sqlite3.Connection, writing: sqlite3.Connection, turn: Turn, generation: Generation, patience: float
+    ) -> None:
+        self._reading = reading
+        self._writing = writing
+        self._turn = turn
+        self._generation = generation
+        self._rows = Rows(reading, _statements())
+        self._commits = GroupCommit(writing, _statements(), turn, generation, patience=patience)
+        self._closed = False
+        self.generation: Callable[[], int] = generation.read  # bound once: it is asked at every request
+
+    @classmethod
+    def open(cls, folder: Path, *, patience: float = PATIENCE) -> Self:
+        """Open or make the catalog in the data folder. Blocks for some milliseconds; call it in each process.
+
+        ``patience``: seconds a write waits for another process. Raises Unavailable, also for a folder of a newer Strongroom.
+        """
+        try:
+            path = _make_file(folder)
+            turn = Turn(folder, "catalog")
+        except OSError as error:
+            raise Unavailable(f"catalog: {error.strerror}") from error
+        try:
+            with _in_turn(turn, patience):
+                return cls._opened(folder, path, turn, patience)
+        except OSError as error:
+            turn.close()
+            raise Unavailable(f"catalog: {error.strerror}") from error
+        except BaseException:
+            turn.close()
+            raise
+
+    @classmethod
+    def _opened(cls, folder: Path, path: Path, turn: Turn, patience: float) -> Self:
+        connections: list[sqlite3.Connection] = []
+        try:
+            connections.append(_connect(path, 0.0))  # it is never the loop that waits: see GroupCommit
+            _prepare(connections[0])
+            connections.append(_connect(path, 2.0))  # readers only ever wait while a log is being recovered
+            return cls(connections[1], connections[0], turn, Generation(folder / "catalog.generation"), patience)
+        except BaseException as error:
+            for connection in connections:
+                connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise unavailable(error) from error
+            raise
+
+    @property
+    def commits(self) -> int:
+        """Durable commits made by this process: how well works are grouped."""
+        return self._commits.commits
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        return await self._commits.write(work)
+
+    async def close(self) -> None:
+        """Idempotent. Finishes the writes under way; the last one out copies the log back, in its turn."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._commits.close()
+        except TimeoutError:  # another process hangs in its turn: leave all as after a crash, which is harmless
+            return
+        had_turn = await asyncio.to_thread(self._turn.take_within, 1.0)
+        with closing(self._turn), closing(self._generation):
+            self._reading.close()
+            self._writing.close()
+            if had_turn:
+                self._turn.give()
+
+    # ---- upkeep of blobs
+
+    async def discarded(self, limit: int) -> list[str]:
+        return self._rows.discarded(limit)
+
+    async def forget(self, blob_ids: Sequence[str]) -> None:
+        def work(tx: Transaction) -> None:
+            assert isinstance(tx, SqliteTransaction)
+            tx.forget_blobs(blob_ids)
+
+        await self._commits.write(work)
+
+    async def unkept(self, blob_ids: Sequence[str]) -> list[str]:
+        found: list[str] = []
+        for first in range(0, len(blob_ids), _CHUNK):
+            found.extend(blob_id for blob_id in blob_ids[first : first + _CHUNK] if not self._rows.is_kept(blob_id))
+            await asyncio.sleep(0)
+        return found
+
+    # ---- reading
+
+    async def bucket(self, name: str) -> BucketRow | None:
+        return self._rows.bucket(name)
+
+    async def buckets(
+        self, account_id: str, *, prefix: str = "", after: str = "", region: str | None = None, limit: int
+    ) -> list[BucketRow]:
+        return self._rows.buckets(account_id, prefix, after, region, limit)
+
+    async def latest(self, bucket_id: str, object_key: str) -> VersionRow | None:
+        return self._rows.latest(bucket_id, object_key)
+
+    async def version(self, bucket_id: str, object_key: str, version_id: str | None) -> VersionRow | None:
+        return self._rows.version(bucket_id, object_key, version_id)
+
+    async def current(
+        self, bucket_id: str, *, start: str = "", after: str | None = None, prefix: str = "", limit: int
+    ) -> list[VersionRow]:
+        return self._rows.current(bucket_id, start, after, prefix, limit)
+
+    async def upload(self, bucket_id: str, upload_id: str) -> UploadRow | None:
+        return self._rows.upload(bucket_id, upload_id)
+
+    async def uploads(
+        self, bucket_id: str, *, prefix: str = "", start: str = "", after: tuple[str, str] | None = None, limit: int
+    ) -> list[UploadRow]:
+        return self._rows.uploads(bucket_id, prefix, start, after, limit)
+
+    async def part(self, upload_id: str, part_number: int) -> PartRow | None:
+        return self._rows.part(upload_id, part_number)
+
+    async def parts(self, upload_id: str, *, after: int = 0, limit: int) -> list[PartRow]:
+        return self._rows.parts(upload_id, after, limit)
+
+    async def document(self, scope: str, kind: str) -> Any | None:
+        return self._rows.document(scope, kind)
+
+    async def documents(self, kind: str, *, prefix: str = "", after: str = "", limit: int) -> list[tuple[str, Any]]:
+        return self._rows.documents(kind, prefix, after, limit)

@@ -1,0 +1,280 @@
+"""Group commit: works that wait while one commit is made durable form the next one.
+
+Works run on the event-loop thread, one after the other; only the COMMIT (with its fsync), and waiting for the turn when another
+process has it, happen in one dedicated thread. So the interpreter's lock is not fought over at every statement, a lone write
+waits for nobody, and the loop never waits for the disk. Never knows what the works do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from strongroom.store.contract import Unavailable
+from strongroom.store.sqlite_rows import unavailable
+from strongroom.store.sqlite_transaction import SqliteTransaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from strongroom.store.contract import Transaction
+    from strongroom.store.generation import Generation
+    from strongroom.store.statements import Statements
+    from strongroom.store.turn import Turn
+
+T = TypeVar("T")
+
+GROUP: Final = 256  # works in one commit, at most
+GROUP_SECONDS: Final = 0.005  # and how long they may hold the loop before they are committed
+PATIENCE: Final = 30.0  # seconds a write waits for another process
+_RETRY: Final = 0.002  # seconds between tries while a foreign program (a backup, say) locks the database itself
+
+
+class _Entry:
+    """One work, whom its outcome is for, and that outcome."""
+
+    __slots__ = ("error", "future", "result", "work")
+
+    def __init__(self, work: Callable[[Transaction], Any], future: asyncio.Future[Any]) -> None:
+        self.work = work
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class GroupCommit:
+    """All writes of one process. ``write`` and ``close`` belong to the event-loop thread."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        statements: Statements,
+        turn: Turn,
+        generation: Generation,
+        *,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._connection = connection
+        self._transaction = SqliteTransaction(connection, statements)
+        self._execute = connection.cursor().execute
+        self._turn = turn
+        self._generation = generation
+        self._patience = patience
+        self._waiting: deque[_Entry] = deque()
+        self._idle = True
+        self._closed = False
+        self._drained: asyncio.Future[None] | None = None
+        self._impatience: asyncio.TimerHandle | None = None
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self.commits = 0  # durable ones, for measuring
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """As ``Catalog.write``."""
+        if self._closed:
+            raise Unavailable("catalog: closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._waiting.append(_Entry(work, future))
+        if self._idle:
+            self._idle = False
+            self._next(loop)
+        return cast("T", await future)
+
+    async def close(self) -> None:
+        """Refuse new writes and finish those under way. Raises TimeoutError when another process does not give the turn back."""
+        self._closed = True
+        if not self._idle:
+            self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.wait_for(self._drained, self._patience)
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join()
+            self._thread = None
+
+    # ---- on the loop
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin the next transaction if anything waits."""
+        if not self._waiting:
+            self._idle = True
+            if self._drained is not None and not self._drained.done():
+                self._drained.set_result(None)
+            return
+        try:
+            ready = self._turn.try_take() and self._try_begin()
+        except (OSError, sqlite3.Error) as error:
+            self._refuse_waiting(loop, error)
+            return
+        if ready:
+            self._run(loop)
+        else:
+            self._impatience = loop.call_later(self._patience, self._grow_impatient, loop)
+            self._submit(lambda: self._wait_for_turn(loop))
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run a group of works inside the transaction that has begun."""
+        transaction, waiting, group = self._transaction, self._waiting, list[_Entry]()
+        transaction.start(self._generation.settle())
+        end = time.perf_counter() + GROUP_SECONDS
+        whole = True
+        while waiting and whole and len(group) < GROUP:
+            entry = waiting.popleft()
+            if entry.future.done():  # cancelled while it waited: nobody asks for it any more
+                continue
+            group.append(entry)
+            whole = self._run_one(entry)
+            if time.perf_counter() > end:
+                break
+        if not whole:
+            self._finish(loop, group, self._undo_all(None))
+        elif transaction.wrote:
+            self._submit(lambda: self._commit(loop, group))
+        else:
+            self._finish(loop, group, self._commit_nothing())
+
+    def _run_one(self, entry: _Entry) -> bool:
+        """Whether the transaction still stands; the work's own failure undoes it alone."""
+        transaction = self._transaction
+        transaction.start_work()
+        try:
+            entry.result = entry.work(transaction)
+            transaction.finish_work()
+        except BaseException as error:  # noqa: BLE001 - it is raised where the write was asked for
+            entry.error = unavailable(error) if isinstance(error, sqlite3.Error) else error
+            try:
+                transaction.undo_work()
+            except sqlite3.Error:
+                return False
+        return self._connection.in_transaction
+
+    def _commit_nothing(self) -> Unavailable | None:
+        try:
+            self._execute("COMMIT")
+            self._turn.give()
+        except (sqlite3.Error, OSError) as error:
+            return self._undo_all(error)
+        return None
+
+    def _undo_all(self, error: Exception | None) -> Unavailable:
+        """After the database failed; the turn is given back. Works from either thread."""
+        self._transaction.forget()
+        try:
+            if self._connection.in_transaction:
+                self._execute("ROLLBACK")
+        except sqlite3.Error as again:
+            error = error or again
+        try:
+            self._turn.give()
+        except OSError as again:
+            error = error or again
+        return Unavailable(f"catalog: not committed: {error or 'the database undid the transaction'}")
+
+    def _finish(self, loop: asyncio.AbstractEventLoop, group: list[_Entry], failed: Unavailable | None) -> None:
+        """Tell each work's outcome, then go on with what came meanwhile."""
+        for entry in group:
+            future = entry.future
+            if future.done():
+                continue
+            error = entry.error
+            if error is None and failed is not None:
+                error = Unavailable(*failed.args)
+            if error is None:
+                future.set_result(entry.result)
+            elif isinstance(error, StopIteration):  # a future cannot carry it
+                future.set_exception(RuntimeError("a work raised StopIteration"))
+            else:
+                future.set_exception(error)
+        loop.call_soon(self._next, loop)  # behind those just told: what they write at once still joins the group
+
+    def _refuse_waiting(self, loop: asyncio.AbstractEventLoop, error: Exception) -> None:
+        """Nothing can be begun: what waits fails, and the next write tries again."""
+        entries = list(self._waiting)
+        self._waiting.clear()
+        self._finish(loop, entries, self._undo_all(error))
+
+    def _grow_impatient(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The turn did not come in time. The thread goes on waiting for it; the works do not."""
+        entries = list(self._waiting)
+        self._waiting.clear()
+        for entry in entries:
+            if not entry.future.done():
+                entry.future.set_exception(Unavailable("catalog: another process did not let go of it in time"))
+        self._impatience = loop.call_later(self._patience, self._grow_impatient, loop)
+
+    def _turn_came(self, loop: asyncio.AbstractEventLoop, error: Exception | None) -> None:
+        if self._impatience is not None:
+            self._impatience.cancel()
+            self._impatience = None
+        if error is None:
+            self._run(loop)
+        else:
+            self._refuse_waiting(loop, error)
+
+    # ---- in the thread
+
+    def _wait_for_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        error: Exception | None = None
+        try:
+            if not self._connection.in_transaction:
+                self._turn.take()
+                end = time.monotonic() + self._patience
+                while not self._try_begin():
+                    if time.monotonic() > end:
+                        error = Unavailable("a foreign program holds the database")
+                        break
+                    time.sleep(_RETRY)
+        except (OSError, sqlite3.Error) as failure:
+            error = failure
+        self._tell(loop, lambda: self._turn_came(loop, error))
+
+    def _commit(self, loop: asyncio.AbstractEventLoop, group: list[_Entry]) -> None:
+        failed: Unavailable | None = None
+        changed = self._transaction.raises_generation
+        if changed:
+            self._generation.begin()
+        try:
+            self._execute("COMMIT")
+        except sqlite3.Error as error:
+            failed = unavailable(error)
+        if changed:
+            self._generation.end()
+        if failed is None:
+            self.commits += 1
+            with suppress(OSError):  # it has been committed all the same
+                self._turn.give()
+        else:
+            failed = self._undo_all(failed)
+        self._tell(loop, lambda: self._finish(loop, group, failed))
+
+    def _try_begin(self) -> bool:
+        try:
+            self._execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                return False
+            raise
+        return True
+
+    def _submit(self, job: Callable[[], None]) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="catalog-commit", daemon=True)
+            self._thread.start()
+        self._jobs.put(job)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    @staticmethod
+    def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
+        try:
+            loop.call_soon_threadsafe(what)
+        except RuntimeError:  # the loop was closed meanwhile: nobody is left to be told
+            return

@@ -1,0 +1,169 @@
+"""Reading rows over one SQLite connection: texts and tuples in, the contract's values out.
+
+Used by the readers (on the reading connection) and by transactions (on the writing one). Never knows who asks, and never writes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from strongroom.store.contract import BucketRow, PartRow, Unavailable, UploadRow, VersionRow
+from strongroom.store.ranges import name_range
+
+if TYPE_CHECKING:
+    from strongroom.store.statements import Statements
+
+_REMEMBERED: Final = 10_000  # bucket ids whose numbers are remembered
+
+
+def unavailable(error: sqlite3.Error) -> Unavailable:
+    """What the driver reports, in the contract's words; the driver's text names no data."""
+    return Unavailable(f"catalog: {error}")
+
+
+def bucket_row(found: Any) -> BucketRow:
+    bucket_id, name, account_id, region, created_ms = found
+    return BucketRow(bucket_id, name.decode(), account_id, region, created_ms)
+
+
+def part_row(upload_id: str, found: Any) -> PartRow:
+    part_number, size, modified_ms, meta, manifest = found
+    return PartRow(upload_id, part_number, size, modified_ms, meta, manifest)
+
+
+class Rows:
+    """Each method is one or two statements, a few microseconds each. All raise Unavailable when the database fails."""
+
+    def __init__(self, connection: sqlite3.Connection, statements: Statements) -> None:
+        self._execute = connection.cursor().execute  # one cursor: every statement is read to its end before the next
+        self._sql = statements
+        self._numbers: dict[str, int] = {}
+
+    def one(self, sql: str, *given: Any) -> Any:
+        """The only row, or None."""
+        try:
+            return self._execute(sql, given).fetchone()
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
+
+    def all(self, sql: str, *given: Any) -> list[Any]:
+        try:
+            return self._execute(sql, given).fetchall()
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
+
+    def number(self, bucket_id: str) -> int | None:
+        """The number that stands for a bucket id inside. Remembered: it is never given to another bucket, so at worst it finds nothing."""
+        number = self._numbers.get(bucket_id)
+        if number is None:
+            found = self.one(self._sql.bucket_number, bucket_id)
+            if found is None:
+                return None
+            if len(self._numbers) >= _REMEMBERED:
+                self._numbers.clear()
+            number = self._numbers[bucket_id] = found[0]
+        return number
+
+    def forget_numbers(self) -> None:
+        self._numbers.clear()
+
+    # ---- buckets
+
+    def bucket(self, name: str) -> BucketRow | None:
+        found = self.one(self._sql.bucket, name.encode())
+        return None if found is None else bucket_row(found)
+
+    def buckets(self, account_id: str, prefix: str, after: str, region: str | None, limit: int) -> list[BucketRow]:
+        low, high = name_range(prefix, after=after)
+        if region is None:
+            found = self.all(self._sql.buckets, account_id, low, high, limit)
+        else:
+            found = self.all(self._sql.buckets_in_region, account_id, low, high, region, limit)
+        return [bucket_row(row) for row in found]
+
+    # ---- versions
+
+    def latest(self, bucket_id: str, object_key: str) -> VersionRow | None:
+        """The hot path of a GET: one statement when the newest version is an object."""
+        number = self._numbers.get(bucket_id) or self.number(bucket_id)
+        encoded = object_key.encode()
+        try:
+            found = self._execute(self._sql.current, (number, encoded)).fetchone()
+            if found is None:
+                found = self._execute(self._sql.hidden, (number, encoded)).fetchone()
+                if found is None:
+                    return None
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
+        version_id, null, marker, size, modified_ms, seal, meta, manifest, body = found
+        return VersionRow(
+            bucket_id, object_key, version_id, null == 1, marker == 1, size, modified_ms, seal, meta, manifest, body
+        )
+
+    def version(self, bucket_id: str, object_key: str, version_id: str | None) -> VersionRow | None:
+        number, encoded = self.number(bucket_id), object_key.encode()
+        found = None if version_id is None else self.one(self._sql.numbered, number, encoded, version_id)
+        if found is None:
+            found = self.one(self._sql.current_null, number, encoded) or self.one(self._sql.hidden_null, number, encoded)
+            if found is None or version_id not in {None, found[0]}:
+                return None
+        own_id, null, marker, size, modified_ms, seal, meta, manifest, body = found
+        return VersionRow(bucket_id, object_key, own_id, null == 1, marker == 1, size, modified_ms, seal, meta, manifest, body)
+
+    def current(self, bucket_id: str, start: str, after: str | None, prefix: str, limit: int) -> list[VersionRow]:
+        low, high = name_range(prefix, start, after)
+        found = self.all(self._sql.list_current, self.number(bucket_id), low, high, limit)
+        return [
+            VersionRow(bucket_id, key.decode(), version_id, null == 1, marker == 1, size, modified_ms, seal, meta, manifest)
+            for key, version_id, null, marker, size, modified_ms, seal, meta, manifest in found
+        ]
+
+    # ---- uploads and parts
+
+    def upload(self, bucket_id: str, upload_id: str) -> UploadRow | None:
+        found = self.one(self._sql.upload, upload_id)
+        if found is None or found[1] != self.number(bucket_id):
+            return None
+        _, _, object_key, initiated_ms, seal, meta = found
+        return UploadRow(bucket_id, object_key.decode(), upload_id, initiated_ms, seal, meta)
+
+    def uploads(self, bucket_id: str, prefix: str, start: str, after: tuple[str, str] | None, limit: int) -> list[UploadRow]:
+        low, high = name_range(prefix, start)
+        behind = (low, "")  # an upload id is never empty
+        if after is not None:
+            behind = max(behind, (after[0].encode(), after[1]))
+        found = self.all(self._sql.uploads, self.number(bucket_id), *behind, high, limit)
+        return [
+            UploadRow(bucket_id, object_key.decode(), upload_id, initiated_ms, seal, meta)
+            for object_key, upload_id, initiated_ms, seal, meta in found
+        ]
+
+    def part(self, upload_id: str, part_number: int) -> PartRow | None:
+        found = self.one(self._sql.part, upload_id, part_number)
+        return None if found is None else part_row(upload_id, found)
+
+    def parts(self, upload_id: str, after: int, limit: int) -> list[PartRow]:
+        return [part_row(upload_id, found) for found in self.all(self._sql.parts, upload_id, after, limit)]
+
+    # ---- documents
+
+    def document(self, scope: str, kind: str) -> Any | None:
+        found = self.one(self._sql.document, scope.encode(), kind)
+        return None if found is None else orjson.loads(found[0])
+
+    def documents(self, kind: str, prefix: str, after: str, limit: int) -> list[tuple[str, Any]]:
+        low, high = name_range(prefix, after=after)
+        found = self.all(self._sql.documents, kind, low, high, limit)
+        return [(scope.decode(), orjson.loads(content)) for scope, content in found]
+
+    # ---- blobs
+
+    def discarded(self, limit: int) -> list[str]:
+        return [blob_id.hex() for (blob_id,) in self.all(self._sql.discarded, limit)]
+
+    def is_kept(self, blob_id: str) -> bool:
+        wanted = bytes.fromhex(blob_id)
+        return self.one(self._sql.is_kept, wanted, wanted, wanted) is not None
