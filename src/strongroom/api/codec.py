@@ -33,22 +33,28 @@ class Codec:
 
     def body_kind(self, service: Service, operation: str) -> BodyKind:
         """What becomes of the request body: ``none`` (there is none to read), ``buffer`` (read it whole, up to a cap of the
-        caller's, and give it to ``decode``), ``stream`` (leave it to the run). Raises LookupError for an unknown operation."""
+        caller's, and give it to ``decode``), ``stream`` (leave it to the run). Raises LookupError for an unknown operation.
+        """
         return self._rooms[service].body_kind(operation)
 
     def decode(self, route: Route, query: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, Any]:
         """The typed input, by the model's member names; absent members are absent. ``headers`` by lower-case names, ``query`` raw,
-        ``body`` whole for operations whose body is buffered, else None. Raises ApiError (400) for what does not fit the model."""
+        ``body`` whole for operations whose body is buffered, else None. Raises ApiError (400) for what does not fit the model.
+        """
         return self._rooms[route.service].decode(route, query, headers, body)
 
     def encode(self, service: Service, operation: str, answer: Answer, request_id: str, host_id: str = "") -> Encoded:
         """Status, headers (lower-case names, with the request ids) and body of an answer. Raises LookupError for an output
-        member that the model does not have: our mistake, an InternalError to the client."""
+        member that the model does not have: our mistake, an InternalError to the client.
+        """
         return self._rooms[service].encode(operation, answer, request_id, host_id)
 
-    def encode_error(self, service: Service, error: ApiError, request_id: str, host_id: str = "", *, head: bool = False, resource: str = "") -> Encoded:
+    def encode_error(
+        self, service: Service, error: ApiError, request_id: str, host_id: str = "", *, head: bool = False, resource: str = ""
+    ) -> Encoded:
         """An error as the service writes it. ``head``: the request was HEAD, so there is no body. S3's codes of signature and
-        credential errors become those of KMS, IAM and STS. ``resource``: S3's element Resource, "" for none."""
+        credential errors become those of KMS, IAM and STS. ``resource``: S3's element Resource, "" for none.
+        """
         return self._rooms[service].encode_error(error, request_id, host_id, head=head, resource=resource)
 
     def not_built(self, service: Service, operation: str) -> ApiError:

@@ -51,7 +51,7 @@ _TRANSLATED: Final = {
 }
 
 Read = Callable[[Any], Any]
-_NAMES: Final = {str: "STRING_VALUE", bool: "BOOLEAN_VALUE", int: "NUMBER_VALUE", float: "NUMBER_VALUE", list: "LIST_VALUE", dict: "MAP_VALUE"}
+_NAMES: Final[dict[type, str]] = {str: "STRING_VALUE", bool: "BOOLEAN_VALUE", int: "NUMBER_VALUE", float: "NUMBER_VALUE", list: "LIST_VALUE", dict: "MAP_VALUE"}
 
 
 class JsonCodec:
@@ -59,9 +59,9 @@ class JsonCodec:
         operation_model("kms", operation)
         return "buffer"
 
-    def decode(self, route: Route, query: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, Any]:  # noqa: ARG002 - one shape for all protocols
+    def decode(self, route: Route, query: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, Any]:  # noqa: ARG002
         try:
-            given = orjson.loads(body) if body else {}
+            given: object = orjson.loads(body) if body else dict[str, object]()
         except ValueError as error:
             raise ApiError("SerializationException") from error
         shape = operation_model("kms", route.operation).input_shape
@@ -102,8 +102,8 @@ def _headers(request_id: str, body: bytes) -> list[tuple[str, str]]:
     return [("x-amzn-requestid", request_id), ("content-type", CONTENT_TYPE), ("content-length", str(len(body)))]
 
 
-def _wrong(value: Any, wanted: str) -> ApiError:
-    return ApiError("SerializationException", f"{_NAMES.get(cast('type[object]', type(value)), 'VALUE')} can not be converted to {wanted}")
+def _wrong(value: object, wanted: str) -> ApiError:
+    return ApiError("SerializationException", f"{_NAMES.get(type(value), 'VALUE')} can not be converted to {wanted}")
 
 
 @cache
@@ -142,7 +142,8 @@ def _list_reader(one: Read) -> Read:
     def read(value: Any) -> list[Any]:
         if not isinstance(value, list):
             raise _wrong(value, "a List")
-        return [one(item) for item in cast("list[Any]", value)]
+        items: list[Any] = value
+        return [one(item) for item in items]
 
     return read
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from base64 import b64decode
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from strongroom.api.constraints import violations
@@ -55,13 +55,13 @@ class _Field:
 class QueryCodec:
     def __init__(self, service: Service) -> None:
         self._service: Final[Service] = service
-        self._namespace = str(cast("dict[str, Any]", service_model(service).metadata)["xmlNamespace"])
+        self._namespace = str(service_model(service).metadata["xmlNamespace"])
 
     def body_kind(self, operation: str) -> BodyKind:
         operation_model(self._service, operation)
         return "buffer"
 
-    def decode(self, route: Route, query: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, Any]:  # noqa: ARG002 - one shape for all protocols
+    def decode(self, route: Route, query: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, Any]:  # noqa: ARG002
         try:
             form = {**read_form(query), **read_form((body or b"").decode())}
         except UnicodeDecodeError as error:
@@ -107,7 +107,7 @@ class QueryCodec:
             return ApiError("NotImplemented", f"The operation {operation} is not implemented.")
         if not operation:
             return ApiError("MissingAction")
-        version = cast("dict[str, Any]", service_model(self._service).metadata)["apiVersion"]
+        version = service_model(self._service).metadata["apiVersion"]
         return ApiError("InvalidAction", f"Could not find operation {operation} for version {version}")
 
 
@@ -167,19 +167,22 @@ def _numbered(field: _Field, word: str) -> list[_Field]:
     return [item for _, item in places]
 
 
-@cache
-def _readers() -> dict[str, Any]:
-    return {"integer": parse_integer, "long": parse_integer, "boolean": parse_boolean, "timestamp": parse_timestamp, "blob": _blob, "string": str}
-
-
 def _blob(text: str) -> bytes:
-    from base64 import b64decode  # noqa: PLC0415
-
     return b64decode(text, validate=True)
+
+
+_READERS: Final[dict[str, Callable[[str], Any]]] = {
+    "integer": parse_integer,
+    "long": parse_integer,
+    "boolean": parse_boolean,
+    "timestamp": parse_timestamp,
+    "blob": _blob,
+    "string": str,
+}
 
 
 def _scalar(kind: str, text: str) -> Any:
     try:
-        return _readers()[kind](text)
+        return _READERS[kind](text)
     except ValueError as error:
         raise ApiError("MalformedInput") from error

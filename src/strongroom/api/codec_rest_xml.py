@@ -15,7 +15,17 @@ from strongroom.api.encoded import BodyKind, Encoded
 from strongroom.api.errors import ApiError
 from strongroom.api.form import read_form
 from strongroom.api.model import members, operation_model, required, trait
-from strongroom.api.scalars import header_text, http_date, iso_millis, parse_boolean, parse_integer, parse_timestamp, text_of_header, truth, xml_text
+from strongroom.api.scalars import (
+    header_text,
+    http_date,
+    iso_millis,
+    parse_boolean,
+    parse_integer,
+    parse_timestamp,
+    text_of_header,
+    truth,
+    xml_text,
+)
 from strongroom.api.xml_reader import Node, node_for, read_xml
 from strongroom.api.xml_writer import Write, content_writer
 
@@ -75,7 +85,8 @@ class _Asked:
     """How the request of one operation is read."""
 
     body: BodyKind = "none"
-    headers: dict[str, tuple[str, Convert | None]] = field(default_factory=dict[str, "tuple[str, Convert | None]"])  # wire name -> member, None for text
+    #: wire name -> member and how its text is read, None for text as it is
+    headers: dict[str, tuple[str, Convert | None]] = field(default_factory=dict[str, "tuple[str, Convert | None]"])
     queries: dict[str, tuple[str, Convert | None]] = field(default_factory=dict[str, "tuple[str, Convert | None]"])
     prefix: str = ""  # of the header map, "" for none
     map_member: str = ""

@@ -34,8 +34,10 @@ S3: Final[Table] = {
     "BadRequest": (400, "Bad Request"),
     "BucketAlreadyExists": (
         409,
-        "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a "
-        "different name and try again.",
+        (
+            "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a "
+            "different name and try again."
+        ),
     ),
     "BucketAlreadyOwnedByYou": (409, "Your previous request to create the named bucket succeeded and you already own it."),
     "BucketHasAccessPointsAttached": (400, "The bucket you are trying to delete has access points attached."),
@@ -75,8 +77,10 @@ S3: Final[Table] = {
     "InvalidObjectState": (403, "The operation is not valid for the object's storage class"),
     "InvalidPart": (
         400,
-        "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag "
-        "may not match the part's entity tag.",
+        (
+            "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag "
+            "may not match the part's entity tag."
+        ),
     ),
     "InvalidPartNumber": (416, "The requested partnumber is not satisfiable"),
     "InvalidPartOrder": (400, "The list of parts was not in ascending order. Parts must be ordered by part number."),
@@ -141,8 +145,10 @@ S3: Final[Table] = {
     "OwnershipControlsNotFoundError": (404, "The bucket ownership controls were not found"),
     "PermanentRedirect": (
         301,
-        "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to "
-        "this endpoint.",
+        (
+            "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to "
+            "this endpoint."
+        ),
     ),
     "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold"),
     "Redirect": (307, "Temporary redirect. You are being redirected to the bucket while DNS updates."),
@@ -212,8 +218,10 @@ KMS: Final[Table] = {
     "InvalidMarkerException": (400, "The marker that specifies where pagination should next begin is not valid."),
     "InvalidSignatureException": (
         400,
-        "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing "
-        "method. Consult the service documentation for details.",
+        (
+            "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing "
+            "method. Consult the service documentation for details."
+        ),
     ),
     "KMSInternalException": (500, "An internal exception occurred. The request can be retried."),
     "KMSInvalidMacException": (400, ""),

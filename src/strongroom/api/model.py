@@ -33,8 +33,8 @@ SUCCESSORS: Final[dict[str, str]] = {
 @cache
 def service_model(service: Service) -> ServiceModel:
     """The model of one service; the newest API version botocore ships."""
-    description = Loader(include_default_search_paths=False, extra_search_paths=[Loader.BUILTIN_DATA_PATH]).load_service_model(service, "service-2")
-    return ServiceModel(cast("Any", description), service)
+    loader = Loader(include_default_search_paths=False, extra_search_paths=[Loader.BUILTIN_DATA_PATH])
+    return ServiceModel(loader.load_service_model(service, "service-2"), service)
 
 
 @cache
@@ -66,9 +66,9 @@ def required(shape: Shape | None) -> tuple[str, ...]:
 
 def trait(shape: Shape, name: str) -> Any:
     """A serialization trait of a member (``location``, ``name``, ``flattened``, ``payload``, ``xmlNamespace`` …), or None."""
-    return cast("dict[str, Any]", shape.serialization).get(name)
+    return shape.serialization.get(name)
 
 
 def constraint(shape: Shape, name: str) -> Any:
     """A constraint of a shape (``min``, ``max``, ``pattern``, ``enum``, ``sensitive`` …), or None."""
-    return cast("dict[str, Any]", shape.metadata).get(name)
+    return shape.metadata.get(name)

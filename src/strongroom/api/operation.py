@@ -5,7 +5,7 @@ Never knows sockets, storage, keys or users: a Caller here is only the shape tha
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -43,22 +43,28 @@ class Body(Protocol):
     @property
     def length(self) -> int | None:
         """Payload bytes (after aws-chunked decoding) as declared, or None."""
+        ...
 
     def want(self, *algorithms: str) -> None:
         """Ask, before reading, that these digests be computed: md5, sha1, sha256, crc32, crc32c, crc64nvme."""
+        ...
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Payload in pieces of at most 1 MiB (all but the last exactly 1 MiB, when the body is longer)."""
+        ...
 
     async def read(self, limit: int) -> bytes:
         """The whole payload; ApiError EntityTooLarge when it exceeds ``limit`` bytes."""
+        ...
 
     def digest(self, algorithm: str) -> bytes:
         """Raw digest of the payload, big-endian for CRCs; only after the end, only if wanted or claimed."""
+        ...
 
     @property
     def claimed_checksum(self) -> tuple[str, str] | None:
         """(algorithm in upper case as S3 spells it, base64) that the client sent by header or trailer, verified. After the end."""
+        ...
 
 
 class Allow(Protocol):
@@ -156,5 +162,5 @@ class Register:
     def find(self, service: str, name: str) -> Operation | None:
         return self._operations.get((service, name))
 
-    def __iter__(self) -> Iterable[Operation]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Operation]:
         return iter(self._operations.values())

@@ -22,7 +22,12 @@ _VERSIONS: Final[dict[str, Service]] = {"2011-06-15": "sts", "2010-05-08": "iam"
 _SCOPES: Final[dict[str, Service]] = {"kms": "kms", "iam": "iam", "sts": "sts"}
 _HOSTS_KEPT: Final = 4096
 #: What S3 calls a subresource in ``ResourceType``; the others are their query word in upper case.
-_RESOURCE_TYPES: Final = {"delete": "MULTI_OBJECT_DELETE", "policy": "BUCKETPOLICY", "logging": "LOGGING_STATUS", "uploadId": "UPLOAD", "partNumber": "UPLOAD"}
+_RESOURCE_TYPES: Final = {
+    "delete": "MULTI_OBJECT_DELETE",
+    "policy": "BUCKETPOLICY",
+    "logging": "LOGGING_STATUS",
+    "uploadId": "UPLOAD",
+}
 
 
 class Route(NamedTuple):

@@ -17,7 +17,9 @@ _MONTH: Final = {name: number for number, name in enumerate(_MONTHS) if name}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST: Final = 64  # characters of a timestamp; also the longest integer worth reading
 
-_FIXDATE: Final = re.compile(r"(?:[A-Za-z]{3,9}, ?)?(\d{1,2})[ -]([A-Za-z]{3})[ -](\d{4}|\d{2}) (\d{2}):(\d{2}):(\d{2}) ?(?:GMT|UTC|[+-]0000)", re.ASCII)
+_FIXDATE: Final = re.compile(
+    r"(?:[A-Za-z]{3,9}, ?)?(\d{1,2})[ -]([A-Za-z]{3})[ -](\d{4}|\d{2}) (\d{2}):(\d{2}):(\d{2}) ?(?:GMT|UTC|[+-]0000)", re.ASCII
+)
 _ASCTIME: Final = re.compile(r"[A-Za-z]{3} ([A-Za-z]{3}) {1,2}(\d{1,2}) (\d{2}):(\d{2}):(\d{2}) (\d{4})", re.ASCII)
 _ISO: Final = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ](\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?(Z|[+-]\d\d:?\d\d)?|Z)?", re.ASCII)
 _SECONDS: Final = re.compile(r"-?\d{1,12}(?:\.\d{1,9})?", re.ASCII)
@@ -25,7 +27,7 @@ _INTEGER: Final = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 
 #: Header text that can be sent as it is; everything else is wrapped by RFC 2047, so that no value can end a header.
 _PLAIN: Final = re.compile(r"[\x20-\x7e]*")
-_NOT_XML: Final = re.compile("[<>&\"\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+_NOT_XML: Final = re.compile('[<>&"\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]')
 _ENTITIES: Final = {"<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&quot;"}
 
 

@@ -32,8 +32,7 @@ _ASKED_BY_THE_RUN: Final = frozenset({("SSEKMSEncryption", "KMSKeyArn")})
 _OWN_TEXTS: Final = {
     ("SSEKMSEncryption", "BucketKeyEnabled"): (
         "InvalidRequest",
-        "The BucketKeyEnabled value isn't valid. Valid values are true or false. Modify the request to specify a valid value, and then "
-        "try again.",
+        "The BucketKeyEnabled value isn't valid. Valid values are true or false. Modify the request to specify a valid value, and then try again.",
     ),
 }
 
@@ -43,7 +42,8 @@ class Node:
     """How one element is read. ``read`` is None for a structure or a wrapped list, else it turns text into the value."""
 
     read: Callable[[str], Any] | None = None
-    children: dict[str, tuple[str, Node, bool]] = field(default_factory=dict[str, "tuple[str, Node, bool]"])  # element -> member, node, is it a flattened list
+    #: element -> member, node, is it an item of a flattened list
+    children: dict[str, tuple[str, Node, bool]] = field(default_factory=dict[str, "tuple[str, Node, bool]"])
     attributes: dict[str, str] = field(default_factory=dict[str, str])  # "namespace name" -> member
     required: tuple[str, ...] = ()
     wraps: bool = False  # a wrapped list: its only child is the item
@@ -156,13 +156,13 @@ class _Reader:
 
     def feed(self, data: bytes) -> None:
         try:
-            self._parser.Parse(data, False)  # noqa: FBT003 - expat's own
+            self._parser.Parse(data, False)
         except expat.ExpatError as error:
             raise ApiError("MalformedXML") from error
 
     def close(self) -> Any:
         try:
-            self._parser.Parse(b"", True)  # noqa: FBT003
+            self._parser.Parse(b"", True)
         except expat.ExpatError as error:
             raise ApiError("MalformedXML") from error
         return self._done[0]
