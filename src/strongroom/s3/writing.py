@@ -6,7 +6,7 @@ A crash, a cancelled upload or a bad trailer leaves at most an unnamed blob, whi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
@@ -21,11 +21,13 @@ from strongroom.store.contract import VersionRow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from datetime import datetime
 
     from strongroom.api.operation import Body, Call
     from strongroom.s3.bucket_cache import Bucket
     from strongroom.s3.encryption import Choice
     from strongroom.s3.rooms import Rooms
+    from strongroom.s3.sealing import ObjectKey
 
 INLINE: Final = SEGMENT - HEADER - TAG  # bytes of plaintext whose stream is one segment; up to here the body lives in the row
 
@@ -73,7 +75,23 @@ def echoed_context(given: Mapping[str, Any]) -> dict[str, str]:
     return {} if sent is None else {"SSEKMSEncryptionContext": sent}
 
 
-def etag_of(mode: Mode, body: Body, rooms: Rooms) -> str:
+def refuse_mixed_customer_key(given: Mapping[str, Any]) -> None:
+    """No upload is made with a customer's key in this version, so no part may bring one (facts 4.7.6)."""
+    if any(given.get(member) is not None for member in ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")):
+        text = (
+            "The multipart upload initiate requested encryption. "
+            "Subsequent part requests must include the appropriate encryption parameters."
+        )
+        raise ApiError("InvalidRequest", text)
+
+
+class Digested(Protocol):
+    """What has read all of a body and knows its digests."""
+
+    def digest(self, algorithm: str) -> bytes: ...
+
+
+def etag_of(mode: Mode, body: Digested, rooms: Rooms) -> str:
     """MD5 of the plaintext for SSE-S3; else opaque, so that it says nothing of the content (facts 4.5)."""
     return body.digest("md5").hex() if mode == Mode.SSE_S3 else rooms.random(16).hex()
 
@@ -82,6 +100,26 @@ def etag_of(mode: Mode, body: Body, rooms: Rooms) -> str:
 class StoredBlob:
     blob_id: str
     size: int  # plaintext bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPlaintext:
+    """Sealed bytes that wait for their row: in a blob, or to live in the row itself."""
+
+    manifest: bytes
+    size: int  # plaintext bytes
+    blob_ids: list[str]
+    in_row: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    version_id: str
+    null_version: bool
+
+    def answered(self, bucket: Bucket) -> dict[str, str]:
+        """The version member, where the bucket has had versioning."""
+        return {"VersionId": "null" if self.null_version else self.version_id} if bucket.versioning else {}
 
 
 async def store_blob(rooms: Rooms, data_key: bytes, part_number: int, plaintext: AsyncIterator[bytes] | Body) -> StoredBlob:
@@ -99,6 +137,56 @@ async def store_blob(rooms: Rooms, data_key: bytes, part_number: int, plaintext:
         await writer.abort()
         raise
     return StoredBlob(writer.blob_id, size)
+
+
+def seal_in_row(rooms: Rooms, data_key: bytes, plaintext: bytes) -> StoredPlaintext:
+    blob_id = rooms.random(16).hex()
+    sealed = seal(data_key, blob_associated_data(blob_id, IN_ROW), plaintext, rooms.random)
+    return StoredPlaintext(encode_manifest([Piece(blob_id, IN_ROW, len(plaintext))]), len(plaintext), [], sealed)
+
+
+async def store_plaintext(rooms: Rooms, data_key: bytes, length: int, plaintext: AsyncIterator[bytes] | Body) -> StoredPlaintext:
+    """Seal ``length`` bytes of plaintext where bodies of that length live."""
+    if length <= INLINE:
+        return seal_in_row(rooms, data_key, b"".join([piece async for piece in plaintext]))
+    stored = await store_blob(rooms, data_key, 1, plaintext)
+    return StoredPlaintext(encode_manifest([Piece(stored.blob_id, 1, stored.size)]), stored.size, [stored.blob_id], None)
+
+
+async def commit_object(
+    rooms: Rooms,
+    bucket: Bucket,
+    object_key: str,
+    key: ObjectKey,
+    meta: ObjectMeta,
+    stored: StoredPlaintext,
+    modified: datetime,
+    condition: Condition,
+) -> Written:
+    """Bind the data key to what was stored, seal the record, commit the row. Raises ApiError as ``commit_version``."""
+    written = Written(new_version_id(rooms.random), null_version=bucket.versioning != "Enabled")
+    envelope = key.bound(bucket.bucket_id, object_key, written.version_id, stored.manifest, rooms.random)
+    record = meta.seal(bucket, object_key, written.version_id, size=stored.size, seal=envelope, manifest=stored.manifest)
+    row = VersionRow(
+        bucket.bucket_id,
+        object_key,
+        written.version_id,
+        written.null_version,
+        False,  # no delete marker
+        stored.size,
+        milliseconds(modified),
+        envelope,
+        record,
+        stored.manifest,
+        stored.in_row,
+    )
+    try:
+        await rooms.catalog.write(lambda tx: commit_version(tx, bucket, row, stored.blob_ids, condition))
+    except ApiError:  # judged and refused, so certainly not committed: the blob need not wait for the sweep
+        for blob_id in stored.blob_ids:
+            await rooms.blobs.delete(blob_id)
+        raise
+    return written
 
 
 class Writing:
@@ -122,40 +210,13 @@ class Writing:
         if length > PUT_BYTES:
             raise ApiError("EntityTooLarge", ProposedSize=str(length), MaxSizeAllowed=str(PUT_BYTES))
         key = await self._sealing.new(call, bucket, object_key, choice)
-        checksums.ask(body, client_names_one=names_checksum(given))
+        checksums.ask(body, client_names_one=checksums.names_checksum(given))
         if length <= INLINE:
-            plaintext = await body.read(INLINE)
-            size, blob_ids, blob_id = len(plaintext), [], rooms.random(16).hex()
-            sealed: bytes | None = seal(key.data_key, blob_associated_data(blob_id, IN_ROW), plaintext, rooms.random)
-            manifest = encode_manifest([Piece(blob_id, IN_ROW, size)])
+            stored = seal_in_row(rooms, key.data_key, await body.read(INLINE))
         else:
-            stored = await store_blob(rooms, key.data_key, 1, body)
-            size, blob_ids, sealed = stored.size, [stored.blob_id], None
-            manifest = encode_manifest([Piece(stored.blob_id, 1, size)])
+            stored = await store_plaintext(rooms, key.data_key, length, body)
         meta.etag = etag_of(key.mode, body, rooms)
         checksums.record(body, meta)
-        version_id = new_version_id(rooms.random)
-        envelope = key.bound(bucket.bucket_id, object_key, version_id, manifest, rooms.random)
-        record = meta.seal(bucket, object_key, version_id, size=size, seal=envelope, manifest=manifest)
-        null_version = bucket.versioning != "Enabled"
-        now_ms = milliseconds(call.now)
-        row = VersionRow(
-            bucket.bucket_id, object_key, version_id, null_version, False, size, now_ms, envelope, record, manifest, sealed
-        )
-        await rooms.catalog.write(lambda tx: commit_version(tx, bucket, row, blob_ids, condition))
-        output = {"ETag": f'"{meta.etag}"', **meta.checksum_output(), **encryption_output(key.envelope), **echoed_context(given)}
-        if bucket.versioning:
-            output["VersionId"] = "null" if null_version else version_id
-        return Answer(output)
-
-
-def names_checksum(given: Mapping[str, Any]) -> bool:
-    """Does the client bring a checksum of its own, by header or by trailer?"""
-    return bool(
-        given.get("ChecksumAlgorithm")
-        or given.get("ChecksumCRC32")
-        or given.get("ChecksumCRC32C")
-        or given.get("ChecksumCRC64NVME")
-        or given.get("ChecksumSHA1")
-        or given.get("ChecksumSHA256")
-    )
+        written = await commit_object(rooms, bucket, object_key, key, meta, stored, call.now, condition)
+        output = {"ETag": f'"{meta.etag}"', **meta.checksum_output(), **encryption_output(key.envelope)}
+        return Answer(output | echoed_context(given) | written.answered(bucket))

@@ -1,0 +1,120 @@
+"""The source of a copy: which version it is, whether the caller may read it, and its bytes measured as they pass."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+from strongroom.api.digests import Digests
+from strongroom.api.errors import ApiError
+from strongroom.s3.metadata import ObjectMeta
+from strongroom.s3.reading import find_version, refuse_unsafe_read
+from strongroom.s3.sealing import object_arn
+from strongroom.seal.format import Envelope
+
+if TYPE_CHECKING:
+    from strongroom.api.operation import Call
+    from strongroom.s3.bucket_cache import Bucket
+    from strongroom.s3.rooms import Rooms
+    from strongroom.store.contract import VersionRow
+
+INLINE_DIGEST: Final = 64 * 1024  # bytes below which a thread costs more than the digest
+_CUSTOMER_MEMBERS: Final = ("CopySourceSSECustomerAlgorithm", "CopySourceSSECustomerKey", "CopySourceSSECustomerKeyMD5")
+
+
+@dataclass(frozen=True, slots=True)
+class CopySource:
+    bucket: Bucket
+    row: VersionRow
+    meta: ObjectMeta
+    envelope: Envelope
+    by_version: bool  # a version id was given
+
+    def answered(self) -> dict[str, str]:
+        if not self.bucket.versioning:
+            return {}
+        return {"CopySourceVersionId": "null" if self.row.null_version else self.row.version_id}
+
+
+def parse_copy_source(value: str) -> tuple[str, str, str | None]:
+    """(bucket, key, version id) of x-amz-copy-source: percent-encoded, a leading slash allowed. Raises ApiError InvalidArgument."""
+    path, mark, query = value.partition("?")
+    version_id: str | None = None
+    if mark:
+        name, _, version_id = query.partition("=")
+        if name != "versionId":
+            path, version_id = value, None  # a question mark that belongs to the key
+    try:
+        bucket, slash, object_key = unquote(path, errors="strict").removeprefix("/").partition("/")
+    except UnicodeDecodeError:
+        bucket, slash, object_key = "", "", ""
+    if not bucket or not slash or not object_key:
+        text = "Copy Source must mention the source bucket and key: sourcebucket/sourcekey"
+        raise ApiError("InvalidArgument", text, ArgumentName="x-amz-copy-source", ArgumentValue=value)
+    return bucket, object_key, unquote(version_id) if version_id is not None else None
+
+
+async def open_source(rooms: Rooms, call: Call) -> CopySource:
+    """Find and authorise the source. Raises ApiError NoSuchBucket, AccessDenied, NoSuchKey, NoSuchVersion, InvalidRequest."""
+    name, object_key, version_id = parse_copy_source(call.input["CopySource"])
+    action = "s3:GetObject" if version_id is None else "s3:GetObjectVersion"
+    await call.allow(action, object_arn(name, object_key))
+    bucket = await rooms.buckets.find(name)
+    expected = call.input.get("ExpectedSourceBucketOwner")
+    if expected is not None:
+        check_expected_owner(expected, bucket.account_id)
+    given: dict[str, Any] = {"Key": object_key}
+    if version_id is not None:
+        given["VersionId"] = version_id
+    try:
+        row = await find_version(rooms, bucket, given)
+    except ApiError as error:
+        if error.code == "MethodNotAllowed":
+            text = "The source of a copy request may not specifically refer to a delete marker by version id."
+            raise ApiError("InvalidRequest", text) from error
+        raise ApiError(error.code, error.message, **error.members) from error
+    if any(call.input.get(member) is not None for member in _CUSTOMER_MEMBERS):
+        raise ApiError("InvalidRequest", "The encryption parameters are not applicable to this object.")
+    envelope = Envelope.decode(row.seal)
+    refuse_unsafe_read(call, envelope)
+    return CopySource(bucket, row, ObjectMeta.open(bucket, row), envelope, version_id is not None)
+
+
+def check_expected_owner(expected: str, account_id: str) -> None:
+    """Raises ApiError InvalidBucketOwnerAWSAccountID or AccessDenied (facts 1.14)."""
+    if len(expected) != 12 or not (expected.isascii() and expected.isdigit()):
+        text = f"The value of the expected bucket owner parameter must be an AWS Account ID... [{expected}]"
+        raise ApiError("InvalidBucketOwnerAWSAccountID", text)
+    if expected != account_id:
+        raise ApiError("AccessDenied")
+
+
+class Measured:
+    """Digests of a copied stream, with the face that ``etag_of`` needs."""
+
+    def __init__(self, *algorithms: str) -> None:
+        self.digests = Digests(*algorithms)
+
+    def digest(self, algorithm: str) -> bytes:
+        return self.digests.digest(algorithm)
+
+
+async def measured(body: bytes | AsyncIterator[bytes], into: Measured) -> AsyncIterator[bytes]:
+    """The body's pieces, digested in a thread while the consumer seals them."""
+    if isinstance(body, bytes):
+        into.digests.update(body)
+        yield body
+        return
+    async for piece in body:
+        if len(piece) <= INLINE_DIGEST:
+            into.digests.update(piece)
+            yield piece
+            continue
+        digesting = asyncio.ensure_future(asyncio.to_thread(into.digests.update, piece))
+        try:
+            yield piece
+        finally:
+            await digesting

@@ -1,0 +1,110 @@
+"""CopyObject. The destination's encryption comes from the request or the destination bucket's rule, never from the source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from strongroom.api.errors import ApiError
+from strongroom.api.operation import Answer, operation
+from strongroom.s3 import checksums
+from strongroom.s3.conditions import judge_copy_source
+from strongroom.s3.copy_source import CopySource, Measured, measured, open_source
+from strongroom.s3.metadata import SYSTEM_HEADERS, ObjectMeta
+from strongroom.s3.reading import Reading, modified_at
+from strongroom.s3.sealing import Sealing, encryption_output
+from strongroom.s3.versions import Condition, check_object_key
+from strongroom.s3.writing import choice_for, commit_object, echoed_context, etag_of, refuse_unbuilt, store_plaintext
+from strongroom.seal.format import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from strongroom.api.operation import Call
+    from strongroom.s3.bucket_cache import Bucket
+    from strongroom.s3.encryption import Choice
+    from strongroom.s3.rooms import Rooms
+
+MOST_COPIED: Final = 5 * 1024**3  # bytes of one CopyObject
+
+
+class Copying:
+    def __init__(self, rooms: Rooms, reading: Reading) -> None:
+        self._rooms = rooms
+        self._reading = reading
+        self._sealing = Sealing(rooms.keys, rooms.random)
+
+    @operation("s3", "CopyObject", "s3:PutObject", on="object")
+    async def copy_object(self, call: Call) -> Answer:
+        given = call.input
+        object_key: str = given["Key"]
+        bucket = await self._rooms.buckets.find(given["Bucket"])
+        check_object_key(object_key)
+        refuse_unbuilt(given)
+        condition = Condition.of(given)
+        choice = choice_for(call, bucket, object_key)
+        source = await open_source(self._rooms, call)
+        meta = _metadata(given, source)
+        _refuse_idle_copy(given, bucket, object_key, choice, source)
+        judge_copy_source(given, source.meta.etag, modified_at(source.row))
+        if source.row.size > MOST_COPIED:
+            text = f"The specified copy source is larger than the maximum allowable size for a copy source: {MOST_COPIED}"
+            raise ApiError("InvalidRequest", text)
+        opened = await self._reading.open(call, source.bucket, source.row)
+        key = await self._sealing.new(call, bucket, object_key, choice)
+        body, size = await opened.read(None)
+        algorithm = _algorithm(given, source.meta)
+        copied = Measured("md5", algorithm.lower())
+        stored = await store_plaintext(self._rooms, key.data_key, size, measured(body, copied))
+        meta.etag = etag_of(key.mode, copied, self._rooms)
+        meta.checksums = {algorithm: checksums.encoded(copied.digest(algorithm.lower()))}
+        meta.checksum_type = checksums.FULL
+        written = await commit_object(self._rooms, bucket, object_key, key, meta, stored, call.now, condition)
+        result = {"ETag": f'"{meta.etag}"', "LastModified": call.now, **meta.checksum_output()}
+        output: dict[str, Any] = {"CopyObjectResult": result, **source.answered(), **written.answered(bucket)}
+        return Answer(output | encryption_output(key.envelope) | echoed_context(given))
+
+
+def _metadata(given: Mapping[str, Any], source: CopySource) -> ObjectMeta:
+    directive = given.get("MetadataDirective") or "COPY"
+    if directive not in {"COPY", "REPLACE"}:
+        raise ApiError("InvalidArgument", "Unknown metadata directive.", ArgumentName="x-amz-metadata-directive", ArgumentValue=directive)
+    tagging = given.get("TaggingDirective") or "COPY"
+    if tagging not in {"COPY", "REPLACE"}:
+        raise ApiError("InvalidArgument", "Unknown tagging directive.", ArgumentName="x-amz-tagging-directive", ArgumentValue=tagging)
+    meta = ObjectMeta.from_input(given)
+    if directive == "COPY":
+        meta.user = dict(source.meta.user)
+        meta.system = {name: source.meta.system[name] for name in SYSTEM_HEADERS if name in source.meta.system}
+    return meta
+
+
+def _refuse_idle_copy(given: Mapping[str, Any], bucket: Bucket, object_key: str, choice: Choice, source: CopySource) -> None:
+    """A copy onto itself must change something (facts 4.6.3, 4.6.4). Raises ApiError InvalidRequest."""
+    if source.bucket.bucket_id != bucket.bucket_id or source.row.object_key != object_key:
+        return
+    changes = (
+        given.get("MetadataDirective") == "REPLACE"
+        or given.get("StorageClass")
+        or given.get("WebsiteRedirectLocation")
+        or choice.explicit_header
+        or source.envelope.mode != Mode.SSE_S3
+        or bucket.encryption.explicit
+        or (source.by_version and bucket.versioning)
+    )
+    if not changes:
+        text = (
+            "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, "
+            "storage class, website redirect location or encryption attributes."
+        )
+        raise ApiError("InvalidRequest", text)
+
+
+def _algorithm(given: Mapping[str, Any], source: ObjectMeta) -> str:
+    """The checksum of the copy: what the request names, else the source's algorithm, else S3's own."""
+    named = given.get("ChecksumAlgorithm")
+    if named is not None:
+        if named.upper() not in checksums.ALGORITHMS:
+            text = "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
+            raise ApiError("InvalidRequest", f"{text}[CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+        return str(named.upper())
+    return next(iter(source.checksums), checksums.DEFAULT)

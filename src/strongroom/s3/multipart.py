@@ -1,0 +1,236 @@
+"""Multipart uploads: create, complete, abort, list. The encryption is decided once, at creation. Never knows HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from strongroom.api.errors import ApiError
+from strongroom.api.operation import Answer, operation
+from strongroom.s3 import checksums
+from strongroom.s3.bucket_cache import no_such_bucket
+from strongroom.s3.encryption import refuse_on
+from strongroom.s3.metadata import ObjectMeta
+from strongroom.s3.sealing import Sealing, encryption_output
+from strongroom.s3.uploads import (
+    LEAST_PART,
+    MOST_PARTS,
+    PartRecord,
+    UploadRecord,
+    find_upload,
+    new_upload_id,
+    no_such_upload,
+    upload_place,
+)
+from strongroom.s3.versions import Condition, check_object_key, commit_version, milliseconds, new_version_id, stored_blobs
+from strongroom.s3.writing import Written, choice_for, echoed_context, refuse_mixed_customer_key, refuse_unbuilt
+from strongroom.seal.format import Piece, decode_manifest, encode_manifest
+from strongroom.store.contract import Gone, UploadRow, VersionRow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from strongroom.api.operation import Call
+    from strongroom.s3.bucket_cache import Bucket
+    from strongroom.s3.rooms import Rooms
+    from strongroom.store.contract import PartRow, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """The parts a completion names, in order, each matched with its row and open record."""
+
+    rows: list[PartRow]
+    records: list[PartRecord]
+    pieces: list[Piece]
+
+    @property
+    def size(self) -> int:
+        return sum(row.size for row in self.rows)
+
+
+class Multipart:
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._sealing = Sealing(rooms.keys, rooms.random)
+
+    @operation("s3", "CreateMultipartUpload", "s3:PutObject", on="object")
+    async def create(self, call: Call) -> Answer:
+        given = call.input
+        object_key: str = given["Key"]
+        bucket = await self._rooms.buckets.find(given["Bucket"])
+        check_object_key(object_key)
+        refuse_unbuilt(given)
+        meta = ObjectMeta.from_input(given)
+        algorithm, kind = checksums.upload_checksum(given)
+        choice = choice_for(call, bucket, object_key)
+        key = await self._sealing.new(call, bucket, object_key, choice)
+        upload_id = new_upload_id(self._rooms.random)
+        envelope = key.bound(bucket.bucket_id, object_key, upload_place(upload_id), b"", self._rooms.random)
+        record = UploadRecord(meta, algorithm, kind, call.caller.arn, call.caller.display_name)
+        sealed = record.seal(bucket, object_key, upload_id, envelope)
+        row = UploadRow(bucket.bucket_id, object_key, upload_id, milliseconds(call.now), envelope, sealed)
+
+        def work(tx: Transaction) -> None:
+            if not tx.bucket_exists(bucket.bucket_id):
+                raise no_such_bucket(bucket.name)
+            tx.insert_upload(row)
+
+        await self._rooms.catalog.write(work)
+        output = {"Bucket": bucket.name, "Key": object_key, "UploadId": upload_id, **record.answered()}
+        return Answer(output | encryption_output(key.envelope) | echoed_context(given))
+
+    @operation("s3", "AbortMultipartUpload", "s3:AbortMultipartUpload", on="object")
+    async def abort(self, call: Call) -> Answer:
+        """Needs no key, so an upload whose KMS key is gone can be cleaned up."""
+        bucket = await self._rooms.buckets.find(call.input["Bucket"])
+        if call.input.get("IfMatchInitiatedTime") is not None:
+            raise ApiError("NotImplemented", Header="x-amz-if-match-initiated-time")
+        upload = await find_upload(self._rooms, bucket, call.input)
+
+        def work(tx: Transaction) -> None:
+            tx.discard([blob for part in tx.delete_upload(upload) for blob in stored_blobs(part.manifest)])
+
+        try:
+            await self._rooms.catalog.write(work)
+        except Gone as error:
+            raise no_such_upload(upload.upload_id) from error
+        return Answer()
+
+    @operation("s3", "CompleteMultipartUpload", "s3:PutObject", on="object")
+    async def complete(self, call: Call) -> Answer:
+        given = call.input
+        rooms = self._rooms
+        bucket = await rooms.buckets.find(given["Bucket"])
+        refuse_on(call.headers)
+        refuse_mixed_customer_key(given)
+        condition = Condition.of(given)
+        upload = await find_upload(rooms, bucket, given)
+        record = UploadRecord.open(bucket, upload)
+        stored = {row.part_number: row for row in await rooms.catalog.parts(upload.upload_id, limit=MOST_PARTS)}
+        chosen = _choose_parts(bucket, upload, record, stored, (given.get("MultipartUpload") or {}).get("Parts") or [])
+        meta = record.meta
+        meta.multipart = True
+        meta.etag = _etag(chosen.records)
+        _set_checksum(given, record, chosen, meta)
+        _check_size(given, chosen.size)
+        key = await self._sealing.reopen(call, bucket, upload.object_key, upload_place(upload.upload_id), upload.seal, b"")
+        written = Written(new_version_id(rooms.random), null_version=bucket.versioning != "Enabled")
+        manifest = encode_manifest(chosen.pieces)
+        envelope = key.bound(bucket.bucket_id, upload.object_key, written.version_id, manifest, rooms.random)
+        sealed = meta.seal(bucket, upload.object_key, written.version_id, size=chosen.size, seal=envelope, manifest=manifest)
+        row = VersionRow(
+            bucket.bucket_id,
+            upload.object_key,
+            written.version_id,
+            written.null_version,
+            False,  # no delete marker
+            chosen.size,
+            milliseconds(call.now),
+            envelope,
+            sealed,
+            manifest,
+        )
+
+        def work(tx: Transaction) -> None:
+            named = {part.part_number: part.manifest for part in chosen.rows}
+            unused: list[str] = []
+            for part in tx.delete_upload(upload):
+                if named.get(part.part_number) == part.manifest:
+                    del named[part.part_number]
+                else:
+                    unused += stored_blobs(part.manifest)
+            if named:  # a part was replaced between our look and this commit
+                raise ApiError("InvalidPart", UploadId=upload.upload_id, PartNumber=str(min(named)), ETag="")
+            tx.discard(unused)
+            commit_version(tx, bucket, row, [], condition)  # the parts' blobs are kept since they were uploaded
+
+        try:
+            await rooms.catalog.write(work)
+        except Gone as error:
+            raise no_such_upload(upload.upload_id) from error
+        output: dict[str, Any] = {
+            "Location": f"{call.base_url}/{quote(bucket.name + '/' + upload.object_key)}",
+            "Bucket": bucket.name,
+            "Key": upload.object_key,
+            "ETag": f'"{meta.etag}"',
+            **meta.checksum_output(),
+        }
+        return Answer(output | encryption_output(key.envelope) | written.answered(bucket))
+
+
+def _choose_parts(
+    bucket: Bucket, upload: UploadRow, record: UploadRecord, stored: dict[int, PartRow], asked: list[dict[str, Any]]
+) -> _Chosen:
+    """Raises ApiError MalformedXML, InvalidPartOrder, InvalidPart, EntityTooSmall, InvalidRequest."""
+    if not 1 <= len(asked) <= MOST_PARTS:
+        raise ApiError("MalformedXML")
+    chosen = _Chosen([], [], [])
+    previous = 0
+    for index, one in enumerate(asked):
+        number = one.get("PartNumber")
+        if number is None or one.get("ETag") is None:
+            raise ApiError("MalformedXML")
+        if number <= previous:
+            raise ApiError("InvalidPartOrder", UploadId=upload.upload_id)
+        previous = number
+        etag = one["ETag"].strip('"')
+        row = stored.get(number)
+        part = PartRecord.open(bucket, upload.object_key, row) if row is not None else None
+        if row is None or part is None or part.etag != etag:
+            raise ApiError("InvalidPart", UploadId=upload.upload_id, PartNumber=str(number), ETag=etag)
+        _check_part_checksum(upload, record, one, part, number)
+        if row.size < LEAST_PART and index + 1 < len(asked):
+            sizes = {"ProposedSize": str(row.size), "MinSizeAllowed": str(LEAST_PART)}
+            raise ApiError("EntityTooSmall", **sizes, PartNumber=str(number), ETag=etag)
+        chosen.rows.append(row)
+        chosen.records.append(part)
+        chosen.pieces += decode_manifest(row.manifest)
+    return chosen
+
+
+def _check_part_checksum(upload: UploadRow, record: UploadRecord, one: Mapping[str, Any], part: PartRecord, number: int) -> None:
+    if record.checksum is None:
+        return
+    named = one.get(f"Checksum{record.checksum}")
+    if named is None:
+        if record.checksum_type == checksums.COMPOSITE:
+            text = (
+                f"The upload was created using a {record.checksum.lower()} checksum. The complete request must include the checksum "
+                f"for each part. It was missing for part {number} in the request."
+            )
+            raise ApiError("InvalidRequest", text)
+    elif named != part.checksums[record.checksum]:
+        raise ApiError("InvalidPart", UploadId=upload.upload_id, PartNumber=str(number), ETag=part.etag)
+
+
+def _etag(parts: list[PartRecord]) -> str:
+    """MD5 of the parts' binary ETags, dash, their count; works for opaque ETags as well (facts 4.5.4)."""
+    joined = b"".join(bytes.fromhex(part.etag) for part in parts)
+    return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(parts)}"
+
+
+def _set_checksum(given: Mapping[str, Any], record: UploadRecord, chosen: _Chosen, meta: ObjectMeta) -> None:
+    """The object's checksum from its parts'; a claimed one must equal it. Raises ApiError InvalidRequest, BadDigest."""
+    kind = given.get("ChecksumType")
+    if kind is not None and kind != record.checksum_type:
+        text = f"The upload was created using the {record.checksum_type} checksum mode. The complete request must use the same checksum mode."
+        raise ApiError("InvalidRequest", text)
+    algorithm = record.checksum or checksums.DEFAULT
+    measured = [(checksums.decoded(part.checksums[algorithm]), row.size) for part, row in zip(chosen.records, chosen.rows, strict=True)]
+    value = checksums.of_parts(algorithm, record.checksum_type, measured)
+    claimed = given.get(f"Checksum{algorithm}")
+    if claimed is not None and claimed not in {value, value.partition("-")[0]}:
+        raise ApiError("BadDigest", f"The {algorithm} you specified did not match the calculated checksum.")
+    meta.checksums, meta.checksum_type = {algorithm: value}, record.checksum_type
+    if record.checksum is not None:
+        meta.part_checksums = [part.checksums[algorithm] for part in chosen.records]
+
+
+def _check_size(given: Mapping[str, Any], size: int) -> None:
+    declared = given.get("MpuObjectSize")
+    if declared is not None and declared != size:
+        text = f"The provided 'x-amz-mp-object-size' header value {declared} does not match what was computed: {size}"
+        raise ApiError("InvalidRequest", text)
