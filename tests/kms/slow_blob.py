@@ -39,7 +39,8 @@ def write(case: dict) -> bytes:
 
 def read(blob: bytes, material: bytes, context: dict[str, str]) -> bytes:
     shape = re.compile(
-        rb"SRKB\x01\x01(.)([A-Za-z0-9._-]{1,64})\x0c([0-9]{12})\x24([0-9a-f-]{36}|mrk-[0-9a-f]{32})(.{32})(.{16})(.{12})(.{4})(.+)", re.DOTALL
+        rb"SRKB\x01\x01(.)([A-Za-z0-9._-]{1,64})\x0c([0-9]{12})\x24([0-9a-f-]{36}|mrk-[0-9a-f]{32})(.{32})(.{16})(.{12})(.{4})(.+)",
+        re.DOTALL,
     )
     found = shape.fullmatch(blob)
     assert found, "not a blob"

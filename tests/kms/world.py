@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from strongroom.api.codec_json import JsonCodec
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Call, Register
 from strongroom.kms.data_keys import DataKeys
@@ -99,12 +100,15 @@ class World:
 
     async def ask(self, operation: str, /, **given: Any) -> dict[str, Any]:
         call = self.call(operation, **given)
-        return dict((await call.operation.run(call)).output)
+        answer = await call.operation.run(call)
+        JsonCodec().encode(operation, answer, "0", "0")  # every member is one of the model, of its type
+        return dict(answer.output)
 
     async def refusal(self, operation: str, /, **given: Any) -> tuple[str, str]:
         try:
             await self.ask(operation, **given)
         except ApiError as error:
+            assert JsonCodec().encode_error(error, "0", "0", head=False, resource="").status in {400, 500}
             return error.code, error.message
         raise AssertionError(f"{operation} was not refused")
 

@@ -109,12 +109,17 @@ async def authorize_blob(call: Call, record: KeyRecord, use: Use) -> None:
         raise
 
 
-def check_usable(record: KeyRecord, use: Use) -> None:
-    """State first, then usage. Raises ApiError."""
+def check_state(record: KeyRecord) -> None:
+    """Raises ApiError unless the key is enabled."""
     if record.state == "PendingDeletion":
         raise refusals.pending_deletion(record.name.arn)
     if record.state == "Disabled":
         raise refusals.disabled(record.name.arn)
+
+
+def check_usable(record: KeyRecord, use: Use) -> None:
+    """State first, then usage. Raises ApiError."""
+    check_state(record)
     if record.usage != ENCRYPT_DECRYPT:
         raise refusals.wrong_usage(record.name.arn, record.usage, use.operation)
 

@@ -112,7 +112,7 @@ def parse_blob(data: bytes) -> Blob:
 
 
 def open_blob(blob: Blob, material: bytes, context: Mapping[str, str]) -> bytes:
-    """The plaintext. Raises BlobError when header, ciphertext, material or context is not what it was sealed with; ContextError."""
+    """The plaintext. Raises BlobError when header, ciphertext, material or context is not what sealed it; ContextError."""
     cipher = AESGCM(one_time_key(material, blob.salt, blob.key.key_id, bytes.fromhex(blob.material_id)))
     try:
         return cipher.decrypt(blob.iv, blob.sealed, blob.header + encode_context(context))

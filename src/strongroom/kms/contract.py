@@ -12,19 +12,19 @@ class ProviderError(Exception):
     """Base of what a provider may raise. The text never holds key material."""
 
 
-class Denied(ProviderError):  # noqa: N818 - a word of the house
+class Denied(ProviderError):
     """The provider refuses this server (credentials, policy)."""
 
 
-class Unknown(ProviderError):  # noqa: N818 - a word of the house
+class Unknown(ProviderError):
     """The wrapping key these bytes were wrapped under does not exist at this provider."""
 
 
-class Unavailable(ProviderError):  # noqa: N818 - a word of the house
+class Unavailable(ProviderError):
     """The provider cannot do it now; trying again may help."""
 
 
-class Forged(ProviderError):  # noqa: N818 - a word of the house
+class Forged(ProviderError):
     """The bytes are not what this provider wrapped under that binding: changed, truncated, swapped, or another wrapping key."""
 
 

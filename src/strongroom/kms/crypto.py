@@ -12,8 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms import refusals
-from strongroom.kms.access import Use, authorize, authorize_blob, check_usable, parsed, resolve, resolve_blob, seal, unseal
-from strongroom.kms.records import SYMMETRIC, KeyRecord
+from strongroom.kms.access import (
+    Use,
+    authorize,
+    authorize_blob,
+    check_state,
+    check_usable,
+    parsed,
+    resolve,
+    resolve_blob,
+    seal,
+    unseal,
+)
+from strongroom.kms.records import ENCRYPT_DECRYPT, SYMMETRIC, KeyRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +64,7 @@ class Crypto:
         source = await self._source(call, "KeyId", DECRYPT)
         blob, record = source.blob, source.record
         await source.authorize(call, DECRYPT)
-        source.check(DECRYPT)
+        source.check()
         _check_algorithm(call, "EncryptionAlgorithm", record)
         _check_dry_run(call)
         plain = await unseal(self._ring, record, blob, _context(call))
@@ -69,7 +80,7 @@ class Crypto:
         target = await resolve(self._ring, call, call.input["DestinationKeyId"], REENCRYPT_TO, call.region)
         await given.authorize(call, REENCRYPT_FROM)
         await authorize(call, target, REENCRYPT_TO)
-        given.check(REENCRYPT_FROM)
+        given.check()
         check_usable(target, REENCRYPT_TO)
         _check_algorithm(call, "SourceEncryptionAlgorithm", source)
         _check_algorithm(call, "DestinationEncryptionAlgorithm", target)
@@ -144,9 +155,9 @@ class _Source:
     async def authorize(self, call: Call, use: Use) -> None:
         await (authorize if self.named else authorize_blob)(call, self.record, use)
 
-    def check(self, use: Use) -> None:
-        check_usable(self.record, use)
-        if self.record.name != self.blob.key:
+    def check(self) -> None:
+        check_state(self.record)
+        if self.record.name != self.blob.key or self.record.usage != ENCRYPT_DECRYPT:
             raise refusals.incorrect_key()
 
 

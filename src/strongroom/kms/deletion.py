@@ -1,6 +1,6 @@
 """The end of a key: its deletion is scheduled, can be cancelled, and is carried out when the window is over.
 
-Never knows what was encrypted under it. From its deletion date on a key is gone by the clock; destroying follows when upkeep asks.
+Never knows what was encrypted under it. From its deletion date on a key is gone by the clock; it is destroyed when upkeep asks.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ def hidden(caller: Caller, action: str) -> ApiError:
     """A key of another account that is missing, or not shared: the two must look alike."""
     return ApiError(
         "AccessDenied",
-        f"User: {caller.arn} is not authorized to perform: {action} on this resource because the resource does not exist in this Region, "
-        "no resource-based policies allow access, or a resource-based policy explicitly denies access",
+        f"User: {caller.arn} is not authorized to perform: {action} on this resource because the resource does not exist "
+        "in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access",
     )
 
 
@@ -50,7 +50,8 @@ def undelegated(caller: Caller, action: str, resource: str) -> ApiError:
 def hidden_ciphertext() -> ApiError:
     return ApiError(
         "AccessDenied",
-        "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.",
+        "The ciphertext refers to a customer master key that does not exist, does not exist in this region, "
+        "or you are not allowed to access.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The key ring: finds keys and aliases, makes and changes them, and puts their material to use. The only holder of plain material.
+"""The key ring: finds keys and aliases, makes and changes them, and uses their material. The only holder of plain material.
 
 Never knows who asks or whether they may (``access``), nor how the KMS API words anything. What it remembers is dropped
 whenever ``catalog.generation()`` changes, so a key disabled on one worker is disabled for the next request on every worker.
@@ -49,7 +49,7 @@ class KeyRing:
         self.provider = provider
         self.random = random
         self._clock = clock
-        self._generation = -1
+        self._generation: int | None = None
         self._keys: dict[KeyName, KeyRecord] = {}
         self._aliases: dict[AliasName, AliasRecord] = {}
         self._materials: dict[tuple[KeyName, str], bytes] = {}

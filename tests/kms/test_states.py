@@ -1,0 +1,168 @@
+"""The table of key states: which operation answers what on a key that is enabled, disabled or pending deletion."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.kms.world import START, A
+
+CRYPTO = {
+    "Encrypt": {"Plaintext": b"x"},
+    "GenerateDataKey": {"KeySpec": "AES_256"},
+    "GenerateDataKeyWithoutPlaintext": {"KeySpec": "AES_256"},
+    "Decrypt": {},
+    "ReEncrypt": {},
+}
+READS = ("DescribeKey", "GetKeyPolicy", "ListKeyPolicies", "ListResourceTags", "GetKeyRotationStatus")
+CHANGES = {
+    "TagResource": {"Tags": [{"TagKey": "a", "TagValue": "b"}]},
+    "UntagResource": {"TagKeys": ["a"]},
+    "UpdateKeyDescription": {"Description": "x"},
+    "EnableKey": {},
+    "DisableKey": {},
+    "ScheduleKeyDeletion": {},
+}
+
+
+async def crypto(world, operation: str, key_id: str, blob: bytes) -> dict:
+    given = dict(CRYPTO[operation])
+    if operation in {"Decrypt", "ReEncrypt"}:
+        given["CiphertextBlob"] = blob
+    if operation == "ReEncrypt":
+        given["DestinationKeyId"] = key_id
+    elif operation != "Decrypt":
+        given["KeyId"] = key_id
+    return given
+
+
+@pytest.mark.parametrize("operation", CRYPTO)
+async def test_crypto(world, operation):
+    key_id, arn = await world.key()
+    blob = (await world.ask("Encrypt", KeyId=key_id, Plaintext=b"x"))["CiphertextBlob"]
+    given = await crypto(world, operation, key_id, blob)
+    await world.ask(operation, **given)
+    await world.ask("DisableKey", KeyId=key_id)
+    assert await world.refusal(operation, **given) == ("DisabledException", f"{arn} is disabled.")
+    await world.ask("ScheduleKeyDeletion", KeyId=key_id)
+    assert await world.refusal(operation, **given) == ("KMSInvalidStateException", f"{arn} is pending deletion.")
+    await world.ask("CancelKeyDeletion", KeyId=key_id)
+    assert await world.refusal(operation, **given) == ("DisabledException", f"{arn} is disabled.")
+    await world.ask("EnableKey", KeyId=key_id)
+    await world.ask(operation, **given)
+
+
+async def test_re_encrypt_looks_at_both_keys(world):
+    (one, _), (two, two_arn) = await world.key(), await world.key()
+    blob = (await world.ask("Encrypt", KeyId=one, Plaintext=b"x"))["CiphertextBlob"]
+    await world.ask("DisableKey", KeyId=two)
+    refused = await world.refusal("ReEncrypt", CiphertextBlob=blob, DestinationKeyId=two)
+    assert refused == ("DisabledException", f"{two_arn} is disabled.")
+
+
+@pytest.mark.parametrize("operation", READS)
+async def test_reads_work_in_every_state(world, operation):
+    key_id, _ = await world.key()
+    for change in ("DisableKey", "EnableKey", "ScheduleKeyDeletion"):
+        await world.ask(change, KeyId=key_id)
+        await world.ask(operation, KeyId=key_id)
+
+
+@pytest.mark.parametrize("operation", CHANGES)
+async def test_changes_are_refused_only_while_pending_deletion(world, operation):
+    key_id, arn = await world.key()
+    given = {"KeyId": key_id, **CHANGES[operation]}
+    await world.ask("DisableKey", KeyId=key_id)
+    if operation != "ScheduleKeyDeletion":
+        await world.ask(operation, **given)
+    await world.ask("ScheduleKeyDeletion", KeyId=key_id)
+    assert await world.refusal(operation, **given) == ("KMSInvalidStateException", f"{arn} is pending deletion.")
+
+
+async def test_schedule_and_cancel(world):
+    key_id, arn = await world.key()
+    refused = ("KMSInvalidStateException", f"{arn} is not pending deletion.")
+    assert await world.refusal("CancelKeyDeletion", KeyId=key_id) == refused
+    due = START + timedelta(days=7)
+    assert await world.ask("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7) == {
+        "KeyId": arn,
+        "DeletionDate": due,
+        "KeyState": "PendingDeletion",
+        "PendingWindowInDays": 7,
+    }
+    metadata = (await world.ask("DescribeKey", KeyId=key_id))["KeyMetadata"]
+    assert (metadata["KeyState"], metadata["Enabled"], metadata["DeletionDate"]) == ("PendingDeletion", False, due)
+    assert await world.ask("CancelKeyDeletion", KeyId=key_id) == {"KeyId": arn}
+    metadata = (await world.ask("DescribeKey", KeyId=key_id))["KeyMetadata"]
+    assert (metadata["KeyState"], metadata["Enabled"], "DeletionDate" in metadata) == ("Disabled", False, False)
+    assert await world.refusal("CancelKeyDeletion", KeyId=key_id) == refused
+    assert (await world.ask("ScheduleKeyDeletion", KeyId=key_id))["PendingWindowInDays"] == 30
+
+
+@pytest.mark.parametrize("days", [1, 6, 31, 365])
+async def test_the_window_is_7_to_30_days(world, days):
+    key_id, _ = await world.key()
+    code, message = await world.refusal("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=days)
+    assert code == "ValidationException"
+    assert f"Value '{days}' at 'pendingWindowInDays' failed to satisfy constraint" in message
+
+
+class TestGone:
+    async def test_by_the_clock_at_once_and_for_good(self, world):
+        key_id, arn = await world.key()
+        blob = (await world.ask("Encrypt", KeyId=key_id, Plaintext=b"x"))["CiphertextBlob"]
+        await world.ask("CreateAlias", AliasName="alias/doomed", TargetKeyId=key_id)
+        await world.ask("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7)
+        world.clock.days(6.99)
+        assert await world.rooms.deletion.destroy_due() == 0
+        await world.ask("DescribeKey", KeyId="alias/doomed")
+        world.clock.days(0.01)
+        for _ in range(2):
+            missing = ("NotFoundException", f"Key '{arn}' does not exist")
+            for operation in ("DescribeKey", "CancelKeyDeletion", "ListResourceTags"):
+                assert await world.refusal(operation, KeyId=key_id) == missing
+            assert await world.refusal("Decrypt", CiphertextBlob=blob) == missing
+            assert (await world.ask("ListKeys"))["Keys"] == []
+            assert [alias["AliasName"] for alias in (await world.ask("ListAliases"))["Aliases"]] == ["alias/aws/s3"]
+            code, message = await world.refusal("DescribeKey", KeyId="alias/doomed")
+            assert (code, message.split()[0]) == ("NotFoundException", "Alias")
+            assert (await world.refusal("DeleteAlias", AliasName="alias/doomed"))[0] == "NotFoundException"
+            await world.rooms.deletion.destroy_due()
+        assert await world.rooms.deletion.destroy_due() == 0
+
+    async def test_destroying_leaves_a_tombstone_and_no_material(self, world):
+        doomed, _ = await world.key()
+        kept, _ = await world.key()
+        await world.ask("CreateAlias", AliasName="alias/doomed", TargetKeyId=doomed)
+        await world.ask("ScheduleKeyDeletion", KeyId=doomed)
+        await world.ask("ScheduleKeyDeletion", KeyId=kept)
+        world.clock.days(29)
+        await world.ask("CancelKeyDeletion", KeyId=kept)
+        world.clock.days(2)
+        assert await world.rooms.deletion.destroy_due() == 1
+        scope = f"kms/{A}/eu-central-1"
+        assert await world.catalog.document(f"{scope}/{doomed}", "kms-key") is None
+        assert await world.catalog.document(f"{scope}/{doomed}", "kms-tombstone") is not None
+        assert await world.catalog.document(f"{scope}/alias/doomed", "kms-alias") is None
+        await world.ask("DescribeKey", KeyId=kept)
+
+    async def test_its_alias_is_free_before_upkeep_comes_and_stays_with_the_new_key(self, world):
+        doomed, _ = await world.key()
+        heir, _ = await world.key()
+        await world.ask("CreateAlias", AliasName="alias/name", TargetKeyId=doomed)
+        await world.ask("ScheduleKeyDeletion", KeyId=doomed)
+        world.clock.days(31)
+        await world.ask("CreateAlias", AliasName="alias/name", TargetKeyId=heir)
+        assert await world.rooms.deletion.destroy_due() == 1
+        assert (await world.ask("DescribeKey", KeyId="alias/name"))["KeyMetadata"]["KeyId"] == heir
+
+
+async def test_another_worker_sees_a_change_with_its_next_request(world, other_worker):
+    key_id, arn = await world.key()
+    blob = (await other_worker.ask("Encrypt", KeyId=key_id, Plaintext=b"x"))["CiphertextBlob"]
+    await other_worker.ask("Decrypt", CiphertextBlob=blob)
+    await world.ask("DisableKey", KeyId=key_id)
+    assert await other_worker.refusal("Decrypt", CiphertextBlob=blob) == ("DisabledException", f"{arn} is disabled.")
+    await world.ask("EnableKey", KeyId=key_id)
+    await other_worker.ask("Decrypt", CiphertextBlob=blob)
