@@ -1,0 +1,247 @@
+"""The one frozen Config, and where each of its values came from: flag, environment, TOML file or default, in that order.
+
+Never knows what a setting does. A name nobody knows is an error, so that a misspelt setting cannot go unnoticed.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+PREFIX: Final = "STRONGROOM_"
+#: The TOML file itself is named by ``--config`` or this variable.
+FILE_VARIABLE: Final = "STRONGROOM_CONFIG"
+
+
+class ConfigError(Exception):
+    """One line for the operator: which setting is wrong, and why."""
+
+
+def _workers() -> int:
+    return max(1, min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+
+
+def _setting(default: Any, text: str, *, environment_only: bool = False, factory: Callable[[], Any] | None = None) -> Any:
+    metadata = {"help": text, "environment_only": environment_only}
+    if factory is not None:
+        return field(default_factory=factory, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not environment_only)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything an operator may choose. Field names are the TOML keys; ``STRONGROOM_`` + upper case are the variables."""
+
+    data_dir: Path = _setting(Path("strongroom-data"), "folder that holds everything: keys, catalog, blobs")
+    listen: str = _setting("127.0.0.1:9000", "HOST:PORT; [::1]:PORT for IPv6; port 0 takes a free one")
+    workers: int = _setting(None, "worker processes", factory=_workers)
+    regions: tuple[str, ...] = _setting((), "regions that are served; none given: any of AWS's form")
+    domains: tuple[str, ...] = _setting(("localhost",), "host names below which BUCKET.DOMAIN names a bucket")
+    new_bucket_sse_c: Literal["blocked", "allowed"] = _setting("blocked", "whether a new bucket takes SSE-C uploads")
+    plain_http_secrets: Literal["loopback", "refuse", "allow"] = _setting(
+        "loopback", "whether requests that carry or use keys are taken over plain HTTP"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severe event that is logged")
+    access_log: bool = _setting(default=True, text="one log line for each request")
+    body_idle_seconds: float = _setting(60.0, "an upload that sends nothing for so long is given up")
+    request_seconds: float = _setting(0.0, "a request that takes longer is given up; 0: no limit")
+    stop_seconds: int = _setting(30, "how long running requests may take to finish when the server stops")
+    root_access_key_id: str | None = _setting(None, "of the first account, on the first start", environment_only=True)
+    root_secret_access_key: str | None = _setting(None, "of the first account, on the first start", environment_only=True)
+    account_id: str | None = _setting(None, "of the first account, on the first start", environment_only=True)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host (without brackets) and port."""
+        return split_address(self.listen)
+
+    def without_secrets(self) -> Config:
+        """The same without what only the first start needs: what worker processes are given."""
+        return replace(self, root_access_key_id=None, root_secret_access_key=None, account_id=None)
+
+
+def split_address(listen: str) -> tuple[str, int]:
+    """``HOST:PORT`` or ``[V6]:PORT`` taken apart. Raises ValueError."""
+    host, colon, port = listen.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if bracketed:
+        host = host[1:-1]
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535 or bracketed != (":" in host):
+        raise ValueError("must be HOST:PORT, or [ADDRESS]:PORT for IPv6")
+    return host, int(port)
+
+
+def url_of(host: str, port: int) -> str:
+    """``http://HOST:PORT``, with the brackets an IPv6 address needs."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One effective setting, fit to be printed."""
+
+    name: str
+    value: str
+    source: str  # "flag", "environment", the file's path, "default"
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    config: Config
+    sources: Mapping[str, str]  # setting -> where it came from; those not named are defaults
+
+    def shown(self) -> list[Shown]:
+        """Every setting but the secrets, which are only said to be there."""
+        rows: list[Shown] = []
+        for each in fields(Config):
+            value = getattr(self.config, each.name)
+            if each.metadata["environment_only"]:
+                text = "" if value is None else "(set, not shown)"
+            elif isinstance(value, tuple):
+                text = ", ".join(cast("tuple[str, ...]", value))
+            else:
+                text = str(value).lower() if isinstance(value, bool) else str(value)
+            rows.append(Shown(each.name, text, self.sources.get(each.name, "default"), each.metadata["help"]))
+        return rows
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None) -> Loaded:
+    """The effective configuration. Flags that are None count as not given. Raises ConfigError."""
+    if file is None and environ.get(FILE_VARIABLE):
+        file = Path(environ[FILE_VARIABLE])
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+
+    def take(name: str, raw: object, source: str, shown_name: str) -> None:
+        try:
+            values[name] = _READ[name](raw)
+        except ValueError as error:
+            raise ConfigError(f"{shown_name} {error}") from None
+        sources[name] = source
+
+    for name, raw in (_toml(file) if file is not None else {}).items():
+        take(name, raw, str(file), f"{file}: {name}")
+    for variable, raw in environ.items():
+        if variable.startswith(PREFIX) and variable != FILE_VARIABLE:
+            name = variable.removeprefix(PREFIX).lower()
+            if name not in _READ or variable != variable.upper():
+                raise ConfigError(f"unknown setting {variable} in the environment")
+            if raw:
+                take(name, raw, "environment", variable)
+    for name, raw in flags.items():
+        if raw is not None:
+            take(name, raw, "flag", f"--{name.replace('_', '-')}")
+    config = Config(**values)
+    if (config.root_access_key_id is None) != (config.root_secret_access_key is None):
+        raise ConfigError("STRONGROOM_ROOT_ACCESS_KEY_ID and STRONGROOM_ROOT_SECRET_ACCESS_KEY must be given together")
+    return Loaded(config, sources)
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            table = tomllib.load(stream)
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: {error}") from None
+    environment_only = {each.name for each in fields(Config) if each.metadata["environment_only"]}
+    for name in table:
+        if name in environment_only:
+            raise ConfigError(f"{file}: {name} may only come from the environment ({PREFIX}{name.upper()})")
+        if name not in _READ:
+            raise ConfigError(f"{file}: unknown setting {name}")
+    return table
+
+
+def _text(raw: object) -> str:
+    if not isinstance(raw, str) or not raw:
+        raise ValueError("must be a text")
+    return raw
+
+
+def _path(raw: object) -> Path:
+    return Path(_text(str(raw) if isinstance(raw, Path) else raw)).expanduser()
+
+
+def _address(raw: object) -> str:
+    text = _text(raw)
+    split_address(text)
+    return text
+
+
+def _names(raw: object) -> tuple[str, ...]:
+    """A TOML list of texts, or one text with commas."""
+    parts: Sequence[object] = raw.split(",") if isinstance(raw, str) else _listed(raw)
+    if not all(isinstance(part, str) for part in parts):
+        raise ValueError("must be a list of texts")
+    return tuple(stripped for part in parts if (stripped := str(part).strip()))
+
+
+def _listed(raw: object) -> Sequence[object]:
+    return cast("Sequence[object]", raw) if isinstance(raw, list | tuple) else [None]
+
+
+def _domains(raw: object) -> tuple[str, ...]:
+    return tuple(name.lower().strip(".") for name in _names(raw))
+
+
+def _whole(least: int, most: int) -> Callable[[object], int]:
+    def read(raw: object) -> int:
+        if isinstance(raw, str) and raw.isascii() and raw.isdigit():
+            raw = int(raw)
+        if not isinstance(raw, int) or isinstance(raw, bool) or not least <= raw <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return raw
+
+    return read
+
+
+def _seconds(raw: object) -> float:
+    try:
+        number = float(raw) if isinstance(raw, str | int | float) and not isinstance(raw, bool) else -1.0
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 86_400:
+        raise ValueError("must be a number of seconds from 0 to 86400")
+    return number
+
+
+def _one_of(*choices: str) -> Callable[[object], str]:
+    def read(raw: object) -> str:
+        if raw not in choices:
+            raise ValueError(f"must be one of: {', '.join(choices)}")
+        return str(raw)
+
+    return read
+
+
+def _switch(raw: object) -> bool:
+    known: dict[object, bool] = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
+    if isinstance(raw, bool | str) and raw in known:
+        return known[raw]
+    raise ValueError("must be true or false")
+
+
+_READ: Final[dict[str, Callable[[object], Any]]] = {
+    "data_dir": _path,
+    "listen": _address,
+    "workers": _whole(1, 64),
+    "regions": _names,
+    "domains": _domains,
+    "new_bucket_sse_c": _one_of("blocked", "allowed"),
+    "plain_http_secrets": _one_of("loopback", "refuse", "allow"),
+    "log_level": _one_of("debug", "info", "warning", "error"),
+    "access_log": _switch,
+    "body_idle_seconds": _seconds,
+    "request_seconds": _seconds,
+    "stop_seconds": _whole(1, 3600),
+    "root_access_key_id": _text,
+    "root_secret_access_key": _text,
+    "account_id": _text,
+}
