@@ -1,0 +1,246 @@
+"""A request body, readable only through its verifier: counted, decoded, digested and held to every promise of the head.
+
+Satisfies ``api.operation.Body``. Never knows what the payload is or where it goes. Digests of long bodies are computed in
+threads while the consumer already works on the piece; MD5, the slowest, has a lane of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from strongroom.api.digests import Digests
+from strongroom.api.errors import ApiError
+from strongroom.edge.chunked import ChunkDecoder
+from strongroom.edge.head import RawBody
+from strongroom.edge.limits import INLINE_MOST, PIECE
+from strongroom.edge.promises import HEADERS, Promises, is_digest
+from strongroom.edge.stall import Pace, Stall
+
+_THREADS: Final = ThreadPoolExecutor(max_workers=min(16, (os.cpu_count() or 1) + 2), thread_name_prefix="digest")
+_WAITING: Final = 2  # pieces that wait in a lane; with the one being digested and the consumer's, four are in flight
+
+
+class RequestBody:
+    """See ``api.operation.Body``; ``close`` when the answer is ready, whatever has been read."""
+
+    def __init__(self, raw: RawBody, promises: Promises, chunks: ChunkDecoder | None, pace: Pace) -> None:
+        self._raw = raw
+        self._promises = promises
+        self._chunks = chunks
+        self._pace = pace
+        self._wanted = promises.digests
+        self._digests: dict[str, bytes] = {}
+        self._pieces: AsyncGenerator[bytes, None] | None = None
+        self._claimed: tuple[str, str] | None = None
+        self._received = 0  # bytes as sent
+        self._payload = 0  # bytes after decoding
+        self.started = False  # something was read from the connection
+        self.ended = False  # all of it was read, and verified
+
+    @property
+    def length(self) -> int | None:
+        return self._promises.length
+
+    def want(self, *algorithms: str) -> None:
+        self._wanted.update(algorithms)
+
+    def digest(self, algorithm: str) -> bytes:
+        """Raises LookupError before the end, and for a digest nobody wanted or claimed."""
+        return self._digests[algorithm]
+
+    @property
+    def claimed_checksum(self) -> tuple[str, str] | None:
+        return self._claimed
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        if self.started:
+            raise RuntimeError("a body can be read once")
+        self.started = True
+        wire = self._promises.wire_length
+        self._pieces = self._whole() if wire is not None and wire <= INLINE_MOST else self._stream()
+        return self._pieces
+
+    async def read(self, limit: int) -> bytes:
+        length = self._promises.length
+        if length is not None and length > limit:
+            raise ApiError("EntityTooLarge", ProposedSize=str(length), MaxSizeAllowed=str(limit))
+        parts: list[bytes] = []
+        size = 0
+        async for piece in self:
+            size += len(piece)
+            if size > limit:
+                raise ApiError("EntityTooLarge", ProposedSize=str(size), MaxSizeAllowed=str(limit))
+            parts.append(piece)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def close(self) -> None:
+        """Stop digesting what nobody reads any more."""
+        if self._pieces is not None and not self.ended:
+            await self._pieces.aclose()
+
+    # -------------------------------------------------------------------------------------------------------- short bodies
+
+    async def _whole(self) -> AsyncGenerator[bytes, None]:
+        data = b""
+        if self._promises.wire_length:
+            stall = Stall(self._pace)
+            try:
+                data = await stall.wait(self._raw.whole(), 0)
+            finally:
+                stall.end()
+            self._count(data)
+        if self._received != self._promises.wire_length:
+            raise _incomplete()
+        if self._chunks is not None:
+            data = b"".join(self._chunks.feed(data))
+        digests = Digests(*self._wanted)
+        digests.update(data)
+        self._payload = len(data)
+        self._conclude([digests])
+        if data:
+            yield data
+
+    # --------------------------------------------------------------------------------------------------------- long bodies
+
+    async def _stream(self) -> AsyncGenerator[bytes, None]:
+        md5 = {"md5"} & self._wanted
+        lanes = [_Lane(Digests(*names)) for names in (md5, self._wanted - md5) if names]
+        try:
+            async for piece in self._cut():
+                for lane in lanes:
+                    await lane.put(piece)
+                yield piece
+            for lane in lanes:
+                await lane.finish()
+            self._conclude([lane.digests for lane in lanes])
+        finally:
+            for lane in lanes:
+                lane.cancel()
+
+    async def _cut(self) -> AsyncGenerator[bytes, None]:
+        """The payload in pieces of exactly ``PIECE`` bytes, and the rest."""
+        parts: list[bytes] = []
+        size = 0
+        async for part in self._arriving():
+            position = 0
+            while size + len(part) - position >= PIECE:
+                stop = position + PIECE - size
+                parts.append(part[position:stop] if position or stop != len(part) else part)
+                piece = parts[0] if len(parts) == 1 else b"".join(parts)
+                parts, size, position = [], 0, stop
+                self._payload += PIECE
+                yield piece
+            if position < len(part):
+                parts.append(part[position:] if position else part)
+                size += len(part) - position
+        if size:
+            self._payload += size
+            yield b"".join(parts)
+
+    async def _arriving(self) -> AsyncGenerator[bytes, None]:
+        """The payload as it arrives, counted and decoded."""
+        loop = asyncio.get_running_loop()
+        raw = self._raw.__aiter__()
+        chunks = self._chunks
+        stall = Stall(self._pace)
+        try:
+            while True:
+                try:
+                    part = await stall.wait(raw.__anext__(), self._received)
+                except StopAsyncIteration:
+                    break
+                self._count(part)
+                if chunks is None:
+                    yield part
+                elif len(part) <= INLINE_MOST:
+                    for decoded in chunks.feed(part):
+                        yield decoded
+                else:
+                    for decoded in await loop.run_in_executor(_THREADS, chunks.feed, part):
+                        yield decoded
+        finally:
+            stall.end()
+
+    # -------------------------------------------------------------------------------------------------------- the promises
+
+    def _count(self, part: bytes) -> None:
+        self._received += len(part)
+        wire = self._promises.wire_length
+        if wire is not None and self._received > wire:
+            raise _incomplete()
+
+    def _conclude(self, computed: Iterable[Digests]) -> None:
+        """Everything has been received: hold it to the promises. Raises ApiError."""
+        promises = self._promises
+        if promises.wire_length is not None and self._received != promises.wire_length:
+            raise _incomplete()
+        if self._chunks is not None:
+            self._chunks.finish()
+        if promises.length is not None and self._payload != promises.length:
+            raise _incomplete()
+        for digests in computed:
+            for name in digests.algorithms:
+                self._digests[name] = digests.digest(name)
+        if promises.sha256 is not None and not hmac.compare_digest(self._digests["sha256"].hex(), promises.sha256):
+            raise ApiError(
+                "XAmzContentSHA256Mismatch",
+                ClientComputedContentSHA256=promises.sha256,
+                S3ComputedContentSHA256=self._digests["sha256"].hex(),
+            )
+        if promises.md5 is not None:
+            calculated = base64.b64encode(self._digests["md5"]).decode()
+            if calculated != promises.md5:
+                raise ApiError("BadDigest", CalculatedDigest=calculated, ExpectedDigest=promises.md5)
+        self._check_checksum()
+        self.ended = True
+
+    def _check_checksum(self) -> None:
+        promises = self._promises
+        claimed = promises.checksum
+        if promises.trailer is not None and self._chunks is not None:
+            name = next(header for header, algorithm in HEADERS.items() if algorithm == promises.trailer)
+            value = self._chunks.trailers[name]
+            if not is_digest(value, promises.trailer):
+                raise ApiError("InvalidRequest", f"Value for {name} trailing header is invalid.")
+            claimed = (promises.trailer, value)
+        if claimed is None:
+            return
+        algorithm, value = claimed
+        if base64.b64decode(value) != self._digests[algorithm]:
+            raise ApiError("BadDigest", f"The {algorithm.upper()} you specified did not match the calculated checksum.")
+        self._claimed = (algorithm.upper(), value)
+
+
+def _incomplete() -> ApiError:
+    return ApiError("IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP header")
+
+
+class _Lane:
+    """Digests of one request that are computed in a thread, piece after piece."""
+
+    def __init__(self, digests: Digests) -> None:
+        self.digests = digests
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def put(self, piece: bytes) -> None:
+        await self._queue.put(piece)
+
+    async def finish(self) -> None:
+        """Wait until every piece is digested."""
+        await self._queue.put(None)
+        await self._task
+
+    def cancel(self) -> None:
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while (piece := await self._queue.get()) is not None:
+            await loop.run_in_executor(_THREADS, self.digests.update, piece)

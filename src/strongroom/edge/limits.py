@@ -1,0 +1,59 @@
+"""How much a client may send, all in one place, and the refusals for more. Pure. Never knows an operation by name.
+
+Numbers are S3's where S3 has one ("Amazon S3 multipart upload limits", "Working with object metadata"), else ours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from strongroom.api.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from strongroom.edge.head import Head
+
+HEADERS_MOST: Final = 16 << 10  # bytes of all header names and values
+METADATA_MOST: Final = 2048  # bytes of user metadata: names without their prefix, and values
+PATH_MOST: Final = 8 << 10  # characters; an object key has at most 1,024 bytes
+QUERY_MOST: Final = 16 << 10  # characters; a presigned query may hold a session token
+UPLOAD_MOST: Final = 5 << 30  # bytes of one PutObject or UploadPart
+DOCUMENT_MOST: Final = 1 << 20  # bytes of an XML, JSON or form body
+LIST_DOCUMENT_MOST: Final = 8 << 20  # bytes of a body that lists up to 10,000 parts or 1,000 keys
+INLINE_MOST: Final = 64 << 10  # bytes of a body that is received at once and digested without a thread
+PIECE: Final = 1 << 20  # bytes of one piece of a longer body
+DRAIN_MOST: Final = 1 << 20  # bytes of a refused body that are still received, so that the client can read the answer
+_METADATA: Final = "x-amz-meta-"
+
+
+def check_head(head: Head) -> None:
+    """Raises ApiError RequestHeaderSectionTooLarge, MetadataTooLarge, InvalidURI."""
+    headers = head.headers
+    if sum(map(len, headers)) + sum(map(len, headers.values())) > HEADERS_MOST or len(head.query) > QUERY_MOST:
+        raise ApiError("RequestHeaderSectionTooLarge", MaxSizeAllowed=str(HEADERS_MOST))
+    if len(head.path) > PATH_MOST or not head.path.startswith("/"):
+        raise ApiError("InvalidURI", URI=head.path[:PATH_MOST])
+
+
+def check_metadata(headers: Mapping[str, str]) -> None:
+    size = sum(
+        len(name) - len(_METADATA) + len(value.encode("utf-8", "surrogateescape")) for name, value in headers.items() if name.startswith(_METADATA)
+    )
+    if size > METADATA_MOST:
+        raise ApiError("MetadataTooLarge", Size=str(size), MaxSizeAllowed=str(METADATA_MOST))
+
+
+def content_length(headers: Mapping[str, str], name: str = "content-length") -> int | None:
+    """The declared length in bytes, or None. Raises ApiError InvalidArgument, EntityTooLarge."""
+    text = headers.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > 18:
+        raise ApiError("InvalidArgument", f"The value of the {name} header is not a number of bytes.", ArgumentName=name, ArgumentValue=text)
+    return int(text)
+
+
+def check_upload(length: int) -> None:
+    if length > UPLOAD_MOST:
+        raise ApiError("EntityTooLarge", ProposedSize=str(length), MaxSizeAllowed=str(UPLOAD_MOST))
