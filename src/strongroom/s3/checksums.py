@@ -66,7 +66,9 @@ def upload_checksum(given: Mapping[str, Any]) -> tuple[str | None, str]:
     if kind not in {FULL, COMPOSITE}:
         raise ApiError("InvalidRequest", "Value for x-amz-checksum-type header is invalid.")
     if (kind == FULL and algorithm in _HASHES) or (kind == COMPOSITE and algorithm == DEFAULT):
-        raise ApiError("InvalidRequest", f"The {kind} checksum type cannot be used with the {algorithm.lower()} checksum algorithm.")
+        raise ApiError(
+            "InvalidRequest", f"The {kind} checksum type cannot be used with the {algorithm.lower()} checksum algorithm."
+        )
     return algorithm, kind
 
 

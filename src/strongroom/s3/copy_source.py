@@ -75,7 +75,7 @@ async def open_source(rooms: Rooms, call: Call) -> CopySource:
         if error.code == "MethodNotAllowed":
             text = "The source of a copy request may not specifically refer to a delete marker by version id."
             raise ApiError("InvalidRequest", text) from error
-        raise ApiError(error.code, error.message, **error.members) from error
+        raise ApiError(error.code, error.message, fields=error.members) from error
     if any(call.input.get(member) is not None for member in _CUSTOMER_MEMBERS):
         raise ApiError("InvalidRequest", "The encryption parameters are not applicable to this object.")
     envelope = Envelope.decode(row.seal)

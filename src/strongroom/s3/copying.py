@@ -67,10 +67,14 @@ class Copying:
 def _metadata(given: Mapping[str, Any], source: CopySource) -> ObjectMeta:
     directive = given.get("MetadataDirective") or "COPY"
     if directive not in {"COPY", "REPLACE"}:
-        raise ApiError("InvalidArgument", "Unknown metadata directive.", ArgumentName="x-amz-metadata-directive", ArgumentValue=directive)
+        raise ApiError(
+            "InvalidArgument", "Unknown metadata directive.", ArgumentName="x-amz-metadata-directive", ArgumentValue=directive
+        )
     tagging = given.get("TaggingDirective") or "COPY"
     if tagging not in {"COPY", "REPLACE"}:
-        raise ApiError("InvalidArgument", "Unknown tagging directive.", ArgumentName="x-amz-tagging-directive", ArgumentValue=tagging)
+        raise ApiError(
+            "InvalidArgument", "Unknown tagging directive.", ArgumentName="x-amz-tagging-directive", ArgumentValue=tagging
+        )
     meta = ObjectMeta.from_input(given)
     if directive == "COPY":
         meta.user = dict(source.meta.user)

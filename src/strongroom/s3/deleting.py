@@ -39,7 +39,10 @@ def delete_one(tx: Transaction, bucket: Bucket, given: Mapping[str, Any]) -> Non
 
 def refuse_directory_conditions(given: Mapping[str, Any]) -> None:
     """Conditions that S3 knows on directory buckets only."""
-    for member, header in (("IfMatchLastModifiedTime", "x-amz-if-match-last-modified-time"), ("IfMatchSize", "x-amz-if-match-size")):
+    for member, header in (
+        ("IfMatchLastModifiedTime", "x-amz-if-match-last-modified-time"),
+        ("IfMatchSize", "x-amz-if-match-size"),
+    ):
         if given.get(member) is not None:
             raise ApiError("NotImplemented", Header=header)
 
@@ -94,7 +97,9 @@ class Deleting:
         refused |= await self._rooms.catalog.write(work)
         quiet = call.input["Delete"].get("Quiet") or False
         deleted = [] if quiet else [_named(one) for index, one in enumerate(wanted) if index not in refused]
-        errors = [{**_named(wanted[index]), "Code": error.code, "Message": error.message} for index, error in sorted(refused.items())]
+        errors = [
+            {**_named(wanted[index]), "Code": error.code, "Message": error.message} for index, error in sorted(refused.items())
+        ]
         return Answer({"Deleted": deleted, "Errors": errors})
 
 

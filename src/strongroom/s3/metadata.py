@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 DEFAULT_CONTENT_TYPE: Final = "binary/octet-stream"
 SYSTEM_HEADERS: Final = ("ContentType", "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "Expires")
 #: Classes that are labels on one and the same storage. Archive classes need RestoreObject, which is not built.
-LABEL_CLASSES: Final = frozenset({"STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"})
+LABEL_CLASSES: Final = frozenset(
+    {"STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"}
+)
 _ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE", "OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP"})
 USER_METADATA_BYTES: Final = 2048
 
@@ -39,7 +41,9 @@ class ObjectMeta:
     storage_class: str = "STANDARD"
     website_redirect: str = ""
     multipart: bool = False  # came by a multipart upload: its parts can be read by number
-    part_checksums: list[str] = field(default_factory=list[str])  # base64 of each part, in the manifest's order, if the client chose an algorithm
+    part_checksums: list[str] = field(
+        default_factory=list[str]
+    )  # base64 of each part, in the manifest's order, if the client chose an algorithm
 
     @classmethod
     def from_input(cls, given: Mapping[str, Any]) -> ObjectMeta:
@@ -54,7 +58,9 @@ class ObjectMeta:
             _drop_transfer_coding(system)
         storage_class = given.get("StorageClass") or "STANDARD"
         if storage_class in _ARCHIVES:
-            raise ApiError("NotImplemented", f"The storage class {storage_class} is not implemented.", Header="x-amz-storage-class")
+            raise ApiError(
+                "NotImplemented", f"The storage class {storage_class} is not implemented.", Header="x-amz-storage-class"
+            )
         if storage_class not in LABEL_CLASSES:
             raise ApiError("InvalidStorageClass", StorageClassRequested=storage_class)
         redirect = given.get("WebsiteRedirectLocation") or ""

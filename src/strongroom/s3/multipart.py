@@ -67,7 +67,7 @@ class Multipart:
         algorithm, kind = checksums.upload_checksum(given)
         choice = choice_for(call, bucket, object_key)
         key = await self._sealing.new(call, bucket, object_key, choice)
-        upload_id = new_upload_id(self._rooms.random)
+        upload_id = new_upload_id(milliseconds(call.now), self._rooms.random)
         envelope = key.bound(bucket.bucket_id, object_key, upload_place(upload_id), b"", self._rooms.random)
         record = UploadRecord(meta, algorithm, kind, call.caller.arn, call.caller.display_name)
         sealed = record.seal(bucket, object_key, upload_id, envelope)
@@ -183,11 +183,11 @@ def _choose_parts(
             raise ApiError("InvalidPart", UploadId=upload.upload_id, PartNumber=str(number), ETag=etag)
         _check_part_checksum(upload, record, one, part, number)
         if row.size < LEAST_PART and index + 1 < len(asked):
-            sizes = {"ProposedSize": str(row.size), "MinSizeAllowed": str(LEAST_PART)}
-            raise ApiError("EntityTooSmall", **sizes, PartNumber=str(number), ETag=etag)
+            fields = {"ProposedSize": str(row.size), "MinSizeAllowed": str(LEAST_PART), "PartNumber": str(number), "ETag": etag}
+            raise ApiError("EntityTooSmall", fields=fields)
         chosen.rows.append(row)
         chosen.records.append(part)
-        chosen.pieces += decode_manifest(row.manifest)
+        chosen.pieces.extend(decode_manifest(row.manifest))
     return chosen
 
 
@@ -219,7 +219,9 @@ def _set_checksum(given: Mapping[str, Any], record: UploadRecord, chosen: _Chose
         text = f"The upload was created using the {record.checksum_type} checksum mode. The complete request must use the same checksum mode."
         raise ApiError("InvalidRequest", text)
     algorithm = record.checksum or checksums.DEFAULT
-    measured = [(checksums.decoded(part.checksums[algorithm]), row.size) for part, row in zip(chosen.records, chosen.rows, strict=True)]
+    measured = [
+        (checksums.decoded(part.checksums[algorithm]), row.size) for part, row in zip(chosen.records, chosen.rows, strict=True)
+    ]
     value = checksums.of_parts(algorithm, record.checksum_type, measured)
     claimed = given.get(f"Checksum{algorithm}")
     if claimed is not None and claimed not in {value, value.partition("-")[0]}:

@@ -120,7 +120,9 @@ class Parts:
             result |= part.answered()
         return Answer({"CopyPartResult": result, **source.answered(), **encryption_output(key.envelope)})
 
-    async def _put(self, bucket: Bucket, upload: UploadRow, number: int, stored: StoredBlob, part: PartRecord, now: datetime) -> None:
+    async def _put(
+        self, bucket: Bucket, upload: UploadRow, number: int, stored: StoredBlob, part: PartRecord, now: datetime
+    ) -> None:
         manifest = encode_manifest([Piece(stored.blob_id, number, stored.size)])
         record = part.seal(bucket, upload.object_key, upload.upload_id, number, manifest)
         row = PartRow(upload.upload_id, number, stored.size, milliseconds(now), record, manifest)
@@ -145,8 +147,8 @@ class Parts:
         bucket = await self._rooms.buckets.find(given["Bucket"])
         upload = await find_upload(self._rooms, bucket, given)
         record = UploadRecord.open(bucket, upload)
-        limit = _bounded(given, "MaxParts", "max-parts", MOST_LISTED)
-        marker = _bounded(given, "PartNumberMarker", "part-number-marker", 0, most=2**31 - 1)
+        limit = bounded(given, "MaxParts", "max-parts", MOST_LISTED)
+        marker = bounded(given, "PartNumberMarker", "part-number-marker", 0, most=2**31 - 1)
         rows = await self._rooms.catalog.parts(upload.upload_id, after=min(marker, MOST_PARTS), limit=limit + 1) if limit else []
         shown = rows[:limit]
         output: dict[str, Any] = {
@@ -177,7 +179,7 @@ def _listed(bucket: Bucket, upload: UploadRow, record: UploadRecord, row: PartRo
     return value | (part.answered() if record.checksum is not None else {})
 
 
-def _bounded(given: Mapping[str, Any], member: str, argument: str, default: int, most: int | None = None) -> int:
+def bounded(given: Mapping[str, Any], member: str, argument: str, default: int, most: int | None = None) -> int:
     """A count from the query: not negative, capped at the default (or at ``most``)."""
     value = given.get(member)
     if value is None:

@@ -19,9 +19,9 @@ from strongroom.s3.encryption import refuse_on
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.sealing import Sealing, encryption_output
 from strongroom.s3.versions import IN_ROW, asked_version
+from strongroom.seal import Forged, Truncated
 from strongroom.seal.format import Envelope, Mode, Piece, blob_associated_data, decode_manifest
-from strongroom.seal.errors import Forged, Truncated
-from strongroom.seal.stream import HEADER, SEGMENT, TAG, Opener, Span, open_whole, sealed_size, span
+from strongroom.seal.stream import FIRST_PLAIN, HEADER, PLAIN, Opener, Span, open_whole, sealed_size, span
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
@@ -29,11 +29,9 @@ if TYPE_CHECKING:
     from strongroom.api.operation import Call
     from strongroom.s3.bucket_cache import Bucket
     from strongroom.s3.rooms import Rooms
-    from strongroom.store.contract import VersionRow
+    from strongroom.store.contract import PartRow, VersionRow
 
 WINDOW: Final = 16  # segments read and opened at a time: 1 MiB
-FIRST_PLAIN: Final = SEGMENT - HEADER - TAG  # plaintext bytes in a stream's first segment
-PLAIN: Final = SEGMENT - TAG  # and in each further one
 #: Response header overrides of GetObject and HeadObject: member of the input -> member of the output.
 _OVERRIDES: Final = {
     "ResponseCacheControl": "CacheControl",
@@ -47,8 +45,12 @@ _CUSTOMER_MEMBERS: Final = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustom
 PART_NUMBERS: Final = 10_000
 
 
-def modified_at(row: VersionRow) -> datetime:
-    return datetime.fromtimestamp(row.modified_ms / 1000, UTC)
+def utc(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def modified_at(row: VersionRow | PartRow) -> datetime:
+    return utc(row.modified_ms)
 
 
 async def find_version(rooms: Rooms, bucket: Bucket, given: Mapping[str, Any]) -> VersionRow:
@@ -143,7 +145,9 @@ class Opened:
                     bound = blob_associated_data(piece.blob_id, piece.part_number)
                     opener, opener_of = Opener(self._data_key, bound, header, sealed_size(piece.size)), piece.blob_id
                 plaintext = opener.open(span.first_segment, sealed)
-                yield plaintext if span.skip == 0 and span.take == len(plaintext) else plaintext[span.skip : span.skip + span.take]
+                yield (
+                    plaintext if span.skip == 0 and span.take == len(plaintext) else plaintext[span.skip : span.skip + span.take]
+                )
                 window = following
         finally:
             if ahead is not None:

@@ -77,7 +77,9 @@ class Sealing:
         envelope = Envelope(Mode.SSE_KMS, key_arn=made.key_arn, kms_wrapped=made.wrapped, context=dict(choice.context))
         return ObjectKey(self._random(DATA_KEY), made.plain, envelope)
 
-    async def reopen(self, call: Call, bucket: Bucket, object_key: str, version_id: str, sealed: bytes, manifest: bytes) -> ObjectKey:
+    async def reopen(
+        self, call: Call, bucket: Bucket, object_key: str, version_id: str, sealed: bytes, manifest: bytes
+    ) -> ObjectKey:
         """The data key of a row. Raises ApiError ``KMS.…`` and AccessDenied from KMS, SealError when the row was tampered with."""
         full = Envelope.decode(sealed)
         bare = replace(full, wrapped=b"")

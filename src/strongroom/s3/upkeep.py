@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 DISCARD_EVERY: Final = 2.0  # seconds between looks at discarded blobs
 SWEEP_EVERY: Final = 3600.0  # seconds between sweeps of unnamed blobs
-UNNAMED_FOR_MS: Final = 24 * 3600 * 1000  # a blob is swept when no row has named it for this long: longer than any one request lives
+UNNAMED_FOR_MS: Final = (
+    24 * 3600 * 1000
+)  # a blob is swept when no row has named it for this long: longer than any one request lives
 BATCH: Final = 200
 
 _log = structlog.get_logger("strongroom.upkeep")

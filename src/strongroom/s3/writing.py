@@ -16,7 +16,7 @@ from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.sealing import Sealing, encryption_output, object_arn
 from strongroom.s3.versions import IN_ROW, PUT_BYTES, Condition, check_object_key, commit_version, milliseconds, new_version_id
 from strongroom.seal.format import Mode, Piece, blob_associated_data, encode_manifest
-from strongroom.seal.stream import HEADER, SEGMENT, TAG, Sealer, seal
+from strongroom.seal.stream import FIRST_PLAIN, Sealer, seal
 from strongroom.store.contract import VersionRow
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from strongroom.s3.rooms import Rooms
     from strongroom.s3.sealing import ObjectKey
 
-INLINE: Final = SEGMENT - HEADER - TAG  # bytes of plaintext whose stream is one segment; up to here the body lives in the row
+INLINE: Final = FIRST_PLAIN  # bytes of plaintext whose stream is one segment; up to here the body lives in the row
 
 #: Members of a write that nothing stands behind yet -> the header that is refused.
 _UNBUILT: Final = {
