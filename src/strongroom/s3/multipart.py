@@ -110,7 +110,8 @@ class Multipart:
         upload = await find_upload(rooms, bucket, given)
         record = UploadRecord.open(bucket, upload)
         stored = {row.part_number: row for row in await rooms.catalog.parts(upload.upload_id, limit=MOST_PARTS)}
-        chosen = _choose_parts(bucket, upload, record, stored, (given.get("MultipartUpload") or {}).get("Parts") or [])
+        named: dict[str, Any] = given.get("MultipartUpload") or {}
+        chosen = _choose_parts(bucket, upload, record, stored, named.get("Parts") or [])
         meta = record.meta
         meta.multipart = True
         meta.etag = _etag(chosen.records)
@@ -135,15 +136,15 @@ class Multipart:
         )
 
         def work(tx: Transaction) -> None:
-            named = {part.part_number: part.manifest for part in chosen.rows}
+            missing = {part.part_number: part.manifest for part in chosen.rows}
             unused: list[str] = []
             for part in tx.delete_upload(upload):
-                if named.get(part.part_number) == part.manifest:
-                    del named[part.part_number]
+                if missing.get(part.part_number) == part.manifest:
+                    del missing[part.part_number]
                 else:
                     unused += stored_blobs(part.manifest)
-            if named:  # a part was replaced between our look and this commit
-                raise ApiError("InvalidPart", UploadId=upload.upload_id, PartNumber=str(min(named)), ETag="")
+            if missing:  # a part was replaced between our look and this commit
+                raise ApiError("InvalidPart", UploadId=upload.upload_id, PartNumber=str(min(missing)), ETag="")
             tx.discard(unused)
             commit_version(tx, bucket, row, [], condition)  # the parts' blobs are kept since they were uploaded
 

@@ -11,7 +11,6 @@ from strongroom.s3 import checksums
 from strongroom.s3.conditions import ByteRange, judge_copy_source
 from strongroom.s3.copy_source import Measured, measured, open_source
 from strongroom.s3.encryption import refuse_on
-from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.reading import Reading, modified_at
 from strongroom.s3.sealing import ObjectKey, Sealing, encryption_output
 from strongroom.s3.uploads import (
@@ -48,7 +47,10 @@ def copy_range(value: str | None, source: VersionRow) -> ByteRange | None:
         return ByteRange(0, source.size - 1) if source.size else None
     match = _COPY_RANGE.fullmatch(value)
     if match is None or int(match.group(1)) > int(match.group(2)):
-        text = "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy"
+        text = (
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets "
+            "of the first and last bytes to copy"
+        )
         raise ApiError("InvalidArgument", text, ArgumentName="x-amz-copy-source-range", ArgumentValue=value)
     first, last = int(match.group(1)), int(match.group(2))
     if last >= source.size:

@@ -252,7 +252,7 @@ def refuse_unsafe_read(call: Call, envelope: Envelope) -> None:
 
 def wanted_range(given: Mapping[str, Any], row: VersionRow, meta: ObjectMeta) -> tuple[ByteRange | None, dict[str, Any]]:
     """The bytes a read wants, and the members that say so. Raises ApiError InvalidRange, InvalidPartNumber, InvalidRequest."""
-    number = given.get("PartNumber")
+    number: int | None = given.get("PartNumber")
     if number is None:
         wanted = parse_range(given.get("Range"), row.size)
         return wanted, {} if wanted is None else {"ContentRange": f"bytes {wanted.first}-{wanted.last}/{row.size}"}

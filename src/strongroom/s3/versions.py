@@ -62,17 +62,11 @@ class Condition:
         """Raises ApiError NotImplemented for forms that S3 refuses too."""
         if_match, if_none_match = given.get("IfMatch"), given.get("IfNoneMatch")
         if if_none_match is not None and if_none_match != "*":
-            raise ApiError(
-                "NotImplemented",
-                Header="If-None-Match",
-                additionalMessage="We don't accept the provided value of If-None-Match header for this API",
-            )
+            text = "We don't accept the provided value of If-None-Match header for this API"
+            raise ApiError("NotImplemented", Header="If-None-Match", additionalMessage=text)
         if if_match is not None and if_none_match is not None:
-            raise ApiError(
-                "NotImplemented",
-                Header="If-Match,If-None-Match",
-                additionalMessage="Multiple conditional request headers present in the request",
-            )
+            text = "Multiple conditional request headers present in the request"
+            raise ApiError("NotImplemented", Header="If-Match,If-None-Match", additionalMessage=text)
         return cls(if_match, if_none_match)
 
     def judge(self, bucket: Bucket, object_key: str, newest: VersionRow | None) -> None:
