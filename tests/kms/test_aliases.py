@@ -99,19 +99,13 @@ async def test_pending_deletion(world):
     await world.ask("DeleteAlias", AliasName="alias/b")
 
 
-@pytest.mark.parametrize(
-    "operation",
-    [
-        "GetKeyPolicy",
-        "ListKeyPolicies",
-        "ListResourceTags",
-        "EnableKey",
-        "DisableKey",
-        "ScheduleKeyDeletion",
-        "GetKeyRotationStatus",
-    ]
-    + ["CancelKeyDeletion", "TagResource", "UntagResource", "UpdateKeyDescription", "ListAliases"],
-)
+MANAGEMENT = """
+    GetKeyPolicy ListKeyPolicies ListResourceTags EnableKey DisableKey ScheduleKeyDeletion GetKeyRotationStatus CancelKeyDeletion
+    TagResource UntagResource UpdateKeyDescription ListAliases
+"""
+
+
+@pytest.mark.parametrize("operation", MANAGEMENT.split())
 async def test_management_does_not_take_aliases(world, operation):
     key_id, _ = await world.key()
     await world.ask("CreateAlias", AliasName="alias/x", TargetKeyId=key_id)

@@ -203,7 +203,7 @@ class TestServiceKeys:
         assert current.key.hex() not in repr(current)
 
     async def test_unknown_and_unopened(self, world):
-        for attempt in (lambda: world.data_keys.service_key(), lambda: world.data_keys.metadata_key("b")):
+        for attempt in (world.data_keys.service_key, lambda: world.data_keys.metadata_key("b")):
             with pytest.raises(LookupError):
                 attempt()
         await world.data_keys.open()

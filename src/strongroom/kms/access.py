@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.kms import refusals
-from strongroom.kms.blob import Blob, BlobError, ContextError, parse_blob
+from strongroom.kms.blob import REGION, Blob, BlobError, ContextError, parse_blob
 from strongroom.kms.contract import ProviderError, Unavailable
 from strongroom.kms.identifiers import parse
 from strongroom.kms.names import S3_ALIAS, AliasName, KeyName
@@ -60,9 +60,16 @@ async def _find(ring: KeyRing, name: KeyName | AliasName, now_ms: int, *, make: 
     if isinstance(name, KeyName):
         return await ring.key(name, now_ms)
     if make and name.alias == S3_ALIAS:
+        check_region(name.region)
         return await ring.managed_by_s3(name.account_id, name.region, now_ms)
     found = await ring.alias(name, now_ms)
     return None if found is None else found[1]
+
+
+def check_region(region: str) -> None:
+    """No key is made where its blobs could not say so. Raises ApiError."""
+    if not REGION.fullmatch(region):
+        raise refusals.invalid(f"The Region '{region}' is not valid.")
 
 
 async def resolve_blob(ring: KeyRing, call: Call, blob: Blob, region: str) -> KeyRecord:

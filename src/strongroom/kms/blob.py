@@ -34,7 +34,7 @@ MAX_BLOB: Final = 6144
 
 _START: Final = MAGIC + bytes([VERSION, SUITE])
 _LENGTH: Final = struct.Struct(">I")
-_REGION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+REGION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 
 
@@ -121,7 +121,7 @@ def open_blob(blob: Blob, material: bytes, context: Mapping[str, str]) -> bytes:
 
 
 def _named(key: KeyName) -> bool:
-    return bool(_REGION.fullmatch(key.region) and _ACCOUNT.fullmatch(key.account_id) and KEY_ID.fullmatch(key.key_id))
+    return bool(REGION.fullmatch(key.region) and _ACCOUNT.fullmatch(key.account_id) and KEY_ID.fullmatch(key.key_id))
 
 
 def _prefixed(key: KeyName) -> list[bytes]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
-from strongroom.kms.access import Use, change, failure, find
+from strongroom.kms.access import Use, change, check_region, failure, find
 from strongroom.kms.contract import ProviderError
 from strongroom.kms.names import KeyName
 from strongroom.kms.paging import Markers, limit
@@ -39,6 +39,7 @@ class Keys:
     @operation("kms", "CreateKey", "kms:CreateKey", on="service")
     async def create_key(self, call: Call) -> Answer:
         check_kind(call.input)
+        check_region(call.region)
         tags = given_tags(call.input.get("Tags") or ())
         given: str | None = call.input.get("Policy")
         policy = default_policy(call.caller.account_id) if given is None else _checked_policy(given)
