@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -60,6 +60,7 @@ class JsonCodec:
         return "buffer"
 
     def decode(self, route: Route, query: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, Any]:  # noqa: ARG002
+        """See ``Codec.decode``. Raises ApiError SerializationException, ValidationException."""
         try:
             given: object = orjson.loads(body) if body else dict[str, object]()
         except ValueError as error:
@@ -142,8 +143,7 @@ def _list_reader(one: Read) -> Read:
     def read(value: Any) -> list[Any]:
         if not isinstance(value, list):
             raise _wrong(value, "a List")
-        items: list[Any] = value
-        return [one(item) for item in items]
+        return [one(item) for item in cast("Sequence[Any]", value)]
 
     return read
 

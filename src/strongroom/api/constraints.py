@@ -7,15 +7,17 @@ all violations in one text: ``2 validation errors detected: Value '' at 'keyId' 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from strongroom.api.model import constraint, members, required
 
 if TYPE_CHECKING:
     from botocore.model import ListShape, MapShape, Shape
 
+_CATEGORY: Final = re.compile(r"\\p\{(.)\}")
 #: Appends the sentences of what a value at a path breaks.
 Check = Callable[[Any, str, list[str]], None]
 
@@ -90,8 +92,7 @@ def _own(shape: Shape, kind: str) -> Check | None:
     if high is not None:
         tests.append((lambda value: measure(value) <= high, f"Member must have {noun} less than or equal to {high}"))
     if pattern and kind == "string":
-        matches = re.compile(pattern, re.ASCII).fullmatch
-        tests.append((lambda value: matches(value) is not None, f"Member must satisfy regular expression pattern: {pattern}"))
+        tests.append((_matcher(pattern), f"Member must satisfy regular expression pattern: {pattern}"))
     if enum:
         values = frozenset(enum)
         tests.append((lambda value: value in values, f"Member must satisfy enum value set: [{', '.join(enum)}]"))
@@ -106,6 +107,16 @@ def _own(shape: Shape, kind: str) -> Check | None:
                 found.append(f"{shown} at '{path}' failed to satisfy constraint: {text}")
 
     return check
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    """The model's patterns are Java's, matched whole; ``\\p{L}`` and its like, always in one class, are told by Unicode category."""
+    categories = frozenset(_CATEGORY.findall(pattern))
+    if not categories:
+        whole = re.compile(pattern, re.ASCII)
+        return lambda value: whole.fullmatch(value) is not None
+    one = re.compile(_CATEGORY.sub("", pattern).rstrip("*+"), re.ASCII)
+    return lambda value: all(unicodedata.category(char)[0] in categories or one.fullmatch(char) for char in value)
 
 
 def _itself(value: int) -> int:
