@@ -12,14 +12,16 @@ import hmac
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import Final
 
 from strongroom.api.digests import Digests
 from strongroom.api.errors import ApiError
-from strongroom.edge.chunked import ChunkDecoder
+from strongroom.edge.chunked import ChunkDecoder, ChunkSigner
 from strongroom.edge.head import RawBody
 from strongroom.edge.limits import INLINE_MOST, PIECE
 from strongroom.edge.promises import HEADERS, Promises, is_digest
+from strongroom.edge.sigv4 import STREAMING_SIGNED, STREAMING_UNSIGNED_TRAILER
 from strongroom.edge.stall import Pace, Stall
 
 _THREADS: Final = ThreadPoolExecutor(max_workers=min(16, (os.cpu_count() or 1) + 2), thread_name_prefix="digest")
@@ -29,10 +31,11 @@ _WAITING: Final = 2  # pieces that wait in a lane; with the one being digested a
 class RequestBody:
     """See ``api.operation.Body``; ``close`` when the answer is ready, whatever has been read."""
 
-    def __init__(self, raw: RawBody, promises: Promises, chunks: ChunkDecoder | None, pace: Pace) -> None:
+    def __init__(self, raw: RawBody, promises: Promises, pace: Pace, signer: ChunkSigner | None = None) -> None:
+        """``signer``: what aws-chunked chunks are signed with, when the promised coding signs them."""
         self._raw = raw
         self._promises = promises
-        self._chunks = chunks
+        self._chunks = _decoder(promises, signer)
         self._pace = pace
         self._wanted = promises.digests
         self._digests: dict[str, bytes] = {}
@@ -66,16 +69,21 @@ class RequestBody:
         self._pieces = self._whole() if wire is not None and wire <= INLINE_MOST else self._stream()
         return self._pieces
 
-    async def read(self, limit: int) -> bytes:
+    async def read(self, limit: int, code: str = "EntityTooLarge") -> bytes:
+        """The whole payload. Raises ApiError ``code`` when it exceeds ``limit`` bytes, and what reading raises."""
         length = self._promises.length
         if length is not None and length > limit:
-            raise ApiError("EntityTooLarge", ProposedSize=str(length), MaxSizeAllowed=str(limit))
+            raise _too_large(code, limit)
+        if self._promises.wire_length == 0 and self._chunks is None and not self.started:
+            self.started = True
+            self._conclude([Digests(*self._wanted)] if self._wanted else ())
+            return b""
         parts: list[bytes] = []
         size = 0
         async for piece in self:
             size += len(piece)
             if size > limit:
-                raise ApiError("EntityTooLarge", ProposedSize=str(size), MaxSizeAllowed=str(limit))
+                raise _too_large(code, limit)
             parts.append(piece)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -112,10 +120,11 @@ class RequestBody:
         md5 = {"md5"} & self._wanted
         lanes = [_Lane(Digests(*names)) for names in (md5, self._wanted - md5) if names]
         try:
-            async for piece in self._cut():
-                for lane in lanes:
-                    await lane.put(piece)
-                yield piece
+            async with aclosing(self._cut()) as pieces:
+                async for piece in pieces:
+                    for lane in lanes:
+                        await lane.put(piece)
+                    yield piece
             for lane in lanes:
                 await lane.finish()
             self._conclude([lane.digests for lane in lanes])
@@ -127,18 +136,19 @@ class RequestBody:
         """The payload in pieces of exactly ``PIECE`` bytes, and the rest."""
         parts: list[bytes] = []
         size = 0
-        async for part in self._arriving():
-            position = 0
-            while size + len(part) - position >= PIECE:
-                stop = position + PIECE - size
-                parts.append(part[position:stop] if position or stop != len(part) else part)
-                piece = parts[0] if len(parts) == 1 else b"".join(parts)
-                parts, size, position = [], 0, stop
-                self._payload += PIECE
-                yield piece
-            if position < len(part):
-                parts.append(part[position:] if position else part)
-                size += len(part) - position
+        async with aclosing(self._arriving()) as arriving:
+            async for part in arriving:
+                position = 0
+                while size + len(part) - position >= PIECE:
+                    stop = position + PIECE - size
+                    parts.append(part[position:stop] if position or stop != len(part) else part)
+                    piece = parts[0] if len(parts) == 1 else b"".join(parts)
+                    parts, size, position = [], 0, stop
+                    self._payload += PIECE
+                    yield piece
+                if position < len(part):
+                    parts.append(part[position:] if position else part)
+                    size += len(part) - position
         if size:
             self._payload += size
             yield b"".join(parts)
@@ -217,8 +227,23 @@ class RequestBody:
         self._claimed = (algorithm.upper(), value)
 
 
+def _decoder(promises: Promises, signer: ChunkSigner | None) -> ChunkDecoder | None:
+    coding = promises.streaming
+    if coding is None or promises.length is None:
+        return None
+    if coding != STREAMING_UNSIGNED_TRAILER and signer is None:  # an unsigned request cannot have signed chunks
+        raise ApiError("AccessDenied")
+    return ChunkDecoder(promises.length, signer, trailing=coding != STREAMING_SIGNED, declared=promises.trailers)
+
+
 def _incomplete() -> ApiError:
     return ApiError("IncompleteBody", "You did not provide the number of bytes specified by the Content-Length HTTP header")
+
+
+def _too_large(code: str, limit: int) -> ApiError:
+    return ApiError(
+        code, fields={"MaxMessageLengthBytes" if code == "MaxMessageLengthExceeded" else "MaxSizeAllowed": str(limit)}
+    )
 
 
 class _Lane:

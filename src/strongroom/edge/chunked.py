@@ -61,7 +61,9 @@ class _At(Enum):
 class ChunkDecoder:
     """``feed`` it what arrives, in pieces of any size; call ``finish`` when nothing more comes."""
 
-    def __init__(self, length: int, signer: ChunkSigner | None, *, trailing: bool, declared: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, length: int, signer: ChunkSigner | None, *, trailing: bool, declared: frozenset[str] = frozenset()
+    ) -> None:
         """``length``: decoded bytes as declared. ``declared``: trailer names (lower-case) announced in x-amz-trailer."""
         self.trailers: dict[str, str] = {}
         self._length = length
@@ -169,7 +171,10 @@ class ChunkDecoder:
         self._size = self._left = size
         self._decoded += size
         if self._decoded > self._length or (not size and self._decoded != self._length):
-            raise ApiError("IncompleteBody", "You did not provide the number of bytes specified by the x-amz-decoded-content-length HTTP header")
+            raise ApiError(
+                "IncompleteBody",
+                "You did not provide the number of bytes specified by the x-amz-decoded-content-length HTTP header",
+            )
         if self._signer is not None:
             if size > SIGNED_CHUNK_MOST:
                 text = f"A signed chunk is allowed to have a size of at most {SIGNED_CHUNK_MOST} bytes"

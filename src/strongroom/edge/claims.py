@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from strongroom.api.errors import ApiError
+from strongroom.api.operation import Service
 from strongroom.edge.canonical import Pairs, canonical_query, is_canonical_query, pairs_of
 from strongroom.edge.head import Head
 from strongroom.edge.refusals import CREDENTIAL_FORM, Refusals
@@ -32,6 +33,8 @@ _PRESIGNED: Final = re.compile(
     re.ASCII,
 )
 _SIGNATURE_PART: Final = len("&X-Amz-Signature=") + 64
+_SCOPE: Final = re.compile(r"/[0-9]{8}/[^/]*/([a-z0-9]+)/aws4_request")
+_SERVICES: Final[dict[str, Service]] = {"kms": "kms", "iam": "iam", "sts": "sts"}
 _QUERY_NAMES: Final = ("Algorithm", "Credential", "Signature", "Date", "SignedHeaders", "Expires")
 _PARTS: Final = ("Credential", "SignedHeaders", "Signature")
 _TIMESTAMP: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z")
@@ -63,6 +66,18 @@ class Claim:
         return self.credential.partition("/")[2]
 
 
+def guess_service(head: Head) -> Service:
+    """The service that a request to ``/`` is for, as far as its words of refusal need to know; the router decides."""
+    authorization = head.headers.get("authorization")
+    found = _SCOPE.search(unquote(head.query) if authorization is None else authorization)
+    if found is not None:
+        return _SERVICES.get(found[1], "s3")
+    if head.headers.get("x-amz-target", "").startswith("TrentService."):
+        return "kms"
+    form = head.method == "POST" and head.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    return "sts" if form else "s3"
+
+
 def read_claim(head: Head, refusals: Refusals) -> Claim | None:
     """The claim of a request, or None when it carries none. Raises ApiError in the service's words."""
     authorization = head.headers.get("authorization")
@@ -80,14 +95,18 @@ def read_claim(head: Head, refusals: Refusals) -> Claim | None:
         return _query_claim(query, refusals)
     if query and _has_v2_parameters(query):
         if not all(f"{name}=" in query for name in ("AWSAccessKeyId", "Signature", "Expires")):
-            raise ApiError("AccessDenied", "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters")
+            raise ApiError(
+                "AccessDenied", "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters"
+            )
         raise refusals.unsupported("AWS ")
     return None
 
 
 def _is_presigned(query: str) -> bool:
     return any(
-        part.startswith(("X-Amz-Signature=", "X-Amz-Credential=", "X-Amz-Algorithm=")) for part in query.split("&") if part[:6] == "X-Amz-"
+        part.startswith(("X-Amz-Signature=", "X-Amz-Credential=", "X-Amz-Algorithm="))
+        for part in query.split("&")
+        if part[:6] == "X-Amz-"
     )
 
 
@@ -100,7 +119,9 @@ def _has_v2_parameters(query: str) -> bool:
 
 def _header_claim(head: Head, authorization: str, refusals: Refusals) -> Claim:
     found = _HEADER.fullmatch(authorization)
-    credential, access_key_id, date, region, service, names, signature = found.groups() if found else _parts(authorization, refusals)
+    credential, access_key_id, date, region, service, names, signature = (
+        found.groups() if found else _parts(authorization, refusals)
+    )
     signed = _names(names)
     timestamp, signed_at = _time_of(head, signed, refusals)
     query = head.query
@@ -132,7 +153,12 @@ def _parts(authorization: str, refusals: Refusals) -> tuple[str, ...]:
     lacking = [part for part in _PARTS if not parts.get(part)]
     if lacking:
         raise refusals.incomplete(authorization, lacking, query=False)
-    return (parts["Credential"], *split_credential(parts["Credential"], refusals, query=False), parts["SignedHeaders"], parts["Signature"])
+    return (
+        parts["Credential"],
+        *split_credential(parts["Credential"], refusals, query=False),
+        parts["SignedHeaders"],
+        parts["Signature"],
+    )
 
 
 def split_credential(credential: str, refusals: Refusals, *, query: bool) -> tuple[str, str, str, str]:

@@ -47,7 +47,7 @@ class Reply:
 
 def fold_headers(items: Sequence[tuple[str, str]]) -> tuple[dict[str, str], frozenset[str]]:
     """Header lines (lower-case names) as one mapping, and the names that came more than once (RFC 9110, 5.3)."""
-    headers = dict(items)
+    headers: dict[str, str] = dict(items)
     if len(headers) == len(items):
         return headers, frozenset()
     headers = {}

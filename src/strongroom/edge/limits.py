@@ -6,8 +6,10 @@ Numbers are S3's where S3 has one ("Amazon S3 multipart upload limits", "Working
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from strongroom.api.errors import ApiError
+from strongroom.edge.canonical import has_bad_escape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,12 +35,28 @@ def check_head(head: Head) -> None:
     if sum(map(len, headers)) + sum(map(len, headers.values())) > HEADERS_MOST or len(head.query) > QUERY_MOST:
         raise ApiError("RequestHeaderSectionTooLarge", MaxSizeAllowed=str(HEADERS_MOST))
     if len(head.path) > PATH_MOST or not head.path.startswith("/"):
-        raise ApiError("InvalidURI", URI=head.path[:PATH_MOST])
+        raise ApiError("InvalidURI")
+    if head.raw_path is None:
+        if "\ufffd" in head.path:  # the server has put it where bytes were not UTF-8: what was sent cannot be told any more
+            raise ApiError("InvalidURI")
+    elif head.raw_path != head.path:
+        _check_raw_path(head.raw_path, head.path)
+
+
+def _check_raw_path(raw: str, path: str) -> None:
+    try:
+        decoded = unquote(raw, errors="strict")
+    except UnicodeDecodeError as error:
+        raise ApiError("InvalidURI") from error
+    if decoded != path or has_bad_escape(raw):
+        raise ApiError("InvalidURI")
 
 
 def check_metadata(headers: Mapping[str, str]) -> None:
     size = sum(
-        len(name) - len(_METADATA) + len(value.encode("utf-8", "surrogateescape")) for name, value in headers.items() if name.startswith(_METADATA)
+        len(name) - len(_METADATA) + len(value.encode("utf-8", "surrogateescape"))
+        for name, value in headers.items()
+        if name.startswith(_METADATA)
     )
     if size > METADATA_MOST:
         raise ApiError("MetadataTooLarge", Size=str(size), MaxSizeAllowed=str(METADATA_MOST))
@@ -50,7 +68,9 @@ def content_length(headers: Mapping[str, str], name: str = "content-length") -> 
     if text is None:
         return None
     if not (text.isascii() and text.isdigit()) or len(text) > 18:
-        raise ApiError("InvalidArgument", f"The value of the {name} header is not a number of bytes.", ArgumentName=name, ArgumentValue=text)
+        raise ApiError(
+            "InvalidArgument", f"The value of the {name} header is not a number of bytes.", ArgumentName=name, ArgumentValue=text
+        )
     return int(text)
 
 

@@ -10,10 +10,13 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from strongroom.api.digests import DIGEST_BYTES
 from strongroom.api.errors import ApiError
+from strongroom.api.model import members, operation_model, trait
+from strongroom.api.operation import Service
 from strongroom.edge.limits import check_upload, content_length
 from strongroom.edge.sigv4 import STREAMING, STREAMING_SIGNED, STREAMING_SIGNED_TRAILER, UNSIGNED
 
@@ -56,6 +59,8 @@ def read_promises(headers: Mapping[str, str], payload: str, *, checksummed: bool
     promises.length = promises.wire_length
     if payload in STREAMING:
         _read_streaming(promises, headers, payload)
+    elif _DECODED_LENGTH in headers:
+        raise ApiError("InvalidRequest", f"The {_DECODED_LENGTH} header needs a streaming x-amz-content-sha256.")
     elif "x-amz-trailer" in headers:
         raise ApiError("MalformedTrailerError")
     elif payload != UNSIGNED:
@@ -70,6 +75,15 @@ def read_promises(headers: Mapping[str, str], payload: str, *, checksummed: bool
     return promises
 
 
+@cache
+def describes_body(service: Service, operation: str) -> bool:
+    """Whether the operation's checksum headers speak of the body, not (as when an upload is completed) of something else."""
+    model = operation_model(service, operation)
+    if dict(model.http_checksum or {}).get("requestAlgorithmMember"):
+        return True
+    return all(trait(shape, "name") != f"{_CHECKSUM}crc32" for shape in members(model.input_shape).values())
+
+
 def _read_streaming(promises: Promises, headers: Mapping[str, str], payload: str) -> None:
     length = content_length(headers, _DECODED_LENGTH)
     if length is None:
@@ -78,7 +92,10 @@ def _read_streaming(promises: Promises, headers: Mapping[str, str], payload: str
     promises.length = length
     announced = frozenset(name.strip().lower() for name in headers.get("x-amz-trailer", "").split(",")) - {""}
     if announced and payload == STREAMING_SIGNED:
-        raise ApiError("InvalidRequest", f"x-amz-trailer is only allowed with {STREAMING_SIGNED_TRAILER} or STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+        raise ApiError(
+            "InvalidRequest",
+            f"x-amz-trailer is only allowed with {STREAMING_SIGNED_TRAILER} or STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+        )
     if not announced.issubset(HEADERS):
         raise ApiError("InvalidRequest", "The value specified in the x-amz-trailer header is not supported")
     promises.trailers = announced
@@ -86,6 +103,16 @@ def _read_streaming(promises: Promises, headers: Mapping[str, str], payload: str
         raise ApiError("InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
     for name in announced:
         promises.trailer = HEADERS[name]
+
+
+def without_chunked(headers: dict[str, str]) -> dict[str, str]:
+    """The headers without the coding that the edge takes off: an object's Content-Encoding never names aws-chunked."""
+    coding = headers.get("content-encoding")
+    if coding is None or "aws-chunked" not in coding:
+        return headers
+    kept = [name for name in (part.strip() for part in coding.split(",")) if name and name.lower() != "aws-chunked"]
+    rest = {name: value for name, value in headers.items() if name != "content-encoding"}
+    return {**rest, "content-encoding": ",".join(kept)} if kept else rest
 
 
 def _content_md5(text: str | None) -> str | None:
@@ -132,7 +159,9 @@ def _check_chosen(promises: Promises, chosen: str) -> None:
         raise ApiError("InvalidRequest", text)
     algorithm = promises.checksum[0] if promises.checksum else promises.trailer
     if algorithm is None:
-        text = "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found."
+        text = (
+            "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found."
+        )
         raise ApiError("InvalidRequest", text)
     if algorithm != chosen.lower():
         raise ApiError("InvalidRequest", "Value for x-amz-sdk-checksum-algorithm header is invalid.")

@@ -63,10 +63,14 @@ class S3Refusals:
 
     def unsupported(self, authorization: str) -> ApiError:
         if authorization.startswith("AWS "):
-            return ApiError("InvalidRequest", "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.")
+            return ApiError(
+                "InvalidRequest", "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
+            )
         if authorization.startswith("AWS4-ECDSA-P256-SHA256"):
             return ApiError("NotImplemented", Header="Authorization")
-        return ApiError("InvalidArgument", "Unsupported Authorization Type", ArgumentName="Authorization", ArgumentValue=authorization)
+        return ApiError(
+            "InvalidArgument", "Unsupported Authorization Type", ArgumentName="Authorization", ArgumentValue=authorization
+        )
 
     def incomplete(self, authorization: str, lacking: list[str], *, query: bool) -> ApiError:  # noqa: ARG002 - the other services say more
         if query:
@@ -75,7 +79,9 @@ class S3Refusals:
                 "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, X-Amz-Date, "
                 "X-Amz-SignedHeaders, and X-Amz-Expires parameters.",
             )
-        return self.malformed("the authorization header requires three components: Credential, SignedHeaders, and Signature.", query=False)
+        return self.malformed(
+            "the authorization header requires three components: Credential, SignedHeaders, and Signature.", query=False
+        )
 
     def malformed(self, detail: str, *, query: bool) -> ApiError:
         if query:
@@ -124,14 +130,14 @@ class S3Refusals:
         )
 
     def mismatch(self, access_key_id: str, string_to_sign: str, signature: str, canonical: str) -> ApiError:
-        canonical_members = {"CanonicalRequest": canonical, "CanonicalRequestBytes": _bytes_of(canonical)} if canonical else {}
         return ApiError(
             "SignatureDoesNotMatch",
             AWSAccessKeyId=access_key_id,
             StringToSign=string_to_sign,
             SignatureProvided=signature,
             StringToSignBytes=_bytes_of(string_to_sign),
-            **canonical_members,
+            CanonicalRequest=canonical,
+            CanonicalRequestBytes=_bytes_of(canonical),
         )
 
     def bad_token(self, token: str) -> ApiError:
@@ -161,7 +167,9 @@ class FrontEndRefusals:
 
     def incomplete(self, authorization: str, lacking: list[str], *, query: bool) -> ApiError:
         if query:
-            return ApiError(self._incomplete, " ".join(f"AWS query-string parameters must include 'X-Amz-{name}'." for name in lacking))
+            return ApiError(
+                self._incomplete, " ".join(f"AWS query-string parameters must include 'X-Amz-{name}'." for name in lacking)
+            )
         clauses = "".join(f"Authorization header requires '{name}' parameter. " for name in lacking)
         return ApiError(self._incomplete, f"{clauses}Authorization={authorization}")
 
@@ -188,15 +196,21 @@ class FrontEndRefusals:
         if signed > now:
             return self.not_yet_valid(signed, now)
         edge = basic(now - timedelta(seconds=SKEW))
-        return ApiError(self._signature, f"Signature expired: {basic(signed)} is now earlier than {edge} ({basic(now)} - 15 min.)")
+        return ApiError(
+            self._signature, f"Signature expired: {basic(signed)} is now earlier than {edge} ({basic(now)} - 15 min.)"
+        )
 
     def expired(self, signed: datetime, expires: int, now: datetime) -> ApiError:
         end = basic(signed + timedelta(seconds=expires))
-        return ApiError(self._signature, f"Signature expired: {basic(now)} is now later than {end} ({basic(signed)} + {expires} sec.)")
+        return ApiError(
+            self._signature, f"Signature expired: {basic(now)} is now later than {end} ({basic(signed)} + {expires} sec.)"
+        )
 
     def not_yet_valid(self, signed: datetime, now: datetime) -> ApiError:
         edge = basic(now + timedelta(seconds=SKEW))
-        return ApiError(self._signature, f"Signature not yet current: {basic(signed)} is still later than {edge} ({basic(now)} + 15 min.)")
+        return ApiError(
+            self._signature, f"Signature not yet current: {basic(signed)} is still later than {edge} ({basic(now)} + 15 min.)"
+        )
 
     def unknown_access_key(self, access_key_id: str) -> ApiError:  # noqa: ARG002 - S3 echoes it
         return ApiError(self._access_key, "The security token included in the request is invalid.")

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
+from urllib.parse import unquote
 
 from strongroom.api.errors import ApiError
-from strongroom.edge.canonical import canonical_headers, other_path, s3_path
+from strongroom.edge.canonical import canonical_headers, other_path, pairs_of, s3_path
 from strongroom.edge.claims import ALGORITHM, Claim
 from strongroom.edge.head import Head
 from strongroom.edge.refusals import SKEW, Refusals
@@ -28,7 +29,15 @@ _CONTENT_SHA256: Final = "x-amz-content-sha256"
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 _REGION: Final = re.compile(r"[a-z]{2,8}(?:-[a-z]{1,12})+-[0-9]{1,2}")
 _AUTHENTICATION: Final = frozenset(
-    {"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-expires", "x-amz-signedheaders", "x-amz-signature", "x-amz-security-token"}
+    {
+        "x-amz-algorithm",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-expires",
+        "x-amz-signedheaders",
+        "x-amz-signature",
+        "x-amz-security-token",
+    }
 )
 
 
@@ -129,9 +138,7 @@ def check_signature(claim: Claim, head: Head, payload: str, key: bytes, refusals
     """Compare the signature in constant time; ``payload`` is the hash of the payload as it was signed. Raises ApiError."""
     path = s3_path(head.path) if claim.service == "s3" else other_path(head.path)
     names = claim.signed_headers
-    canonical = "\n".join(
-        (head.method, path, claim.query, canonical_headers(names, head.headers), ";".join(names), payload)
-    )
+    canonical = "\n".join((head.method, path, claim.query, canonical_headers(names, head.headers), ";".join(names), payload))
     scope = claim.credential.partition("/")[2]
     string_to_sign = f"{ALGORITHM}\n{claim.timestamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
     signature = hmac.digest(key, string_to_sign.encode(), "sha256").hex()
@@ -147,13 +154,13 @@ def check_token(claim: Claim, token: str | None, refusals: Refusals) -> None:
         raise refusals.bad_token(claim.token or "")
 
 
-def carried_headers(claim: Claim, headers: dict[str, str]) -> dict[str, str]:
-    """The headers together with those that a presigned query carries (SDKs move ``x-amz-`` headers there)."""
-    if claim.params is None:
+def carried_headers(query: str, headers: dict[str, str]) -> dict[str, str]:
+    """The headers together with those that the query carries: who signs in the query may move ``x-amz-`` headers there."""
+    if "amz-" not in query and "AMZ-" not in query.upper():
         return headers
     together = dict(headers)
-    for name, value in claim.params:
-        lower = name.lower()
+    for name, value in pairs_of(query):
+        lower = unquote(name).lower()
         if lower.startswith("x-amz-") and lower not in _AUTHENTICATION:
-            together.setdefault(lower, value)
+            together.setdefault(lower, unquote(value))
     return together

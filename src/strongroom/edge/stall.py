@@ -13,9 +13,7 @@ from typing import Final, TypeVar
 from strongroom.api.errors import ApiError
 
 T = TypeVar("T")
-_TEXT: Final = (
-    "Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed."
-)
+_TEXT: Final = "Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed."
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,319 @@
+"""The gate: eight steps that every request takes, one under the other in ``Gate.handle``.
+
+head, route, caller, verify, decode, decide, run, answer. Never knows an operation by name, where rows or bytes are, or what a
+key is. Any failure that is not an ApiError is told to the log alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, Literal
+from uuid import UUID
+
+import structlog
+
+from strongroom.api.codec import Codec, Encoded
+from strongroom.api.errors import ApiError
+from strongroom.api.operation import Answer, Call, Caller, Operation, Register, Service
+from strongroom.api.routing import Route, Router, is_modelled
+from strongroom.edge import sigv4
+from strongroom.edge.body import RequestBody
+from strongroom.edge.chunked import ChunkSigner
+from strongroom.edge.claims import Claim, guess_service, read_claim
+from strongroom.edge.head import Head, RawBody, Reply
+from strongroom.edge.judge import Judge, Place, check_owner
+from strongroom.edge.limits import DOCUMENT_MOST, LIST_DOCUMENT_MOST, check_head, check_metadata
+from strongroom.edge.promises import describes_body, read_promises, without_chunked
+from strongroom.edge.refusals import REFUSALS
+from strongroom.edge.stall import Pace
+from strongroom.iam.callers import ANONYMOUS
+from strongroom.store.contract import Unavailable
+
+if TYPE_CHECKING:
+    from strongroom.iam.callers import Callers, Credential
+    from strongroom.policy.decide import Authority
+
+_LOG = structlog.get_logger("strongroom.edge")
+_SERVER: Final = ("server", "Strongroom")
+_LOOPBACK: Final = ("127.", "::1", "::ffff:127.")
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """The operator's choices that the edge looks at."""
+
+    regions: tuple[str, ...] = ()  # served; empty: any of AWS's form
+    domains: tuple[str, ...] = ()  # host names below which BUCKET.DOMAIN names a bucket
+    plain_http_secrets: Literal["loopback", "refuse", "allow"] = "loopback"
+    pace: Pace = field(default_factory=Pace)
+    access_log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One answered request, as the access log and the metrics see it. ``seconds``: until the answer was ready to be sent."""
+
+    request_id: str
+    service: Service
+    operation: str
+    status: int
+    code: str  # of the error, "" for none
+    seconds: float
+    received: int | None  # declared bytes of the payload
+    method: str
+    path: str
+    account_id: str
+    access_key_id: str
+    client_ip: str
+
+
+@dataclass(slots=True)
+class _Trail:
+    """What is known of a request so far, for the answer and the record of it."""
+
+    service: Service = "s3"
+    operation: str = ""
+    request_id: str = ""
+    caller: Caller = ANONYMOUS
+    body: RequestBody | None = None
+    code: str = ""
+
+
+class Gate:
+    """One a worker. ``authority`` raises ApiError NoSuchBucket for a bucket that does not exist; ``place`` gives None for it."""
+
+    def __init__(
+        self,
+        *,
+        register: Register,
+        callers: Callers,
+        place: Callable[[str], Awaitable[Place | None]],
+        authority: Callable[[str], Awaitable[Authority]],
+        settings: EdgeSettings,
+        clock: Callable[[], datetime],
+        random: Callable[[int], bytes] = os.urandom,
+        observe: Callable[[Seen], None] | None = None,
+    ) -> None:
+        self._register = register
+        self._callers = callers
+        self._place = place
+        self._authority = authority
+        self._settings = settings
+        self._clock = clock
+        self._random = random
+        self._observe = observe
+        self._router = Router(settings.domains)
+        self._codec = Codec()
+        self._keys = sigv4.SigningKeys()
+        self._host_id = base64.b64encode(random(48)).decode()
+
+    # ---------------------------------------------------------------------------------------------------- the eight steps
+
+    async def handle(self, head: Head, raw: RawBody) -> Reply:
+        """Answer one request. Never raises but for cancellation; a streamed answer may fail later, and must then be cut off."""
+        started = time.perf_counter()
+        trail = _Trail(service=guess_service(head) if head.path == "/" else "s3")
+        trail.request_id = self._request_id(trail.service)
+        try:
+            # 1. head
+            check_head(head)
+            now = self._clock()
+            claim = self._claim(head, trail.service)
+            # 2. route
+            asked = head.query if claim is None or claim.own_query is None else claim.own_query
+            headers = sigv4.carried_headers(asked, head.headers) if asked else head.headers
+            route = self._router.route(head.method, head.path, asked, headers, "" if claim is None else claim.service)
+            trail.service, trail.operation = route.service, route.operation
+            document: bytes | None = None
+            if route.service != "s3":
+                route, document = await self._front_end(trail, route, claim, head, raw)
+            operation = self._register.find(route.service, route.operation)
+            place = await self._place(route.bucket) if route.bucket else None
+            # 3. caller
+            credential = await self._credential(claim, route, operation, place, now)
+            caller = trail.caller = ANONYMOUS if credential is None else credential.caller
+            # 4. verify
+            payload = sha256(document).hexdigest() if document is not None else sigv4.payload_hash(claim, headers)
+            signer = None
+            if claim is not None and credential is not None:
+                signer = self._verify(claim, head, payload, credential, route.service)
+            if operation is None:
+                raise self._codec.not_built(route.service, route.operation)  # noqa: TRY301 - the eight steps stand in one function
+            kind = self._codec.body_kind(route.service, route.operation)
+            body = trail.body or self._body(raw, headers, payload, signer, route, kind)
+            trail.body = body
+            # 5. decode
+            if document is None:
+                headers = without_chunked(headers)
+                check_metadata(headers)
+                if kind != "stream":
+                    document = await body.read(
+                        LIST_DOCUMENT_MOST if head.method == "POST" else DOCUMENT_MOST, "MaxMessageLengthExceeded"
+                    )
+            given = self._codec.decode(route, asked, headers, None if kind == "stream" else document)
+            # 6. decide
+            judge = Judge(caller, self._authority)
+            if "ExpectedBucketOwner" in given:
+                check_owner(given["ExpectedBucketOwner"], route.bucket, place)
+            await judge.decide(operation.need, route, with_version=bool(given.get("VersionId")))
+            # 7. run
+            call = Call(
+                operation=operation,
+                input=given,
+                caller=caller,
+                allow=judge,
+                body=body,
+                region=self._region(claim, place),
+                now=now,
+                request_id=trail.request_id,
+                base_url=f"{head.scheme}://{head.headers.get('host', '')}",
+                virtual_host=route.virtual_host,
+                secure=self._is_secure(head),
+                source_ip=head.client_ip,
+                headers=headers,
+                signed_v4=claim is not None,
+            )
+            answer = await operation.run(call)
+            if operation.need.on == "run" and not judge.asked:
+                raise RuntimeError(f"{operation.name} ran without asking for the right it needs")  # noqa: TRY301
+            # 8. answer
+            encoded = self._codec.encode(route.service, route.operation, answer, trail.request_id, self._host_id)
+            reply = _reply(encoded, answer, head)
+        except ApiError as error:
+            reply = self._refuse(error, trail, head)
+        except Unavailable as error:
+            _LOG.warning("store unavailable", request_id=trail.request_id, operation=trail.operation, exc_info=error)
+            reply = self._refuse(ApiError("ServiceUnavailable"), trail, head)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client learns nothing but the request id
+            _LOG.error("internal error", request_id=trail.request_id, operation=trail.operation, exc_info=error)
+            reply = self._refuse(ApiError("InternalError"), trail, head)
+        finally:
+            if trail.body is not None:
+                await trail.body.close()
+        if self._observe is not None or self._settings.access_log:
+            self._record(trail, head, reply, time.perf_counter() - started)
+        return reply
+
+    # ------------------------------------------------------------------------------------------------------ who is calling
+
+    def _claim(self, head: Head, service: Service) -> Claim | None:
+        if "authorization" in head.repeated:
+            raise ApiError("NotImplemented", Header="Authorization")
+        return read_claim(head, REFUSALS[service])
+
+    async def _credential(
+        self, claim: Claim | None, route: Route, operation: Operation | None, place: Place | None, now: datetime
+    ) -> Credential | None:
+        """The credential that a claim names, once its time and scope are right; None for an anonymous S3 request. Raises ApiError."""
+        refusals = REFUSALS[route.service]
+        if claim is None:
+            if route.service != "s3":
+                raise refusals.missing()
+            return None
+        sigv4.check_time(claim, now, refusals)
+        bound = place is not None and (operation is None or operation.need.on != "service")
+        regions = self._settings.regions
+        if regions and route.service in {"iam", "sts"}:
+            regions = (*regions, "us-east-1")  # clients sign for the global endpoints with it
+        sigv4.check_scope(claim, route.service, place.region if bound and place else None, regions, refusals)
+        credential = self._callers.cached(claim.access_key_id) or await self._callers.credential(claim.access_key_id)
+        if credential is None:
+            raise refusals.unknown_access_key(claim.access_key_id)
+        return credential
+
+    def _verify(self, claim: Claim, head: Head, payload: str, credential: Credential, service: Service) -> ChunkSigner | None:
+        """Check the signature; what the body's chunks are signed with, if they are."""
+        refusals = REFUSALS[service]
+        sigv4.check_signed_headers(claim, head.headers, refusals)
+        key = self._keys.find(claim, credential.secret_access_key)
+        sigv4.check_signature(claim, head, payload, key, refusals)
+        sigv4.check_token(claim, credential.session_token, refusals)
+        if payload in {sigv4.STREAMING_SIGNED, sigv4.STREAMING_SIGNED_TRAILER}:
+            return ChunkSigner(key, claim.timestamp, claim.scope, claim.signature)
+        return None
+
+    def _region(self, claim: Claim | None, place: Place | None) -> str:
+        if claim is not None:
+            return claim.region
+        if place is not None:
+            return place.region
+        return self._settings.regions[0] if self._settings.regions else "us-east-1"
+
+    def _is_secure(self, head: Head) -> bool:
+        if head.scheme == "https" or self._settings.plain_http_secrets == "allow":
+            return True
+        return self._settings.plain_http_secrets == "loopback" and head.client_ip.startswith(_LOOPBACK)
+
+    # ------------------------------------------------------------------------------------------------------------ the body
+
+    async def _front_end(self, trail: _Trail, route: Route, claim: Claim | None, head: Head, raw: RawBody) -> tuple[Route, bytes]:
+        """A KMS, IAM or STS call: its signature covers the digest of its whole body, and a form's body names the operation."""
+        if route.service == "kms" and not is_modelled(route):
+            raise self._codec.not_built(route.service, route.operation)
+        if claim is None:
+            raise REFUSALS[route.service].missing()
+        if route.service == "kms" and not self._is_secure(head):
+            raise ApiError("AccessDenied", "Requests to KMS must be made over a secure connection.")
+        trail.body = RequestBody(raw, read_promises(head.headers, sigv4.UNSIGNED, checksummed=False), self._settings.pace)
+        document = await trail.body.read(DOCUMENT_MOST)
+        if not route.operation:
+            route = self._router.action(route, document)
+            trail.service, trail.operation = route.service, route.operation
+        return route, document
+
+    def _body(
+        self, raw: RawBody, headers: dict[str, str], payload: str, signer: ChunkSigner | None, route: Route, kind: str
+    ) -> RequestBody:
+        promises = read_promises(headers, payload, checksummed=describes_body(route.service, route.operation))
+        if kind == "stream" and (promises.length is None or ("content-length" not in headers and promises.streaming is None)):
+            raise ApiError("MissingContentLength")
+        return RequestBody(raw, promises, self._settings.pace, signer)
+
+    # ---------------------------------------------------------------------------------------------------------- the answer
+
+    def _request_id(self, service: Service) -> str:
+        """16 upper-case letters and digits for S3, a UUID for the others."""
+        if service == "s3":
+            return self._random(8).hex().upper()
+        return str(UUID(bytes=self._random(16), version=4))
+
+    def _refuse(self, error: ApiError, trail: _Trail, head: Head) -> Reply:
+        trail.code = error.code
+        encoded = self._codec.encode_error(trail.service, error, trail.request_id, self._host_id, head=head.method == "HEAD")
+        return Reply(encoded.status, [*encoded.headers, _SERVER], encoded.body)
+
+    def _record(self, trail: _Trail, head: Head, reply: Reply, seconds: float) -> None:
+        seen = Seen(
+            trail.request_id,
+            trail.service,
+            trail.operation,
+            reply.status,
+            trail.code,
+            seconds,
+            trail.body.length if trail.body is not None else None,
+            head.method,
+            head.path,
+            trail.caller.account_id,
+            trail.caller.access_key_id,
+            head.client_ip,
+        )
+        if self._observe is not None:
+            self._observe(seen)
+        if self._settings.access_log:
+            _LOG.info("request", **{name: getattr(seen, name) for name in Seen.__slots__})
+
+
+def _reply(encoded: Encoded, answer: Answer, head: Head) -> Reply:
+    headers = encoded.headers
+    headers.append(_SERVER)
+    if isinstance(encoded.body, bytes):
+        return Reply(encoded.status, headers, b"" if head.method == "HEAD" else encoded.body)
+    if answer.length is None:
+        raise RuntimeError("a streamed answer must tell its length, else a failure in its middle would look like its end")
+    return Reply(encoded.status, headers, encoded.body, answer.length)

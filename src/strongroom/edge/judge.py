@@ -1,0 +1,71 @@
+"""``call.allow``: every question goes through here to the one judge, and a denial comes back in the service's words.
+
+Never knows what an operation does, nor who governs a resource: it asks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+from strongroom.api.errors import ApiError
+from strongroom.edge.denial import denial
+from strongroom.policy.decide import Authority, Question, decide
+
+if TYPE_CHECKING:
+    from strongroom.api.operation import Caller, Need
+    from strongroom.api.routing import Route
+
+_ACCOUNT: Final = re.compile(r"[0-9]{12}")
+
+
+class Place(Protocol):
+    """Where a bucket is and whose it is."""
+
+    @property
+    def account_id(self) -> str: ...
+    @property
+    def region(self) -> str: ...
+
+
+class Judge:
+    """Asks on behalf of one caller; made for one request."""
+
+    __slots__ = ("_authority", "_caller", "asked")
+
+    def __init__(self, caller: Caller, authority: Callable[[str], Awaitable[Authority]]) -> None:
+        self._caller = caller
+        self._authority = authority
+        self.asked = False
+
+    async def __call__(self, action: str, resource: str, /) -> None:
+        """Returns, or raises ApiError AccessDenied, or what ``authority`` raises for a resource that does not exist."""
+        self.asked = True
+        caller = self._caller
+        authority = Authority(caller.account_id) if resource == "*" else await self._authority(resource)
+        question = Question(caller.account_id, caller.arn, caller.anonymous, action, resource, authority)
+        decision = decide(question)
+        if not decision.allowed:
+            raise denial(question, decision)
+
+    async def decide(self, need: Need, route: Route, *, with_version: bool) -> None:
+        """The question an operation's need asks before the run; none when the run asks itself or nobody has to."""
+        action = need.with_version if with_version and need.with_version is not None else need.action
+        if need.on == "object":
+            await self(action, f"arn:aws:s3:::{route.bucket}/{route.key}")
+        elif need.on == "bucket":
+            await self(action, f"arn:aws:s3:::{route.bucket}")
+        elif need.on == "service":
+            await self(action, "*")
+
+
+def check_owner(expected: str, bucket: str, place: Place | None) -> None:
+    """``x-amz-expected-bucket-owner``. Raises ApiError NoSuchBucket, InvalidBucketOwnerAWSAccountID, AccessDenied."""
+    if place is None:
+        raise ApiError("NoSuchBucket", BucketName=bucket)
+    if not _ACCOUNT.fullmatch(expected):
+        text = f"The value of the expected bucket owner parameter must be an AWS Account ID... [{expected}]"
+        raise ApiError("InvalidBucketOwnerAWSAccountID", text)
+    if expected != place.account_id:
+        raise ApiError("AccessDenied")

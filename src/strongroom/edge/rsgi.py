@@ -1,0 +1,187 @@
+"""The production face: granian's RSGI. Thin; never knows what a request means.
+
+What granian does, and this makes good: a header that is not ASCII vanishes from its items (refused here), a body cut short ends
+without an error (counted by ``body``), an answer before the body was read closes the connection if much of it is still to come
+(a bounded rest is drained first, so that the client reads the answer), and a streamed answer that ends short of its
+content-length is cut off, as it must be. Needs granian's task implementation ``asyncio`` (its default).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Final, Protocol
+
+import structlog
+from granian._granian import RSGIProtocolClosed as ProtocolClosed
+
+from strongroom.edge.head import Head, Reply, fold_headers
+from strongroom.edge.limits import DRAIN_MOST
+from strongroom.edge.pages import Handle
+
+_LOG = structlog.get_logger("strongroom.edge")
+_DRAIN_SECONDS: Final = 5.0
+
+
+class _Headers(Protocol):
+    def items(self) -> list[tuple[str, str]]: ...
+    def keys(self) -> list[str]: ...
+
+
+class _Scope(Protocol):
+    method: str
+    path: str
+    query_string: str
+    scheme: str
+    client: str
+    authority: str | None
+
+    @property
+    def headers(self) -> _Headers: ...
+
+
+class _Transport(Protocol):
+    async def send_bytes(self, data: bytes) -> None: ...
+
+
+class _Connection(Protocol):
+    def __call__(self) -> Awaitable[bytes]: ...
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    def response_bytes(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None: ...
+    def response_empty(self, status: int, headers: Sequence[tuple[str, str]]) -> None: ...
+    def response_stream(self, status: int, headers: Sequence[tuple[str, str]]) -> _Transport: ...
+
+
+class RsgiBody:
+    """A ``RawBody``. A connection that is gone ends it, like one that was cut."""
+
+    __slots__ = ("_connection", "_iterator", "ended", "started")
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self._iterator: AsyncIterator[bytes] | None = None
+        self.started = False
+        self.ended = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._iterator is None:
+            self._iterator = self._connection.__aiter__()
+        return self
+
+    async def __anext__(self) -> bytes:
+        self.started = True
+        if self._iterator is None:
+            self._iterator = self._connection.__aiter__()
+        try:
+            return await self._iterator.__anext__()
+        except (StopAsyncIteration, ProtocolClosed):
+            self.ended = True
+            raise StopAsyncIteration from None
+
+    async def whole(self) -> bytes:
+        if self._iterator is not None:
+            return b"".join([part async for part in self])
+        self.started = self.ended = True
+        try:
+            return await self._connection()
+        except ProtocolClosed:
+            return b""
+
+
+class RsgiApp:
+    """What granian is given. ``open_`` builds the rooms when a worker starts, ``close`` ends them when it stops."""
+
+    def __init__(self, open_: Callable[[], Awaitable[Handle]], close: Callable[[], Awaitable[None]]) -> None:
+        self._open = open_
+        self._close = close
+        self._handle: Handle | None = None
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._handle = loop.run_until_complete(self._opened())
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.run_until_complete(self._closed())
+
+    async def _opened(self) -> Handle:
+        return await self._open()
+
+    async def _closed(self) -> None:
+        await self._close()
+
+    async def __rsgi__(self, scope: Any, connection: Any) -> None:
+        handle = self._handle
+        if handle is None:
+            raise RuntimeError("a request before the worker was initialised")
+        body = RsgiBody(connection)
+        head = head_of(scope)
+        if head is None:
+            reply = Reply(
+                400,
+                [("server", "Strongroom"), ("content-type", "text/plain"), ("content-length", str(len(_NOT_ASCII)))],
+                _NOT_ASCII,
+            )
+        else:
+            reply = await handle(head, body)
+        if isinstance(reply.body, bytes):
+            if reply.body:
+                connection.response_bytes(reply.status, reply.headers, reply.body)
+            else:
+                connection.response_empty(reply.status, reply.headers)
+        else:
+            await _send(connection, reply, reply.body)
+        if head is not None and not body.ended and _has_body(head) and (body.started or "expect" not in head.headers):
+            await _drain(body)
+
+
+_NOT_ASCII: Final = b"Header value cannot be represented in ASCII.\n"
+
+
+def head_of(scope: _Scope) -> Head | None:
+    """The head of a request; None when a header's value is not ASCII, which granian gives no sight of."""
+    items = scope.headers.items()
+    headers, repeated = fold_headers(items)
+    if len(scope.headers.keys()) > len(headers):
+        return None
+    if scope.authority is not None and "host" not in headers:
+        headers["host"] = scope.authority
+    client = scope.client.rpartition(":")[0].strip("[]")
+    return Head(scope.method, scope.path, None, scope.query_string, headers, scope.scheme, client, repeated)
+
+
+def _has_body(head: Head) -> bool:
+    return head.headers.get("content-length", "0") != "0" or "transfer-encoding" in head.headers
+
+
+async def _send(connection: _Connection, reply: Reply, body: AsyncIterator[bytes]) -> None:
+    """Stream an answer. If it fails or falls short nothing more is sent, and granian cuts the connection off."""
+    transport = connection.response_stream(reply.status, reply.headers)
+    left = reply.length or 0
+    try:
+        async for piece in body:
+            left -= len(piece)
+            if left < 0:
+                break
+            await transport.send_bytes(piece)
+        if left:
+            _LOG.error("answer cut off: its length is not what was said", left=left)
+    except ProtocolClosed:
+        pass  # the client has gone
+    except Exception as error:  # noqa: BLE001 - the status is out: all that is left is to cut the connection off
+        _LOG.error("answer cut off", exc_info=error)
+    finally:
+        close = getattr(body, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _drain(body: RsgiBody) -> None:
+    """Take what the client still sends of a refused body, within bounds."""
+    received = 0
+    try:
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for part in body:
+                received += len(part)
+                if received > DRAIN_MOST:
+                    return
+    except TimeoutError:
+        return
