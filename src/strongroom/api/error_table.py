@@ -68,6 +68,7 @@ S3: Final[Table] = {
     "InvalidBucketName": (400, "The specified bucket is not valid."),
     "InvalidBucketOwnerAWSAccountID": (400, "The value of the expected bucket owner parameter must be an AWS Account ID..."),
     "InvalidBucketState": (409, "The request is not valid for the current state of the bucket."),
+    "InvalidChunkSizeError": (403, "Only the last chunk is allowed to have a size less than 8192 bytes"),
     "InvalidConfigurationId": (400, "The specified configuration id is invalid."),
     "InvalidDigest": (400, "The Content-MD5 you specified was invalid."),
     "InvalidEncryptionAlgorithmError": (400, "The Encryption request you specified is not valid. Supported value: AES256."),
@@ -104,6 +105,10 @@ S3: Final[Table] = {
     "MalformedACLError": (400, _MALFORMED_XML),
     "MalformedPOSTRequest": (400, "The body of your POST request is not well-formed multipart/form-data."),
     "MalformedPolicy": (400, "Policies must be valid JSON and the first byte must be '{'"),
+    "MalformedTrailerError": (
+        400,
+        "The request contained trailing data that was not well-formed or did not conform to our published schema.",
+    ),
     "MalformedXML": (400, _MALFORMED_XML),
     "MaxMessageLengthExceeded": (400, "Your request was too big."),
     "MaxPostPreDataLengthExceeded": (400, "Your POST request fields preceding the upload file were too large."),
