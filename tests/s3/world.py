@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -128,3 +129,17 @@ class World:
                 tx.insert_version(one)
 
         await self.catalog.write(work)
+
+
+@asynccontextmanager
+async def opened(folder: Any) -> Any:
+    """The world over one data folder."""
+    catalog = CountingCatalog.open(folder)
+    blobs = FileBlobs(folder / "blobs")
+    world = World(catalog, blobs)
+    await world.keys.open()
+    try:
+        yield world
+    finally:
+        await blobs.close()
+        await catalog.close()

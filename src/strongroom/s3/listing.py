@@ -18,7 +18,7 @@ from strongroom.api.operation import Answer, Call, operation
 from strongroom.s3.bucket_cache import Bucket
 from strongroom.s3.buckets import owner_of
 from strongroom.s3.metadata import ObjectMeta
-from strongroom.s3.positions import Kind, read_number, read_position, show_position
+from strongroom.s3.positions import Kind, bad_token, read_number, read_position, show_position
 from strongroom.s3.rooms import Rooms
 from strongroom.store.contract import Reader, VersionRow
 
@@ -213,6 +213,8 @@ def _after_token(given: Mapping[str, Any]) -> dict[str, str | None]:
     if token is None:
         return {"after": given.get("StartAfter") or None}
     kind, name = read_position(token)
+    if kind == "bucket":
+        raise bad_token()
     return {"start": after_all(name)} if kind == "prefix" else {"after": name}
 
 
