@@ -14,7 +14,9 @@ from strongroom.seal.format import blob_associated_data
 from strongroom.seal.stream import FIRST_PLAIN, PLAIN, SEGMENT, open_whole, seal, sealed_size
 
 ASSOCIATED_DATA = blob_associated_data("c0ffee" * 5 + "00", 7)
-SIZES = [0, 1, 4096] + [border + by for border in (FIRST_PLAIN, FIRST_PLAIN + PLAIN, FIRST_PLAIN + 2 * PLAIN) for by in (-1, 0, 1)]
+SIZES = [0, 1, 4096] + [
+    border + by for border in (FIRST_PLAIN, FIRST_PLAIN + PLAIN, FIRST_PLAIN + 2 * PLAIN) for by in (-1, 0, 1)
+]
 
 
 class _Kept(io.BytesIO):

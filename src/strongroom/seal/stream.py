@@ -84,14 +84,15 @@ def span(plain: int, first: int, last: int) -> Span:
 
 def seal(data_key: bytes, associated_data: bytes, plaintext: Data, random: Callable[[int], bytes] = os.urandom) -> bytes:
     """The whole stream over ``plaintext``. ``data_key``: 32 bytes; ``random(39)``: salt and nonce prefix, never used before."""
-    size = len(plaintext) if isinstance(plaintext, (bytes, bytearray)) else plaintext.nbytes
+    data = plaintext if isinstance(plaintext, bytes) else memoryview(plaintext).cast("B")
+    size = len(data)
     fresh = random(_RANDOM)
     if size <= FIRST_PLAIN:  # the hot path: no objects but the cipher
         if len(data_key) != DATA_KEY or len(fresh) != _RANDOM:
             raise ValueError("a data key is 32 bytes and a stream takes 39 random ones")
         cipher = AESGCM(HKDF(_SHA256, DATA_KEY, fresh[:_SALT], associated_data).derive(data_key))
-        return _LENGTH_BYTE + fresh + cipher.encrypt(fresh[_SALT:] + _ONLY, plaintext, None)
-    view = memoryview(plaintext).cast("B")
+        return _LENGTH_BYTE + fresh + cipher.encrypt(fresh[_SALT:] + _ONLY, data, None)
+    view = memoryview(data)
     cipher = _cipher(data_key, associated_data, fresh)
     out = bytearray(sealed_size(size))
     out[:HEADER] = _LENGTH_BYTE + fresh
@@ -106,15 +107,14 @@ def seal(data_key: bytes, associated_data: bytes, plaintext: Data, random: Calla
 
 def open_whole(data_key: bytes, associated_data: bytes, sealed: Data) -> bytes:
     """The plaintext of a whole stream. Raises Forged, Truncated; ValueError for a data key that is not 32 bytes."""
-    size = len(sealed) if isinstance(sealed, (bytes, bytearray)) else sealed.nbytes
+    view = memoryview(sealed).cast("B")
+    size = len(view)
     if size > SEGMENT:
-        view = memoryview(sealed).cast("B")
         return Opener(data_key, associated_data, bytes(view[:HEADER]), size).open(0, view)
     if size < _SMALLEST:
         raise Truncated(f"no stream is {size} bytes long")
     if len(data_key) != DATA_KEY:
         raise ValueError("a data key is 32 bytes")
-    view = memoryview(sealed)
     header = bytes(view[:HEADER])
     if header[0] != HEADER:
         raise Forged("the header is not that of a stream")
