@@ -130,7 +130,9 @@ def output_for(service: str, operation: str, seed: int, fill: float) -> dict[str
 def written(service: str, operation: str, params: dict[str, Any]) -> Request:
     """The request that botocore's own serializer writes."""
     protocol = str(service_model(service).metadata["protocol"])
-    serialized = create_serializer(protocol, include_validation=False).serialize_to_request(params, operation_model(service, operation))
+    serialized = create_serializer(protocol, include_validation=False).serialize_to_request(
+        params, operation_model(service, operation)
+    )
     path, _, query = serialized["url_path"].partition("?")
     words = serialized["query_string"]
     pairs = [f"{quote(str(name), safe='-._~')}={quote(str(value), safe='-._~')}" for name, value in (words or {}).items()]

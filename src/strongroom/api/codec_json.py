@@ -9,13 +9,14 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
 
-from strongroom.api.constraints import violations
+from strongroom.api.constraints import Check, checker, violations
 from strongroom.api.encoded import BodyKind, Encoded
 from strongroom.api.errors import ERRORS, ApiError
 from strongroom.api.model import is_operation, members, operation_model
@@ -51,12 +52,31 @@ _TRANSLATED: Final = {
 }
 
 Read = Callable[[Any], Any]
-_NAMES: Final[dict[type, str]] = {str: "STRING_VALUE", bool: "BOOLEAN_VALUE", int: "NUMBER_VALUE", float: "NUMBER_VALUE", list: "LIST_VALUE", dict: "MAP_VALUE"}
+_NAMES: Final[dict[type, str]] = {
+    str: "STRING_VALUE",
+    bool: "BOOLEAN_VALUE",
+    int: "NUMBER_VALUE",
+    float: "NUMBER_VALUE",
+    list: "LIST_VALUE",
+    dict: "MAP_VALUE",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How one operation is read, checked and written; None where it has no shape."""
+
+    read: Read | None
+    check: Check | None
+    write: Callable[[Any], Any] | None
 
 
 class JsonCodec:
+    def __init__(self) -> None:
+        self._plans: dict[str, _Plan] = {}
+
     def body_kind(self, operation: str) -> BodyKind:
-        operation_model("kms", operation)
+        self._plan(operation)
         return "buffer"
 
     def decode(self, route: Route, query: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, Any]:  # noqa: ARG002
@@ -65,18 +85,18 @@ class JsonCodec:
             given: object = orjson.loads(body) if body else dict[str, object]()
         except ValueError as error:
             raise ApiError("SerializationException") from error
-        shape = operation_model("kms", route.operation).input_shape
-        if shape is None:
+        plan = self._plan(route.operation)
+        if plan.read is None:
             return {}
-        value: dict[str, Any] = reader(shape)(given)
-        problem = violations(shape, value)
+        value: dict[str, Any] = plan.read(given)
+        problem = violations(plan.check, value)
         if problem:
             raise ApiError("ValidationException", problem)
         return value
 
     def encode(self, operation: str, answer: Answer, request_id: str, host_id: str) -> Encoded:  # noqa: ARG002
-        shape = operation_model("kms", operation).output_shape
-        body = b"" if shape is None else orjson.dumps(writer(shape)(answer.output))
+        write = self._plan(operation).write
+        body = b"" if write is None else orjson.dumps(write(answer.output))
         return Encoded(answer.status or 200, _headers(request_id, body), body)
 
     def encode_error(self, error: ApiError, request_id: str, host_id: str, *, head: bool, resource: str) -> Encoded:  # noqa: ARG002
@@ -97,6 +117,18 @@ class JsonCodec:
         if is_operation("kms", operation):
             return ApiError("NotImplemented", f"The operation {operation} is not implemented.")
         return ApiError("UnknownOperationException")
+
+    def _plan(self, operation: str) -> _Plan:
+        plan = self._plans.get(operation)
+        if plan is None:
+            model = operation_model("kms", operation)
+            asked, answered = model.input_shape, model.output_shape
+            plan = self._plans[operation] = _Plan(
+                read=reader(asked) if asked is not None else None,
+                check=checker(asked) if asked is not None else None,
+                write=writer(answered) if answered is not None else None,
+            )
+        return plan
 
 
 def _headers(request_id: str, body: bytes) -> list[tuple[str, str]]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from strongroom.api.constraints import violations
+from strongroom.api.constraints import Check, checker, violations
 from strongroom.api.encoded import BodyKind, Encoded
 from strongroom.api.errors import ERRORS, ApiError
 from strongroom.api.form import read_form
 from strongroom.api.model import is_operation, members, operation_model, service_model, trait
 from strongroom.api.scalars import header_text, parse_boolean, parse_integer, parse_timestamp, xml_text
-from strongroom.api.xml_writer import content_writer
+from strongroom.api.xml_writer import Write, content_writer
 
 if TYPE_CHECKING:
     from botocore.model import ListShape, MapShape, Shape
@@ -52,13 +53,27 @@ class _Field:
     below: dict[str, _Field]
 
 
+Read = Callable[[_Field], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How one operation is read, checked and written; None where it has no shape."""
+
+    read: Read | None
+    check: Check | None
+    write: Write | None
+    wrapper: str  # the element around the output
+
+
 class QueryCodec:
     def __init__(self, service: Service) -> None:
         self._service: Final[Service] = service
+        self._plans: dict[str, _Plan] = {}
         self._namespace = str(service_model(service).metadata["xmlNamespace"])
 
     def body_kind(self, operation: str) -> BodyKind:
-        operation_model(self._service, operation)
+        self._plan(operation)
         return "buffer"
 
     def decode(self, route: Route, query: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, Any]:  # noqa: ARG002
@@ -66,24 +81,22 @@ class QueryCodec:
             form = {**read_form(query), **read_form((body or b"").decode())}
         except UnicodeDecodeError as error:
             raise ApiError("MalformedQueryString") from error
-        shape = operation_model(self._service, route.operation).input_shape
-        if shape is None:
+        plan = self._plan(route.operation)
+        if plan.read is None:
             return {}
-        value: dict[str, Any] = _structure(shape, _tree(form))
-        problem = violations(shape, value)
+        value: dict[str, Any] = plan.read(_tree(form))
+        problem = violations(plan.check, value)
         if problem:
             raise ApiError("ValidationError", problem)
         return value
 
     def encode(self, operation: str, answer: Answer, request_id: str, host_id: str) -> Encoded:  # noqa: ARG002
-        model = operation_model(self._service, operation)
+        plan = self._plan(operation)
         parts = [f'<{operation}Response xmlns="{self._namespace}">']
-        shape = model.output_shape
-        if shape is not None:
-            wrapper = str(trait(shape, "resultWrapper") or f"{operation}Result")
-            parts.append(f"<{wrapper}>")
-            content_writer(shape, seconds=True)(parts, answer.output)
-            parts.append(f"</{wrapper}>")
+        if plan.write is not None:
+            parts.append(f"<{plan.wrapper}>")
+            plan.write(parts, answer.output)
+            parts.append(f"</{plan.wrapper}>")
         parts.append(f"<ResponseMetadata><RequestId>{xml_text(request_id)}</RequestId></ResponseMetadata></{operation}Response>")
         body = "".join(parts).encode("utf-8", "xmlcharrefreplace")
         return Encoded(answer.status or 200, _headers(request_id, body), body)
@@ -110,6 +123,19 @@ class QueryCodec:
         version = service_model(self._service).metadata["apiVersion"]
         return ApiError("InvalidAction", f"Could not find operation {operation} for version {version}")
 
+    def _plan(self, operation: str) -> _Plan:
+        plan = self._plans.get(operation)
+        if plan is None:
+            model = operation_model(self._service, operation)
+            asked, answered = model.input_shape, model.output_shape
+            plan = self._plans[operation] = _Plan(
+                read=reader(asked) if asked is not None else None,
+                check=checker(asked) if asked is not None else None,
+                write=content_writer(answered, seconds=True) if answered is not None else None,
+                wrapper=str((trait(answered, "resultWrapper") if answered is not None else None) or f"{operation}Result"),
+            )
+        return plan
+
 
 def _headers(request_id: str, body: bytes) -> list[tuple[str, str]]:
     return [("x-amzn-requestid", request_id), ("content-type", CONTENT_TYPE), ("content-length", str(len(body)))]
@@ -128,34 +154,48 @@ def _tree(form: Mapping[str, str]) -> _Field:
     return root
 
 
-def _structure(shape: Shape, field: _Field) -> dict[str, Any]:
-    value: dict[str, Any] = {}
-    for member, inner in members(shape).items():
-        below = field.below.get(str(trait(inner, "name") or member))
-        if below is not None:
-            value[member] = _value(inner, below)
-    return value
-
-
-def _value(shape: Shape, field: _Field) -> Any:
+@cache
+def reader(shape: Shape) -> Read:
+    """Turns a form field into the Python value of a shape (compiled once); raises ApiError MalformedInput."""
     kind = str(shape.type_name)
     if kind == "structure":
-        return _structure(shape, field)
+        return _structure_reader(shape)
     if kind == "list":
         item = cast("ListShape", shape).member
-        return [_value(item, below) for below in _numbered(field, str(trait(item, "name") or "member"))]
+        one, word = reader(item), str(trait(item, "name") or "member")
+        return lambda field: [one(below) for below in _numbered(field, word)]
     if kind == "map":
-        return _map(cast("MapShape", shape), field)
-    return _scalar(kind, field.value or "")
+        return _map_reader(cast("MapShape", shape))
+    return _scalar_reader(_READERS[kind])
 
 
-def _map(shape: MapShape, field: _Field) -> dict[str, Any]:
-    pairs: dict[str, Any] = {}
-    for below in _numbered(field, "entry"):
-        key, value = below.below.get("key"), below.below.get("value")
-        if key is not None and value is not None:
-            pairs[str(_value(shape.key, key))] = _value(shape.value, value)
-    return pairs
+def _structure_reader(shape: Shape) -> Read:
+    readers = [(member, str(trait(inner, "name") or member), reader(inner)) for member, inner in members(shape).items()]
+
+    def read(field: _Field) -> dict[str, Any]:
+        return {member: one(field.below[word]) for member, word, one in readers if word in field.below}
+
+    return read
+
+
+def _map_reader(shape: MapShape) -> Read:
+    key_of, value_of = reader(shape.key), reader(shape.value)
+
+    def read(field: _Field) -> dict[str, Any]:
+        pairs = [below.below for below in _numbered(field, "entry")]
+        return {key_of(pair["key"]): value_of(pair["value"]) for pair in pairs if "key" in pair and "value" in pair}
+
+    return read
+
+
+def _scalar_reader(read: Callable[[str], Any]) -> Read:
+    def reading(field: _Field) -> Any:
+        try:
+            return read(field.value or "")
+        except ValueError as error:
+            raise ApiError("MalformedInput") from error
+
+    return reading
 
 
 def _numbered(field: _Field, word: str) -> list[_Field]:
@@ -163,7 +203,9 @@ def _numbered(field: _Field, word: str) -> list[_Field]:
     below = field.below.get(word)
     if below is None:
         return []
-    places = sorted((int(place), item) for place, item in below.below.items() if place.isascii() and place.isdigit() and len(place) < 9)
+    places = sorted(
+        (int(place), item) for place, item in below.below.items() if place.isascii() and place.isdigit() and len(place) < 9
+    )
     return [item for _, item in places]
 
 
@@ -179,10 +221,3 @@ _READERS: Final[dict[str, Callable[[str], Any]]] = {
     "blob": _blob,
     "string": str,
 }
-
-
-def _scalar(kind: str, text: str) -> Any:
-    try:
-        return _READERS[kind](text)
-    except ValueError as error:
-        raise ApiError("MalformedInput") from error

@@ -22,10 +22,9 @@ _CATEGORY: Final = re.compile(r"\\p\{(.)\}")
 Check = Callable[[Any, str, list[str]], None]
 
 
-def violations(shape: Shape, value: Mapping[str, Any]) -> str:
-    """The text of the validation error of an input, or "" when it keeps every constraint."""
+def violations(check: Check | None, value: Mapping[str, Any]) -> str:
+    """The text of the validation error of an input (``check`` is its shape's), or "" when it keeps every constraint."""
     found: list[str] = []
-    check = checker(shape)
     if check is not None:
         check(value, "", found)
     if not found:
@@ -51,7 +50,9 @@ def checker(shape: Shape) -> Check | None:
 
 def _structure(shape: Shape) -> Check | None:
     needed = frozenset(required(shape))
-    checks = [(member, member[:1].lower() + member[1:], checker(inner), member in needed) for member, inner in members(shape).items()]
+    checks = [
+        (member, member[:1].lower() + member[1:], checker(inner), member in needed) for member, inner in members(shape).items()
+    ]
     checks = [entry for entry in checks if entry[2] is not None or entry[3]]
     if not checks:
         return None
@@ -110,7 +111,7 @@ def _own(shape: Shape, kind: str) -> Check | None:
 
 
 def _matcher(pattern: str) -> Callable[[str], bool]:
-    """The model's patterns are Java's, matched whole; ``\\p{L}`` and its like, always in one class, are told by Unicode category."""
+    r"""The model's patterns are Java's, matched whole; ``\p{L}`` and its like, always in one class, are told by Unicode category."""
     categories = frozenset(_CATEGORY.findall(pattern))
     if not categories:
         whole = re.compile(pattern, re.ASCII)

@@ -12,17 +12,18 @@ from typing import Final
 Table = dict[str, tuple[int, str]]
 
 _MALFORMED_XML: Final = "The XML you provided was not well-formed or did not validate against our published schema"
-_SIGNATURE: Final = "The request signature we calculated does not match the signature you provided. Check your key and signing method."
-_REQUEST_TOKEN: Final = "The security token included in the request is invalid."  # noqa: S105 - a text, not a token
-_COPY_TO_SELF: Final = (
-    "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, "
-    "storage class, website redirect location or encryption attributes."
+_SIGNATURE: Final = (
+    "The request signature we calculated does not match the signature you provided. Check your key and signing method."
 )
+_REQUEST_TOKEN: Final = "The security token included in the request is invalid."  # noqa: S105 - a text, not a token
 
 S3: Final[Table] = {
     "AccessControlListNotSupported": (400, "The bucket does not allow ACLs"),
     "AccessDenied": (403, "Access Denied"),
-    "AccessPointAlreadyOwnedByYou": (409, "Your previous request to create the named access point succeeded and you already own it."),
+    "AccessPointAlreadyOwnedByYou": (
+        409,
+        "Your previous request to create the named access point succeeded and you already own it.",
+    ),
     "AccountProblem": (403, "There is a problem with your AWS account that prevents the operation from completing successfully."),
     "AllAccessDisabled": (403, "All access to this object has been disabled."),
     "AmbiguousGrantByEmailAddress": (400, "The email address you provided is associated with more than one account."),
@@ -42,7 +43,10 @@ S3: Final[Table] = {
     "BucketAlreadyOwnedByYou": (409, "Your previous request to create the named bucket succeeded and you already own it."),
     "BucketHasAccessPointsAttached": (400, "The bucket you are trying to delete has access points attached."),
     "BucketNotEmpty": (409, "The bucket you tried to delete is not empty"),
-    "ConditionalRequestConflict": (409, "The conditional request cannot succeed due to a conflicting operation against this resource."),
+    "ConditionalRequestConflict": (
+        409,
+        "The conditional request cannot succeed due to a conflicting operation against this resource.",
+    ),
     "ConnectionClosedByRequester": (400, "The connection was closed by the requester."),
     "ContentSHA256Mismatch": (400, "The provided 'x-amz-content-sha256' header does not match what was computed."),
     "CredentialsNotSupported": (400, "This request does not support credentials."),
@@ -52,7 +56,10 @@ S3: Final[Table] = {
     "EntityTooSmall": (400, "Your proposed upload is smaller than the minimum allowed size"),
     "ExpiredToken": (400, "The provided token has expired."),
     "IdempotencyParameterMismatch": (400, "The request uses the same client token as a previous, but non-identical request."),
-    "IllegalLocationConstraintException": (400, "The specified location constraint is incompatible for the region specific endpoint."),
+    "IllegalLocationConstraintException": (
+        400,
+        "The specified location constraint is incompatible for the region specific endpoint.",
+    ),
     "IllegalVersioningConfigurationException": (400, "The Versioning element must be specified"),
     "IncompleteBody": (400, "The request body terminated unexpectedly"),
     "IncorrectEndpoint": (400, "The specified bucket exists in another Region. Direct requests to the correct endpoint."),
@@ -64,7 +71,10 @@ S3: Final[Table] = {
     "InvalidAddressingHeader": (400, "You must specify the Anonymous role."),
     "InvalidAnnotationName": (400, "The annotation name is not valid."),
     "InvalidArgument": (400, "Invalid Argument"),
-    "InvalidBucketAclWithObjectOwnership": (400, "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"),
+    "InvalidBucketAclWithObjectOwnership": (
+        400,
+        "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+    ),
     "InvalidBucketName": (400, "The specified bucket is not valid."),
     "InvalidBucketOwnerAWSAccountID": (400, "The value of the expected bucket owner parameter must be an AWS Account ID..."),
     "InvalidBucketState": (409, "The request is not valid for the current state of the bucket."),
@@ -146,7 +156,10 @@ S3: Final[Table] = {
     "ObjectAlreadyInActiveTierError": (403, "This object is already in an active storage tier."),
     "ObjectLockConfigurationNotFoundError": (404, "Object Lock configuration does not exist for this bucket"),
     "ObjectNotInActiveTierError": (403, "The source object of the COPY action is not in the active tier."),
-    "OperationAborted": (409, "A conflicting conditional operation is currently in progress against this resource. Please try again."),
+    "OperationAborted": (
+        409,
+        "A conflicting conditional operation is currently in progress against this resource. Please try again.",
+    ),
     "OwnershipControlsNotFoundError": (404, "The bucket ownership controls were not found"),
     "PermanentRedirect": (
         301,
@@ -183,13 +196,17 @@ S3: Final[Table] = {
     "UnresolvableGrantByEmailAddress": (400, "The email address you provided does not match any account on record."),
     "UnsupportedArgument": (400, "The request contained an unsupported argument."),
     "UnsupportedMediaType": (415, "The media type is not supported."),
-    "UnsupportedSignature": (400, "The provided request is signed with an unsupported STS Token version or the signature version is not supported."),
-    "UserKeyMustBeSpecified": (400, "The bucket POST must contain the specified field name. If it is specified, check the order of the fields."),
+    "UnsupportedSignature": (
+        400,
+        "The provided request is signed with an unsupported STS Token version or the signature version is not supported.",
+    ),
+    "UserKeyMustBeSpecified": (
+        400,
+        "The bucket POST must contain the specified field name. If it is specified, check the order of the fields.",
+    ),
     "XAmzContentChecksumMismatch": (400, "The provided checksum header does not match the computed checksum."),
     "XAmzContentSHA256Mismatch": (400, "The provided 'x-amz-content-sha256' header does not match what was computed."),
 }
-#: The text of InvalidRequest for a copy that changes nothing (S3 API reference, CopyObject).
-COPY_TO_SELF: Final = _COPY_TO_SELF
 
 KMS: Final[Table] = {
     "AccessDeniedException": (400, "Access denied."),
@@ -263,7 +280,10 @@ KMS: Final[Table] = {
 #: Codes of IAM and STS that S3 and KMS do not have. Shared ones (AccessDenied, ExpiredToken, SignatureDoesNotMatch …) are
 #: given their status and text of these services by ``codec_query``.
 QUERY: Final[Table] = {
-    "ConcurrentModification": (409, "The request was rejected because multiple requests to change this object were submitted simultaneously."),
+    "ConcurrentModification": (
+        409,
+        "The request was rejected because multiple requests to change this object were submitted simultaneously.",
+    ),
     "DeleteConflict": (409, "Cannot delete entity, must remove referenced objects first."),
     "EntityAlreadyExists": (409, "The entity already exists."),
     "EntityTemporarilyUnmodifiable": (409, "The entity is temporarily unmodifiable."),

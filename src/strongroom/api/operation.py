@@ -128,7 +128,11 @@ class Operation:
 
 
 def operation(
-    service: Service, name: str, action: str, on: Literal["service", "bucket", "object", "run", "nobody"], with_version: str | None = None
+    service: Service,
+    name: str,
+    action: str,
+    on: Literal["service", "bucket", "object", "run", "nobody"],
+    with_version: str | None = None,
 ) -> Callable[[Callable[[Any, Call], Awaitable[Answer]]], Callable[[Any, Call], Awaitable[Answer]]]:
     """Mark a method ``async def run(self, call) -> Answer`` as the run of one operation, with its need."""
 

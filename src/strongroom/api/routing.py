@@ -55,7 +55,9 @@ class _Level:
     """The operations of one method on one kind of resource (service, bucket or object)."""
 
     plain: str = ""  # the operation without any subresource word
-    groups: dict[str, list[_Candidate]] = field(default_factory=dict[str, list[_Candidate]])  # subresource word ("" for none) -> most demanding first
+    groups: dict[str, list[_Candidate]] = field(
+        default_factory=dict[str, list[_Candidate]]
+    )  # subresource word ("" for none) -> most demanding first
     claimed: frozenset[str] = frozenset()  # query names that only demanding candidates of the plain group have
 
 
@@ -146,7 +148,9 @@ class Router:
         word = words[0] if words else ""
         level = self._levels.get(where)
         group = level.groups.get(word) if level is not None else None
-        stray_upload = "uploadId" in names and method in ("PUT", "DELETE") and kind != "object"  # a lost key must not hit the bucket
+        stray_upload = (
+            "uploadId" in names and method in ("PUT", "DELETE") and kind != "object"
+        )  # a lost key must not hit the bucket
         if level is not None and group is not None and not stray_upload:
             operation = _choose(group, names, headers, None if word else level.claimed)
             if operation:
@@ -202,7 +206,9 @@ def _compile() -> tuple[dict[tuple[str, str], _Level], frozenset[str], frozenset
         path, _, template = str(http["requestUri"]).partition("?")
         word = _word(template)
         words.update({word} - {""})
-        level = levels.setdefault((str(http["method"]), "object" if "{Key" in path else "bucket" if "{Bucket" in path else "service"), _Level())
+        level = levels.setdefault(
+            (str(http["method"]), "object" if "{Key" in path else "bucket" if "{Bucket" in path else "service"), _Level()
+        )
         level.groups.setdefault(word, []).append(_candidate(name))
     for level in levels.values():
         for group in level.groups.values():
@@ -223,7 +229,9 @@ def _candidate(name: str) -> _Candidate:
     places = [(str(trait(shapes[member], "location")), str(trait(shapes[member], "name"))) for member in required(shape)]
     queries = frozenset(wire for location, wire in places if location == "querystring")
     # of the required headers only this one tells operations apart; the decoder asks for the others
-    return _Candidate(name, queries, frozenset(wire for location, wire in places if location == "header" and wire == "x-amz-copy-source"))
+    return _Candidate(
+        name, queries, frozenset(wire for location, wire in places if location == "header" and wire == "x-amz-copy-source")
+    )
 
 
 def _find_plain(level: _Level) -> None:

@@ -21,7 +21,9 @@ _FIXDATE: Final = re.compile(
     r"(?:[A-Za-z]{3,9}, ?)?(\d{1,2})[ -]([A-Za-z]{3})[ -](\d{4}|\d{2}) (\d{2}):(\d{2}):(\d{2}) ?(?:GMT|UTC|[+-]0000)", re.ASCII
 )
 _ASCTIME: Final = re.compile(r"[A-Za-z]{3} ([A-Za-z]{3}) {1,2}(\d{1,2}) (\d{2}):(\d{2}):(\d{2}) (\d{4})", re.ASCII)
-_ISO: Final = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ](\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?(Z|[+-]\d\d:?\d\d)?|Z)?", re.ASCII)
+_ISO: Final = re.compile(
+    r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ](\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?(Z|[+-]\d\d:?\d\d)?|Z)?", re.ASCII
+)
 _SECONDS: Final = re.compile(r"-?\d{1,12}(?:\.\d{1,9})?", re.ASCII)
 _INTEGER: Final = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 
@@ -73,7 +75,9 @@ def _moment(year: int, month: str, day: str, clock: list[str]) -> datetime:
 def _iso(match: re.Match[str]) -> datetime:
     year, month, day, hour, minute, second, fraction, zone = match.groups()
     micros = int((fraction or "0").ljust(6, "0")[:6])
-    moment = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), min(int(second or 0), 59), micros, tzinfo=UTC)
+    moment = datetime(
+        int(year), int(month), int(day), int(hour or 0), int(minute or 0), min(int(second or 0), 59), micros, tzinfo=UTC
+    )
     if zone and zone != "Z":
         away = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
         try:

@@ -21,7 +21,13 @@ from strongroom.api.scalars import parse_boolean, parse_integer, parse_timestamp
 if TYPE_CHECKING:
     from botocore.model import ListShape, Shape
 
-NAMESPACES: Final = frozenset({"http://s3.amazonaws.com/doc/2006-03-01/", "http://doc.s3.amazonaws.com/2006-03-01", "http://doc.s3.amazonaws.com/2006-03-01/"})
+NAMESPACES: Final = frozenset(
+    {
+        "http://s3.amazonaws.com/doc/2006-03-01/",
+        "http://doc.s3.amazonaws.com/2006-03-01",
+        "http://doc.s3.amazonaws.com/2006-03-01/",
+    }
+)
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _DEPTH: Final = 24
 _CHUNK: Final = 65_536
@@ -51,6 +57,8 @@ class Node:
 
 def read_xml(body: bytes, root: str, node: Node) -> Any:
     """The value of a document whose root element must be ``root``. Raises ApiError MalformedXML."""
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        _refuse()  # expat would follow the mark into UTF-16
     reader = _Reader(root, node)
     for start in range(0, len(body), _CHUNK):
         reader.feed(body[start : start + _CHUNK])
@@ -71,7 +79,11 @@ def node_for(shape: Shape) -> Node:
 
 def _structure(shape: Shape) -> Node:
     name = str(shape.name)
-    needed = tuple(member for member in required(shape) if (name, member) not in _ASKED_BY_THE_RUN and not trait(members(shape)[member], "location"))
+    needed = tuple(
+        member
+        for member in required(shape)
+        if (name, member) not in _ASKED_BY_THE_RUN and not trait(members(shape)[member], "location")
+    )
     node = Node(required=needed)
     for member, inner in members(shape).items():
         if trait(inner, "location"):

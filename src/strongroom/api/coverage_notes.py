@@ -1,0 +1,51 @@
+"""What the coverage page says beside an operation: what a built one lacks, and why another will not be built.
+
+Only a table. An operation that is neither built nor noted is shown as not built yet.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: A built operation that lacks something -> what.
+PARTIAL: Final[dict[tuple[str, str], str]] = {
+    ("s3", "CompleteMultipartUpload"): "no condition on the time of initiation (directory buckets)",
+    ("s3", "CopyObject"): "no SSE-C and no DSSE-KMS, no object lock, no tags, no archive classes",
+    ("s3", "CreateBucket"): "no ACL grants, no object lock, no directory buckets, no tags",
+    ("s3", "CreateMultipartUpload"): "no SSE-C and no DSSE-KMS, no object lock, no tags, no archive classes",
+    ("s3", "DeleteObject"): "no conditions on time or size (directory buckets)",
+    ("s3", "DeleteObjects"): "no conditions on time or size (directory buckets)",
+    ("s3", "GetBucketVersioning"): "versioning cannot be switched on yet",
+    ("s3", "PutBucketEncryption"): "SSE-C and DSSE-KMS can be named, but writes with them are refused",
+    ("s3", "PutObject"): "no SSE-C and no DSSE-KMS, no object lock, no tags, no appending, no archive classes",
+    ("kms", "CreateKey"): "symmetric keys of one Region with AWS_KMS material only",
+}
+
+_NO_DIRECTORY_BUCKETS: Final = "directory buckets are another storage class with another API"
+_NO_TABLES: Final = "metadata tables are kept in S3 Tables, another service"
+_NO_KEY_STORES: Final = "custom key stores are AWS's way to other providers"
+
+#: An operation that is not built, on purpose -> why.
+REFUSED: Final[dict[tuple[str, str], str]] = {
+    ("s3", "CreateBucketMetadataConfiguration"): _NO_TABLES,
+    ("s3", "CreateBucketMetadataTableConfiguration"): _NO_TABLES,
+    ("s3", "CreateSession"): _NO_DIRECTORY_BUCKETS,
+    ("s3", "DeleteBucketMetadataConfiguration"): _NO_TABLES,
+    ("s3", "DeleteBucketMetadataTableConfiguration"): _NO_TABLES,
+    ("s3", "GetBucketMetadataConfiguration"): _NO_TABLES,
+    ("s3", "GetBucketMetadataTableConfiguration"): _NO_TABLES,
+    ("s3", "GetObjectTorrent"): "AWS has retired it",
+    ("s3", "ListDirectoryBuckets"): _NO_DIRECTORY_BUCKETS,
+    ("s3", "RenameObject"): _NO_DIRECTORY_BUCKETS,
+    ("s3", "SelectObjectContent"): "AWS has closed it to new customers",
+    ("s3", "UpdateBucketMetadataAnnotationTableConfiguration"): _NO_TABLES,
+    ("s3", "UpdateBucketMetadataInventoryTableConfiguration"): _NO_TABLES,
+    ("s3", "UpdateBucketMetadataJournalTableConfiguration"): _NO_TABLES,
+    ("s3", "WriteGetObjectResponse"): "Object Lambda is another service",
+    ("kms", "ConnectCustomKeyStore"): _NO_KEY_STORES,
+    ("kms", "CreateCustomKeyStore"): _NO_KEY_STORES,
+    ("kms", "DeleteCustomKeyStore"): _NO_KEY_STORES,
+    ("kms", "DescribeCustomKeyStores"): _NO_KEY_STORES,
+    ("kms", "DisconnectCustomKeyStore"): _NO_KEY_STORES,
+    ("kms", "UpdateCustomKeyStore"): _NO_KEY_STORES,
+}
