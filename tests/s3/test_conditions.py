@@ -40,7 +40,7 @@ BEFORE, AT, AFTER = (MODIFIED.replace(microsecond=0) + timedelta(seconds=offset)
         ("bytes= 1-2", 10, None),
         ("items=0-1", 10, None),
         ("BYTES=0-1", 10, None),
-        ("bytes=١-٢", 10, None),
+        ("bytes=\u0661-\u0662", 10, None),
     ],
 )
 def test_ranges(value, size, expected):

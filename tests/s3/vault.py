@@ -193,6 +193,7 @@ class Vault:
 
     def sql(self, statement: str, *values: Any) -> list[Any]:
         with closing(sqlite3.connect(self.folder / "catalog.sqlite", isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous = OFF")
             return connection.execute(statement, values).fetchall()
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -166,18 +167,10 @@ def _choose_parts(
     bucket: Bucket, upload: UploadRow, record: UploadRecord, stored: dict[int, PartRow], asked: list[dict[str, Any]]
 ) -> _Chosen:
     """Raises ApiError MalformedXML, InvalidPartOrder, InvalidPart, EntityTooSmall, InvalidRequest."""
-    if not 1 <= len(asked) <= MOST_PARTS:
-        raise ApiError("MalformedXML")
+    _check_order(upload, asked)
     chosen = _Chosen([], [], [])
-    previous = 0
     for index, one in enumerate(asked):
-        number = one.get("PartNumber")
-        if number is None or one.get("ETag") is None:
-            raise ApiError("MalformedXML")
-        if number <= previous:
-            raise ApiError("InvalidPartOrder", UploadId=upload.upload_id)
-        previous = number
-        etag = one["ETag"].strip('"')
+        number, etag = one["PartNumber"], one["ETag"].strip('"')
         row = stored.get(number)
         part = PartRecord.open(bucket, upload.object_key, row) if row is not None else None
         if row is None or part is None or part.etag != etag:
@@ -190,6 +183,14 @@ def _choose_parts(
         chosen.records.append(part)
         chosen.pieces.extend(decode_manifest(row.manifest))
     return chosen
+
+
+def _check_order(upload: UploadRow, asked: list[dict[str, Any]]) -> None:
+    """The document as such, before any part is looked at. Raises ApiError MalformedXML, InvalidPartOrder."""
+    if not 1 <= len(asked) <= MOST_PARTS or any(one.get("PartNumber") is None or one.get("ETag") is None for one in asked):
+        raise ApiError("MalformedXML")
+    if any(one["PartNumber"] >= following["PartNumber"] for one, following in pairwise(asked)):
+        raise ApiError("InvalidPartOrder", UploadId=upload.upload_id)
 
 
 def _check_part_checksum(upload: UploadRow, record: UploadRecord, one: Mapping[str, Any], part: PartRecord, number: int) -> None:

@@ -13,6 +13,8 @@ import orjson
 from strongroom.api.errors import ApiError
 from strongroom.s3.checksums import ALGORITHMS
 from strongroom.s3.metadata import ObjectMeta
+from strongroom.seal import Forged
+from strongroom.seal.format import decode_manifest
 from strongroom.seal.wrap import record_associated_data
 
 if TYPE_CHECKING:
@@ -105,6 +107,8 @@ class PartRecord:
         """Raises seal.Forged."""
         bound = _part_binding(bucket, object_key, row.upload_id, row.part_number, row.manifest)
         value = orjson.loads(bucket.records.open(row.meta, bound))
+        if sum(piece.size for piece in decode_manifest(row.manifest)) != row.size:
+            raise Forged("the part's size is not that of its manifest")
         return cls(value["e"], value["c"])
 
     def answered(self) -> dict[str, str]:
