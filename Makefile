@@ -12,6 +12,7 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 PIP   := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?=
+BENCH ?=
 
 # Pyright comes from the package index with its Node; it must neither look for updates nor use another Node.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
@@ -26,7 +27,7 @@ help:
 	@echo "make setup   create .venv with everything a developer needs"
 	@echo "make format  let ruff lay out the code"
 	@echo "make demo    start a throw-away server and walk through it"
-	@echo "make bench   measure a throw-away server"
+	@echo "make bench   measure a throw-away server   BENCH=--quick for a look"
 	@echo "make docs    write docs/operations.md anew"
 	@echo "make lock    pin the newest dependencies in requirements/"
 	@echo "make clean   remove .venv and caches (never data)"
@@ -74,10 +75,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format
 
 demo: $(VENV)/.dev
-	@$(BIN)/python docs/demo.py
+	@$(BIN)/python demo/main_job.py
 
 bench: $(VENV)/.dev
-	@$(BIN)/python bench/run.py
+	@$(BIN)/python bench/run.py $(BENCH)
 
 docs: $(VENV)/.dev
 	@$(BIN)/python docs/write_operations.py

@@ -1,0 +1,149 @@
+"""How a run is shown and kept. Never knows how anything was measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+from measures import MEMORY_LIMIT, Measure, Sample
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    cores: int
+    usable_cores: int
+    processor: str
+    python: str
+    granian: str
+    file_system: str
+    load_before: float
+
+    @classmethod
+    def here(cls, folder: Path) -> Machine:
+        cores = os.cpu_count() or 1
+        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+        return cls(
+            cores, usable, _processor(), platform.python_version(), version("granian"), _file_system(folder), os.getloadavg()[0]
+        )
+
+    def line(self) -> str:
+        busy = (
+            f"; [yellow]load was {self.load_before:.1f} before the run: others are at work[/]" if self.load_before > 0.5 else ""
+        )
+        cores = f"{self.usable_cores} of {self.cores}" if self.usable_cores != self.cores else str(self.cores)
+        return f"{cores} cores ({self.processor}), Python {self.python}, granian {self.granian}, data on {self.file_system}{busy}"
+
+
+def show(console: Console, machine: Machine, results: dict[Measure, list[Sample]], peak: float | None) -> None:
+    rounds = max((len(samples) for samples in results.values()), default=0)
+    table = Table(
+        title=f"One worker, 32 connections, SSE-S3, every write on disk before its answer; medians of {rounds}",
+        box=box.SIMPLE_HEAD,
+    )
+    for heading in ("", "Strongroom", "yardstick", "", "ratio", "(least to most)", "target", ""):
+        table.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
+    for measure, samples in results.items():
+        ratio, ratios = _ratio(samples), [sample.ratio for sample in samples]
+        ours, yardstick = median(sample.ours for sample in samples), median(sample.yardstick for sample in samples)
+        table.add_row(
+            measure.title,
+            f"{_number(ours)} {measure.unit}",
+            f"{_number(yardstick)} {measure.unit}",
+            measure.yardstick,
+            f"{ratio:.2f}",
+            f"{min(ratios):.2f} to {max(ratios):.2f}",
+            f"{'≤' if measure.at_most else '≥'} {measure.target:.2f}",
+            _verdict(measure.met(ratio)),
+        )
+    if peak is not None:
+        limit = f"< {MEMORY_LIMIT:.0f} MiB"
+        table.add_row(
+            "memory, 4 up and 4 down of 256 MiB",
+            f"{peak:.0f} MiB",
+            "",
+            "peak of the worker",
+            "",
+            "",
+            limit,
+            _verdict(peak < MEMORY_LIMIT),
+        )
+    console.print(table)
+    for measure, samples in results.items():
+        if samples[0].notes:
+            notes = ", ".join(f"{name} {_number(median(sample.notes[name] for sample in samples))}" for name in samples[0].notes)
+            console.print(f"  {measure.title}: {notes}", highlight=False)
+    console.print(
+        "  No request failed. Small requests by wrk, 1 thread; large bodies by sendfile and recv_into of 1 MiB on one socket each."
+    )
+    if machine.usable_cores < 4:
+        console.print(
+            f"  On {machine.usable_cores} cores the load generator and both threads of a worker share them, for both sides alike."
+        )
+
+
+def save(
+    folder: Path, machine: Machine, options: dict[str, object], results: dict[Measure, list[Sample]], peak: float | None
+) -> Path:
+    now = datetime.now(UTC)
+    document = {
+        "at": now.isoformat(timespec="seconds"),
+        "strongroom": version("strongroom"),
+        "machine": asdict(machine),
+        "options": {name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
+        "measures": {
+            measure.name: {
+                "title": measure.title,
+                "unit": measure.unit,
+                "yardstick": measure.yardstick,
+                "target": measure.target,
+                "ratio": _ratio(samples),
+                "met": measure.met(_ratio(samples)),
+                "samples": [asdict(sample) | {"ratio": sample.ratio} for sample in samples],
+            }
+            for measure, samples in results.items()
+        },
+        "memory_peak_mib": peak,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{now:%Y%m%dT%H%M%SZ}.json"
+    path.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    return path
+
+
+def _ratio(samples: list[Sample]) -> float:
+    return median(sample.ratio for sample in samples)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def _verdict(met: bool) -> str:
+    return "[green]met[/]" if met else "[bold red]missed[/]"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _file_system(folder: Path) -> str:
+    """Type of the file system that holds the folder: durability costs nothing on tmpfs."""
+    try:
+        mounts = [line.split() for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
+    except OSError:
+        return "an unknown file system"
+    inside = [mount for mount in mounts if folder.resolve().is_relative_to(mount[1])]
+    return max(inside, key=lambda mount: len(mount[1]))[2] if inside else "an unknown file system"
