@@ -47,8 +47,8 @@ class Config:
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severe event that is logged")
     access_log: bool = _setting(default=True, text="one log line for each request")
-    body_idle_seconds: float = _setting(60.0, "an upload that sends nothing for so long is given up")
-    request_seconds: float = _setting(0.0, "a request that takes longer is given up; 0: no limit")
+    body_idle_seconds: float = _setting(30.0, "an upload that sends nothing for so long is given up")
+    body_least_rate: int = _setting(1024, "bytes a second that an upload must reach on the whole")
     stop_seconds: int = _setting(30, "how long running requests may take to finish when the server stops")
     root_access_key_id: str | None = _setting(None, "of the first account, on the first start", environment_only=True)
     root_secret_access_key: str | None = _setting(None, "of the first account, on the first start", environment_only=True)
@@ -207,8 +207,8 @@ def _seconds(raw: object) -> float:
         number = float(raw) if isinstance(raw, str | int | float) and not isinstance(raw, bool) else -1.0
     except ValueError:
         number = -1.0
-    if not 0 <= number <= 86_400:
-        raise ValueError("must be a number of seconds from 0 to 86400")
+    if not 1 <= number <= 86_400:
+        raise ValueError("must be a number of seconds from 1 to 86400")
     return number
 
 
@@ -239,7 +239,7 @@ _READ: Final[dict[str, Callable[[object], Any]]] = {
     "log_level": _one_of("debug", "info", "warning", "error"),
     "access_log": _switch,
     "body_idle_seconds": _seconds,
-    "request_seconds": _seconds,
+    "body_least_rate": _whole(0, 1 << 30),
     "stop_seconds": _whole(1, 3600),
     "root_access_key_id": _text,
     "root_secret_access_key": _text,

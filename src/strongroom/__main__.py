@@ -1,0 +1,8 @@
+"""``python -m strongroom``: the command line."""
+
+from __future__ import annotations
+
+from strongroom.cli.main import main
+
+if __name__ == "__main__":
+    main()

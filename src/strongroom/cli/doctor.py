@@ -1,0 +1,35 @@
+"""``strongroom doctor``: what is right and what is wrong with a data folder and the machine under it. Changes nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from strongroom.cli.settings import ConfigOption, DataOption, configured
+
+_MARKS = {"good": "[green]good[/green]", "notice": "[yellow]notice[/yellow]", "bad": "[red]bad[/red]"}
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Check the machine and the data folder; exit code 1 when something is bad."""
+    folder_path = configured(config, data_dir=data).data_dir
+    from strongroom.startup.examination import examine
+
+    findings = examine(folder_path)
+    if as_json:
+        typer.echo(json.dumps([{"what": each.what, "state": each.state, "text": each.text} for each in findings], indent=2))
+    else:
+        table = Table("", "what", "", box=None)
+        for each in findings:
+            table.add_row(_MARKS[each.state], each.what, each.text)
+        Console().print(table, soft_wrap=True)
+    if any(each.state == "bad" for each in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,45 @@
+"""``strongroom serve`` and ``strongroom config``: running a server, and seeing with which settings it would run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from strongroom.cli.settings import ConfigOption, DataOption, configured, loaded, one_folder
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def serve(
+    data_dir: Annotated[Path | None, typer.Argument(help="Data folder; made on the first start.", show_default=False)] = None,
+    listen: Annotated[str | None, typer.Option(help="HOST:PORT; port 0 takes a free one.", show_default=False)] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes.", show_default=False)] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Run a server until SIGTERM or Ctrl-C."""
+    chosen = configured(config, data_dir=one_folder(data_dir, data), listen=listen, workers=workers)
+    from strongroom import server
+
+    server.serve(chosen, _say)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a pipe that waits for "ready" must get it at once
+
+
+def show_config(data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Print the effective settings and where each came from. Secrets are not shown."""
+    rows = loaded(config, data_dir=data).shown()
+    if as_json:
+        typer.echo(json.dumps({row.name: {"value": row.value, "source": row.source} for row in rows}, indent=2))
+        return
+    table = Table("setting", "value", "from", "what it is", box=None)
+    for row in rows:
+        table.add_row(row.name, row.value, row.source, row.help)
+    Console().print(table, soft_wrap=True, markup=False)
