@@ -75,10 +75,17 @@ Index(
     sqlite_where=_numbered,
     postgresql_where=_numbered,
 )
-# A null version that is current is found as the current one; only the others need an index, and they are few.
+# A null version that is current is found as the current one; only the others need an index, and they are few. ``null_version`` is
+# in it, though always 1, because SQLite would otherwise prefer ``version_order`` and walk all hidden versions of the key.
 _hidden_null = and_(version.c.null_version == ONE, version.c.current == ZERO)
 Index(
-    "version_null", version.c.bucket, version.c.object_key, unique=True, sqlite_where=_hidden_null, postgresql_where=_hidden_null
+    "version_null",
+    version.c.bucket,
+    version.c.object_key,
+    version.c.null_version,
+    unique=True,
+    sqlite_where=_hidden_null,
+    postgresql_where=_hidden_null,
 )
 
 upload: Final = Table(

@@ -174,7 +174,7 @@ class GroupCommit:
             self._turn.give()
         except OSError as again:
             error = error or again
-        return Unavailable(f"catalog: not committed: {error or 'the database undid the transaction'}")
+        return Unavailable(f"not committed: {error or 'the database undid the transaction'}")
 
     def _finish(self, loop: asyncio.AbstractEventLoop, group: list[_Entry], failed: Unavailable | None) -> None:
         """Tell each work's outcome, then go on with what came meanwhile."""
@@ -230,7 +230,7 @@ class GroupCommit:
                         error = Unavailable("a foreign program holds the database")
                         break
                     time.sleep(_RETRY)
-        except (OSError, sqlite3.Error) as failure:
+        except Exception as failure:  # noqa: BLE001 - the loop must be told, whatever it is
             error = failure
         self._tell(loop, lambda: self._turn_came(loop, error))
 
@@ -241,8 +241,8 @@ class GroupCommit:
             self._generation.begin()
         try:
             self._execute("COMMIT")
-        except sqlite3.Error as error:
-            failed = unavailable(error)
+        except Exception as error:  # noqa: BLE001 - the loop must be told, whatever it is
+            failed = Unavailable(f"catalog: {error}")
         if changed:
             self._generation.end()
         if failed is None:

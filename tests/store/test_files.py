@@ -1,0 +1,159 @@
+"""FileBlobs: the suite, and what only files can get wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from strongroom.store import files
+from strongroom.store.contract import Gone, Unavailable
+from strongroom.store.files import FileBlobs
+from tests.store.blobs_suite import BlobsSuite, listed, store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture
+async def blobs(tmp_path: Path) -> AsyncIterator[FileBlobs]:
+    opened = FileBlobs(tmp_path / "data")
+    yield opened
+    await opened.close()
+
+
+class TestFileBlobs(BlobsSuite):
+    pass
+
+
+async def test_files_lie_in_shards_for_their_owner_alone(blobs: FileBlobs, tmp_path: Path) -> None:
+    blob_id = await store(blobs, b"x")
+    data = tmp_path / "data"
+    assert (data / "blobs" / blob_id[:2] / blob_id[2:4] / blob_id).read_bytes() == b"x"
+    for path in (data, *data.rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+async def test_a_write_back_is_started_early_and_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "WRITE_BACK", 100_000)
+    blobs = FileBlobs(tmp_path)
+    pieces = [os.urandom(60_000) for _ in range(20)]
+    blob_id = await store(blobs, *pieces)
+    assert await blobs.read(blob_id, 0, 2_000_000) == b"".join(pieces)
+    await blobs.close()
+
+
+async def test_two_handles_see_each_other_at_once(blobs: FileBlobs, tmp_path: Path) -> None:
+    other = FileBlobs(tmp_path / "data")
+    blob_id = await store(other, b"x")
+    assert await blobs.read(blob_id, 0, 1) == b"x"
+    await blobs.delete(blob_id)
+    with pytest.raises(Gone):
+        await other.read(blob_id, 0, 1)
+    await other.close()
+
+
+_DYING = """
+import asyncio, pathlib, sys
+from strongroom.store.files import FileBlobs
+async def main():
+    blobs = FileBlobs(pathlib.Path(sys.argv[1]))
+    done = await blobs.create()
+    await done.write(b"acknowledged")
+    await done.commit()
+    unfinished = await blobs.create()
+    await unfinished.write(b"lost")
+    print(done.blob_id, flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_writer_leaves_what_it_committed_and_its_rest_is_swept(blobs: FileBlobs, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    alive = await blobs.create()
+    await alive.write(b"still writing")
+    with subprocess.Popen([sys.executable, "-c", _DYING, data], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        blob_id = (await asyncio.to_thread(process.stdout.readline)).strip()
+        assert await blobs.sweep_unfinished() == 0  # both writers live
+        process.send_signal(signal.SIGKILL)
+        await asyncio.to_thread(process.wait)
+    assert await blobs.read(blob_id, 0, 99) == b"acknowledged"
+    assert len(list((data / "tmp").iterdir())) == 2
+    assert await blobs.sweep_unfinished() == 1
+    await alive.commit()
+    assert await blobs.read(alive.blob_id, 0, 99) == b"still writing"
+    assert list((data / "tmp").iterdir()) == []
+    assert (await listed(blobs)).keys() == {blob_id, alive.blob_id}
+
+
+async def test_a_cancelled_create_leaves_nothing_open(blobs: FileBlobs, tmp_path: Path) -> None:
+    for _ in range(10):
+        task = asyncio.create_task(blobs.create())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await blobs.close()
+    assert list((tmp_path / "data" / "tmp").iterdir()) == []
+
+
+_FULL = """
+import asyncio, pathlib, resource, signal, sys
+from strongroom.store.contract import Unavailable
+from strongroom.store.files import FileBlobs
+async def main():
+    blobs = FileBlobs(pathlib.Path(sys.argv[1]))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+    writer = await blobs.create()
+    try:
+        await writer.write(b"x" * 200_000)
+    except Unavailable:
+        await writer.abort()
+    else:
+        sys.exit("written beyond the limit")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    writer = await blobs.create()
+    await writer.write(b"x" * 200_000)
+    await writer.commit()
+    assert await blobs.size(writer.blob_id) == 200_000
+    await blobs.close()
+asyncio.run(main())
+"""
+
+
+def test_a_full_disk_is_unavailable_and_passes(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", _FULL, tmp_path], check=True, timeout=30)
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+async def test_no_descriptors_left_is_unavailable(blobs: FileBlobs) -> None:
+    blob_id = await store(blobs, b"x")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare = os.open("/dev/null", os.O_RDONLY)
+    os.close(spare)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (spare, hard))
+    try:
+        with pytest.raises(Unavailable):
+            await blobs.read(blob_id, 0, 1)
+        with pytest.raises(Unavailable):
+            await blobs.create()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert await blobs.read(blob_id, 0, 1) == b"x"
+
+
+def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(Unavailable):
+        FileBlobs(tmp_path / "file" / "data")
