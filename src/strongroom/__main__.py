@@ -1,4 +1,4 @@
-"""``python -m strongroom``: the command line."""
+"""``python -m strongroom``."""
 
 from __future__ import annotations
 

@@ -21,10 +21,6 @@ class ConfigError(Exception):
     """One line for the operator: which setting is wrong, and why."""
 
 
-def _workers() -> int:
-    return max(1, min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
-
-
 def _setting(default: Any, text: str, *, environment_only: bool = False, factory: Callable[[], Any] | None = None) -> Any:
     metadata = {"help": text, "environment_only": environment_only}
     if factory is not None:
@@ -38,7 +34,7 @@ class Config:
 
     data_dir: Path = _setting(Path("strongroom-data"), "folder that holds everything: keys, catalog, blobs")
     listen: str = _setting("127.0.0.1:9000", "HOST:PORT; [::1]:PORT for IPv6; port 0 takes a free one")
-    workers: int = _setting(None, "worker processes", factory=_workers)
+    workers: int = _setting(1, "worker processes")
     regions: tuple[str, ...] = _setting((), "regions that are served; none given: any of AWS's form")
     domains: tuple[str, ...] = _setting(("localhost",), "host names below which BUCKET.DOMAIN names a bucket")
     new_bucket_sse_c: Literal["blocked", "allowed"] = _setting("blocked", "whether a new bucket takes SSE-C uploads")
@@ -46,7 +42,7 @@ class Config:
         "loopback", "whether requests that carry or use keys are taken over plain HTTP"
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severe event that is logged")
-    access_log: bool = _setting(default=True, text="one log line for each request")
+    access_log: bool = _setting(default=False, text="one log line for each request")
     body_idle_seconds: float = _setting(30.0, "an upload that sends nothing for so long is given up")
     body_least_rate: int = _setting(1024, "bytes a second that an upload must reach on the whole")
     stop_seconds: int = _setting(30, "how long running requests may take to finish when the server stops")
