@@ -53,8 +53,9 @@ async def writes(catalog: SqliteCatalog, what: str, object_keys: list[str], clie
     begin = time.perf_counter()
     await asyncio.gather(*(client() for _ in range(clients)))
     took, count = time.perf_counter() - begin, len(object_keys)
+    grouped = count / (catalog.commits - commits)
     print(
-        f"{what}, {clients:3} at once {micro(took, count)} each; the work alone {micro(spent[0], count)}; {count / (catalog.commits - commits):.1f} per commit"
+        f"{what}, {clients:3} at once {micro(took, count)} each; the work alone {micro(spent[0], count)}; {grouped:.1f} per commit"
     )
 
 

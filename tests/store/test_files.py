@@ -77,11 +77,15 @@ asyncio.run(main())
 """
 
 
+def start_dying(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", _DYING, folder], stdout=subprocess.PIPE, text=True)
+
+
 async def test_a_killed_writer_leaves_what_it_committed_and_its_rest_is_swept(blobs: FileBlobs, tmp_path: Path) -> None:
     data = tmp_path / "data"
     alive = await blobs.create()
     await alive.write(b"still writing")
-    with subprocess.Popen([sys.executable, "-c", _DYING, data], stdout=subprocess.PIPE, text=True) as process:
+    with start_dying(data) as process:
         assert process.stdout is not None
         blob_id = (await asyncio.to_thread(process.stdout.readline)).strip()
         assert await blobs.sweep_unfinished() == 0  # both writers live

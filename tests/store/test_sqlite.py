@@ -82,7 +82,7 @@ async def test_a_folder_of_a_newer_strongroom_is_refused(tmp_path: Path) -> None
         connection.execute("UPDATE about SET content = '2' WHERE name = 'format'")
     connection.close()
     for _ in range(2):
-        with pytest.raises(Unavailable, match="format 2.*newer"):
+        with pytest.raises(Unavailable, match=r"format 2.*newer"):
             SqliteCatalog.open(tmp_path, patience=1)
 
 
