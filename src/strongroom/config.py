@@ -21,10 +21,8 @@ class ConfigError(Exception):
     """One line for the operator: which setting is wrong, and why."""
 
 
-def _setting(default: Any, text: str, *, environment_only: bool = False, factory: Callable[[], Any] | None = None) -> Any:
+def _setting(default: Any, text: str, *, environment_only: bool = False) -> Any:
     metadata = {"help": text, "environment_only": environment_only}
-    if factory is not None:
-        return field(default_factory=factory, metadata=metadata)
     return field(default=default, metadata=metadata, repr=not environment_only)
 
 

@@ -1,160 +1,324 @@
-"""From a config to running workers: the checks of the start, the first account, granian, and the line that says ready.
+"""Builds the rooms from one Config, and runs them: one parent process that holds the data folder, and workers that serve.
 
-Never knows a room's inside: ``rooms`` builds them in each worker.
+Never knows what an operation does. ``build`` is what each worker opens; ``serve`` is the parent's life from lock to exit.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import http.client
 import logging
+import multiprocessing
+import multiprocessing.connection
 import os
+import shutil
 import socket
 import sys
+import tempfile
 import threading
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Any, Final, cast
 
-import structlog
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
-from granian.server import Server
+from granian.server.mp import MPServer
 
-from strongroom.config import PREFIX, url_of
+from strongroom.api.operation import Register
+from strongroom.config import Config, url_of
+from strongroom.edge.gate import EdgeSettings, Gate
+from strongroom.edge.pages import Handle, Pages
 from strongroom.edge.rsgi import RsgiApp
-from strongroom.iam.identities import Identities
+from strongroom.edge.stall import Pace
+from strongroom.iam.callers import Callers
+from strongroom.iam.identities import Identities, NewAccount
+from strongroom.iam.sts import Sts
 from strongroom.kms.data_keys import DataKeys
-from strongroom.rooms import Worker, clock
-from strongroom.startup import self_test
+from strongroom.kms.rooms import kms_rooms
+from strongroom.observing import NUMBERS_FOLDER, Numbers, configure_log
+from strongroom.policy.decide import Authority
+from strongroom.s3.bucket_cache import BucketCache
+from strongroom.s3.bucket_settings import BucketSettings
+from strongroom.s3.buckets import Buckets
+from strongroom.s3.copying import Copying
+from strongroom.s3.deleting import Deleting
+from strongroom.s3.listing import Listing
+from strongroom.s3.multipart import Multipart
+from strongroom.s3.parts import Parts
+from strongroom.s3.reading import Reading
+from strongroom.s3.rooms import Rooms, S3Settings
+from strongroom.s3.upkeep import Upkeep
+from strongroom.s3.upload_listing import UploadListing
+from strongroom.s3.writing import Writing
+from strongroom.startup import StartError, folder, self_test
 from strongroom.startup.first_account import first_account
-from strongroom.startup.folder import CREDENTIALS_FILE, ensure_root_key, locked, prepare
-from strongroom.startup.root_key import Subkeys, ensure_root_key_check
+from strongroom.startup.root_key import KIND, SCOPE, Subkeys, check_root_key, ensure_root_key_check
+from strongroom.store.contract import StoreError
 from strongroom.store.files import FileBlobs
 from strongroom.store.sqlite import SqliteCatalog
 
-if TYPE_CHECKING:
-    from strongroom.config import Config
-    from strongroom.iam.identities import NewAccount
-
-#: Seconds a thread may hold the interpreter while another waits: a commit's end must not wait for five milliseconds.
-SWITCH_INTERVAL: Final = 0.0005
-_POLL: Final = 0.02  # seconds
-_SECRET_VARIABLES: Final = ("ROOT_ACCESS_KEY_ID", "ROOT_SECRET_ACCESS_KEY", "ACCOUNT_ID")
+_UPKEEP_LOCK: Final = "upkeep.lock"
+_UPKEEP_AGAIN: Final = 15.0  # seconds after which a worker asks anew whether upkeep is its duty
+_SWITCH_SECONDS: Final = 0.0005  # how long a digest thread may keep the loop waiting for the interpreter
+_RESPAWN_SECONDS: Final = 0.1
 
 
-def configure_log(level: str) -> None:
-    """One JSON object a line, on standard error."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+# ------------------------------------------------------------------------------------------------------------- one worker
+
+
+@dataclass(slots=True)
+class House:
+    """All rooms of one worker, open."""
+
+    catalog: SqliteCatalog
+    blobs: FileBlobs
+    register: Register
+    gate: Gate
+    upkeep: Upkeep
+    handle: Handle = field(repr=False)  # the gate behind the server's own pages
+
+    async def close(self) -> None:
+        await self.blobs.close()
+        await self.catalog.close()
+
+
+async def build(config: Config, numbers: Numbers | None = None) -> House:
+    """Open every room of one worker on a data folder that ``first_start`` has made. Raises StartError, StoreError."""
+    root_key = folder.read_root_key(config.data_dir)
+    subkeys = Subkeys.of(root_key)
+    catalog = SqliteCatalog.open(config.data_dir)
+    blobs = FileBlobs(config.data_dir)
+    try:
+        await check_root_key(catalog, root_key)
+        keys = DataKeys(catalog, subkeys.kms, now)
+        await keys.open()
+    except BaseException:
+        await blobs.close()
+        await catalog.close()
+        raise
+    buckets = BucketCache(catalog, keys, config.new_bucket_sse_c)
+    rooms = Rooms(catalog, blobs, keys, buckets, S3Settings(config.new_bucket_sse_c, config.regions), now, os.urandom)
+    kms = kms_rooms(keys.ring, subkeys.kms)
+    register = Register([*s3_rooms(rooms), *kms, Sts(Identities(catalog, subkeys.iam, now))])
+    gate = Gate(
+        register=register,
+        callers=Callers(catalog, subkeys.iam),
+        place=buckets.place,
+        authority=partial(_authority, buckets, keys),
+        settings=EdgeSettings(
+            regions=config.regions,
+            domains=config.domains,
+            plain_http_secrets=config.plain_http_secrets,
+            pace=Pace(config.body_idle_seconds, config.body_least_rate),
+            access_log=config.access_log,
+        ),
+        clock=now,
+        observe=None if numbers is None else numbers.observe,
     )
+    upkeep = Upkeep(rooms, (kms.deletion.destroy_due, blobs.sweep_unfinished))
+    pages = Pages(gate.handle, partial(_ready, catalog), {} if numbers is None else {"metrics": numbers.page})
+    return House(catalog, blobs, register, gate, upkeep, pages.handle)
 
 
-def worker_app(config: Config) -> RsgiApp:
-    """What each worker process runs."""
-    sys.setswitchinterval(SWITCH_INTERVAL)
+def s3_rooms(rooms: Rooms) -> list[object]:
+    """Every class of the s3 room that has operations."""
+    reading = Reading(rooms)
+    return [
+        Buckets(rooms),
+        BucketSettings(rooms),
+        Listing(rooms),
+        Writing(rooms),
+        reading,
+        Deleting(rooms),
+        Copying(rooms, reading),
+        Multipart(rooms),
+        Parts(rooms, reading),
+        UploadListing(rooms),
+    ]
+
+
+async def _authority(buckets: BucketCache, keys: DataKeys, resource_arn: str) -> Authority:
+    return await (keys.authority(resource_arn) if resource_arn.startswith("arn:aws:kms:") else buckets.authority(resource_arn))
+
+
+async def _ready(catalog: SqliteCatalog) -> bool:
+    try:
+        return await catalog.document(SCOPE, KIND) is not None
+    except StoreError:
+        return False
+
+
+class Worker:
+    """The life of one worker process: opened and closed by the face, with upkeep if it is this worker's turn."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._house: House | None = None
+        self._upkeep: asyncio.Task[None] | None = None
+
+    async def open(self) -> Handle:
+        house = self._house = await build(self._config, Numbers())
+        self._upkeep = asyncio.create_task(self._keep_up(house))
+        return house.handle
+
+    async def close(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._upkeep
+        if self._house is not None:
+            await self._house.close()
+
+    async def _keep_up(self, house: House) -> None:
+        """One worker at a time does upkeep: who has the lock, until its process ends."""
+        with (self._config.data_dir / _UPKEEP_LOCK).open("wb") as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    await asyncio.sleep(_UPKEEP_AGAIN)
+                else:
+                    break
+            await house.upkeep.run()
+
+
+def load_worker(config: Config) -> Callable[..., Any]:
+    """What granian calls in each new worker process. It takes an object with ``__rsgi__`` where it says callable."""
     configure_log(config.log_level)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     worker = Worker(config)
-
-    async def open_() -> object:
-        pages = await worker.open()
-        return pages.handle
-
-    return RsgiApp(open_, worker.close)  # type: ignore[arg-type]
+    return cast("Callable[..., Any]", RsgiApp(worker.open, worker.close))
 
 
-async def _start(config: Config, root_key: bytes) -> NewAccount | None:
-    """What must be in the catalog before a worker opens it. Raises StartError, Unavailable, ProviderError."""
+def _end_with(sentinel: int) -> None:
+    """A worker never outlives its parent, which holds the lock on the data folder."""
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
+
+
+# ------------------------------------------------------------------------------------------------------------- the parent
+
+
+def serve(config: Config, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then let running requests finish. ``say`` prints one line on standard output.
+
+    Raises StartError, StoreError, before anything listens; SystemExit(1) when workers keep dying.
+    """
+    os.umask(0o077)
+    self_test.require()
+    folder.prepare(config.data_dir)
+    with folder.locked(config.data_dir):
+        made = asyncio.run(first_start(config))
+        if made is not None:
+            _introduce(made, config.data_dir / folder.CREDENTIALS_FILE, say)
+        named, _ = config.address
+        host, port = free_address(*config.address)
+        numbers = Path(tempfile.mkdtemp(prefix="strongroom-numbers-"))
+        os.environ[NUMBERS_FOLDER] = str(numbers)
+        try:
+            _run(config.without_secrets(), host, port, partial(_tell_when_ready, host, port, url_of(named, port), say))
+        finally:
+            del os.environ[NUMBERS_FOLDER]
+            shutil.rmtree(numbers, ignore_errors=True)
+
+
+async def first_start(config: Config) -> NewAccount | None:
+    """Make what a data folder must hold, or check it; the first account, if it was made now. Call it with the lock held."""
+    root_key = folder.ensure_root_key(config.data_dir)
     catalog = SqliteCatalog.open(config.data_dir)
     try:
         await ensure_root_key_check(catalog, root_key)
         subkeys = Subkeys.of(root_key)
-        await DataKeys(catalog, subkeys.kms, clock).open()
-        made = await first_account(Identities(catalog, subkeys.iam), config)
-        blobs = FileBlobs(config.data_dir)
-        try:
-            await blobs.sweep_unfinished()
-        finally:
-            await blobs.close()
+        await DataKeys(catalog, subkeys.kms, now).open()
+        return await first_account(Identities(catalog, subkeys.iam, now), config)
     finally:
         await catalog.close()
-    return made
 
 
-def serve(config: Config) -> None:
-    """Run until SIGTERM or SIGINT; running requests are finished. Raises StartError, Unavailable, ProviderError."""
-    configure_log(config.log_level)
-    self_test.require()
-    prepare(config.data_dir)
-    with locked(config.data_dir):
-        made = asyncio.run(_start(config, ensure_root_key(config.data_dir)))
-        if made is not None:
-            _show(made, config)
-        for name in _SECRET_VARIABLES:  # workers need them no more
-            os.environ.pop(PREFIX + name, None)
-        host, port = config.address
-        if port == 0:
-            port = _free_port(host)
-        config = replace(config.without_secrets(), listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-        server = Server(
-            "strongroom",
-            address=host,
-            port=port,
-            interface=Interfaces.RSGI,
-            workers=config.workers,
-            loop=Loops.uvloop,
-            http=HTTPModes.http1,
-            websockets=False,
-            log_level=LogLevels.warning,
-            respawn_failed_workers=True,
-            respawn_interval=1.0,
-            workers_kill_timeout=config.stop_seconds,
-        )
-        threading.Thread(target=_announce, args=(host, port), daemon=True).start()
-        server.serve(target_loader=partial(worker_app, config), wrap_loader=False)
+def _introduce(made: NewAccount, path: Path, say: Callable[[str], None]) -> None:
+    say("A new Strongroom. These credentials of its root account are shown this once:")
+    say(f"  AWS_ACCESS_KEY_ID={made.access_key_id}")
+    say(f"  AWS_SECRET_ACCESS_KEY={made.secret_access_key}")
+    say(f"  AWS_ACCOUNT_ID={made.account_id}")
+    say(f"They are also in {path}. Back up {path.with_name(folder.ROOT_KEY_FILE)} apart from the data:")
+    say("without it nothing can be read again.")
 
 
-def _show(made: NewAccount, config: Config) -> None:
-    if config.root_secret_access_key is not None:  # the operator's own: known already, never printed
-        return
-    print(
-        "The root credentials, printed this once and kept in "
-        f"{config.data_dir / CREDENTIALS_FILE}:\n"
-        f"  AWS_ACCESS_KEY_ID={made.access_key_id}\n"
-        f"  AWS_SECRET_ACCESS_KEY={made.secret_access_key}\n"
-        f"  account {made.account_id}",
-        flush=True,
-    )
+def free_address(host: str, port: int) -> tuple[str, int]:
+    """The numeric address and a port nobody listens on; port 0 chooses one. Raises StartError.
 
-
-def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listening:
-        listening.bind((host, 0))
-        return int(listening.getsockname()[1])
-
-
-def _announce(host: str, port: int) -> None:
-    """Say ready once a worker answers; for whoever waits for it on standard output."""
-    asked = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    while True:
-        connection = http.client.HTTPConnection(asked, port, timeout=5)
+    Workers share the port among themselves, so the system would let a second server join in: hence it is asked here.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise StartError(f"cannot listen on {host}: {error.strerror}") from None
+    family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            connection.request("GET", "/-/ready")
-            if connection.getresponse().status == http.HTTPStatus.OK:
-                break
-        except OSError:
-            pass
-        finally:
-            connection.close()
-        time.sleep(_POLL)
-    print(f"ready {url_of(host, port)}", flush=True)
+            probe.bind(address)
+        except OSError as error:
+            raise StartError(f"cannot listen on {url_of(host, port)}: {error.strerror}") from None
+        bound = probe.getsockname()
+        return str(bound[0]), int(bound[1])
+
+
+def _run(config: Config, host: str, port: int, tell: Callable[[], None]) -> None:
+    # Workers start from nothing but their Config: a forked copy of a process with threads may wait for locks nobody holds.
+    multiprocessing.set_start_method("spawn", force=True)
+    server = MPServer(
+        "strongroom.server",
+        address=host,
+        port=port,
+        interface=Interfaces.RSGI,
+        loop=Loops.uvloop,
+        http=HTTPModes.http1,
+        websockets=False,
+        workers=config.workers,
+        workers_kill_timeout=config.stop_seconds,
+        respawn_failed_workers=True,
+        respawn_interval=_RESPAWN_SECONDS,
+        log_level=LogLevels.error,
+    )
+    logging.getLogger("_granian").setLevel(logging.ERROR)
+    server.on_startup(lambda: threading.Thread(target=tell, daemon=True).start())
+
+    def forgive() -> None:
+        """Ctrl-C reaches the workers too; those that end by it before they are told to have not failed."""
+        if server.interrupt_signal:
+            server.interrupt_children.clear()  # pyright: ignore[reportUnknownMemberType] - granian does not say of what
+
+    server.on_shutdown(forgive)
+    server.serve(target_loader=partial(load_worker, config), wrap_loader=False)
+
+
+def _tell_when_ready(host: str, port: int, url: str, say: Callable[[str], None]) -> None:
+    reach = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what is listened on, not what to listen on
+    while not _answers(reach, port):
+        time.sleep(0.02)
+    say(f"ready {url}")
+
+
+def _answers(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", "/-/ready")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

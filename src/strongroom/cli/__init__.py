@@ -1,1 +1,1 @@
-"""Words for people at a terminal. Each module is one group of commands; never knows how the rooms do what they do."""
+"""The command line: words for people, one module for each group of commands. Never knows what is behind ``server``'s functions."""

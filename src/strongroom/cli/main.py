@@ -1,82 +1,75 @@
-"""The command line. One clear line on standard error when something is wrong: status 1; when it was asked wrongly: 2."""
+"""The command ``strongroom``: its commands together, and every expected failure as one line on standard error."""
 
 from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from typer.exceptions import TyperException
 
-import strongroom
-from strongroom.cli import accounts
+from strongroom import __version__
+from strongroom.cli.account import account
 from strongroom.cli.doctor import doctor
-from strongroom.config import ConfigError, load
-from strongroom.iam.identities import IdentityError
-from strongroom.kms.contract import ProviderError
-from strongroom.startup import StartError
-from strongroom.store.contract import StoreError
+from strongroom.cli.serve import serve, show_config
+from strongroom.config import ConfigError
 
 app = typer.Typer(
-    help="Strongroom: a self-hosted, S3-compatible object store, encrypted from the first byte.",
+    name="strongroom",
+    help="An S3-compatible object store whose encryption is on from the first byte.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(accounts.app, name="account")
+app.command()(serve)
+app.add_typer(account, name="account")
 app.command()(doctor)
-
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.")]
-DataFlag = Annotated[Path | None, typer.Option("--data", help="The data folder.")]
-ListenFlag = Annotated[str | None, typer.Option("--listen", help="HOST:PORT; port 0 takes a free one.")]
-WorkersFlag = Annotated[int | None, typer.Option("--workers", help="Worker processes.")]
-
-
-@app.command()
-def serve(
-    data_dir: Annotated[Path | None, typer.Argument(help="The data folder.")] = None,
-    *,
-    data: DataFlag = None,
-    listen: ListenFlag = None,
-    workers: WorkersFlag = None,
-    config: ConfigOption = None,
-) -> None:
-    """Run the server; prints "ready http://HOST:PORT" when it answers."""
-    from strongroom.server import serve as run
-
-    if data_dir is not None and data is not None and data_dir != data:
-        raise ConfigError("the data folder is named twice, by argument and by --data")
-    run(load(_flags(data_dir or data, listen, workers), os.environ, config).config)
-
-
-@app.command("config")
-def show_config(*, data: DataFlag = None, listen: ListenFlag = None, workers: WorkersFlag = None, config: ConfigOption = None) -> None:
-    """Print the effective settings and where each comes from; never a secret."""
-    table = Table("setting", "value", "from", "meaning")
-    for row in load(_flags(data, listen, workers), os.environ, config).shown():
-        table.add_row(row.name, row.value, row.source, row.help)
-    Console().print(table)
+app.command("config")(show_config)
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
-    print(strongroom.__version__)
+    typer.echo(__version__)
 
 
-def _flags(data_dir: Path | None, listen: str | None, workers: int | None) -> dict[str, Any]:
-    return {"data_dir": data_dir, "listen": listen, "workers": workers}
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
 
 
-def main() -> None:
+@app.callback()
+def strongroom(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.", show_default=False)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> NoReturn:
+    """Exit codes: 0, 1 for what could not be done, 2 for what was asked wrongly."""
+    from strongroom.iam.identities import IdentityError
+    from strongroom.startup import StartError
+    from strongroom.store.contract import StoreError
+
     try:
-        app()
+        code: object = app(standalone_mode=False)
+    except TyperException as error:
+        _fail(error.format_message(), error.exit_code)
     except ConfigError as error:
-        print(f"strongroom: {error}", file=sys.stderr)
-        sys.exit(2)
-    except (StartError, StoreError, ProviderError, IdentityError) as error:
-        print(f"strongroom: {error}", file=sys.stderr)
-        sys.exit(1)
+        _fail(str(error), 2)
+    except (StartError, IdentityError, StoreError) as error:
+        _fail(str(error), 1)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+    except BrokenPipeError:
+        os._exit(1)  # whoever read us has gone; nothing can be flushed any more
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    sys.stderr.write(f"strongroom: {' '.join(text.split())}\n")
+    sys.exit(code)
