@@ -1,6 +1,6 @@
 """Starts and stops the two servers of a run, and looks at their memory. Never knows a request.
 
-Each is a process group of its own on a free loopback port; its output goes to a file that is shown when it fails.
+Each is a process group of its own on a free loopback port; its log goes to a file whose end is shown when it fails.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Server:
                 cwd=ROOT,
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdout=subprocess.DEVNULL,
                 stderr=output,
                 start_new_session=True,
             )

@@ -70,7 +70,7 @@ class Server:
         command = [sys.executable, "-m", "strongroom", "serve", str(self.folder), "--listen", self.address, "--workers", "1"]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(  # noqa: S603 - our own server
-                command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=output
             )
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self.process.poll() is None:
@@ -153,7 +153,7 @@ class MainJob:
         self.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         rule = self.rule()
         require(rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}, rule)
-        return f"get_bucket_encryption: {rule}"
+        return f"get_bucket_encryption: {rule['ApplyServerSideEncryptionByDefault']}"
 
     def change_rule(self) -> str:
         self.kms_key = self.kms.create_key(Description="the demo's key")["KeyMetadata"]["Arn"]
@@ -164,7 +164,7 @@ class MainJob:
         )
         rule = self.rule()
         require(rule["ApplyServerSideEncryptionByDefault"] == wanted, rule)
-        return f"get_bucket_encryption: {rule}"
+        return f"get_bucket_encryption: {rule['ApplyServerSideEncryptionByDefault']}"
 
     def upload(self) -> str:
         transfer = TransferConfig(multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE)
