@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _LOG = structlog.get_logger("strongroom.edge")
 _SERVER: Final = ("server", "Strongroom")
-_LOOPBACK: Final = ("127.", "::1", "::ffff:127.")
+_LOOPBACK: Final = ("127.", "::ffff:127.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,8 @@ class Gate:
                 signer = self._verify(claim, head, payload, credential, route.service)
             if operation is None:
                 raise self._codec.not_built(route.service, route.operation)  # noqa: TRY301 - the eight steps stand in one function
+            if route.bucket and place is None and operation.need.on != "service":
+                raise ApiError("NoSuchBucket", BucketName=route.bucket)  # noqa: TRY301 - before the body is read, whatever it holds
             kind = self._codec.body_kind(route.service, route.operation)
             body = trail.body or self._body(raw, headers, payload, signer, route, kind)
             trail.body = body
@@ -248,7 +250,8 @@ class Gate:
     def _is_secure(self, head: Head) -> bool:
         if head.scheme == "https" or self._settings.plain_http_secrets == "allow":
             return True
-        return self._settings.plain_http_secrets == "loopback" and head.client_ip.startswith(_LOOPBACK)
+        loopback = head.client_ip.startswith(_LOOPBACK) or head.client_ip == "::1"
+        return self._settings.plain_http_secrets == "loopback" and loopback
 
     # ------------------------------------------------------------------------------------------------------------ the body
 

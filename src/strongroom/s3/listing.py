@@ -17,6 +17,7 @@ from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.s3.bucket_cache import Bucket
 from strongroom.s3.buckets import owner_of
+from strongroom.s3.encryption import refuse_on
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.positions import Kind, bad_token, read_number, read_position, show_position
 from strongroom.s3.rooms import Rooms
@@ -143,6 +144,7 @@ class Listing:
     async def list_objects(self, call: Call) -> Answer:
         given = call.input
         bucket = await self._rooms.buckets.find(given["Bucket"])
+        refuse_on(call.headers)
         names = Names.of(given)
         ask = _ask(given, **_after_marker(given))
         page = await read_page(self._rooms.catalog, bucket.bucket_id, ask)
@@ -157,6 +159,7 @@ class Listing:
     async def list_objects_v2(self, call: Call) -> Answer:
         given = call.input
         bucket = await self._rooms.buckets.find(given["Bucket"])
+        refuse_on(call.headers)
         names = Names.of(given)
         ask = _ask(given, **_after_token(given))
         page = await read_page(self._rooms.catalog, bucket.bucket_id, ask)

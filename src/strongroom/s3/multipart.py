@@ -108,9 +108,10 @@ class Multipart:
         refuse_on(call.headers)
         refuse_mixed_customer_key(given)
         condition = Condition.of(given)
+        # Parts before their upload: of one that another completion ends meanwhile, it is the upload that is missed.
+        stored = {row.part_number: row for row in await rooms.catalog.parts(given["UploadId"], limit=MOST_PARTS)}
         upload = await find_upload(rooms, bucket, given)
         record = UploadRecord.open(bucket, upload)
-        stored = {row.part_number: row for row in await rooms.catalog.parts(upload.upload_id, limit=MOST_PARTS)}
         named: dict[str, Any] = given.get("MultipartUpload") or {}
         chosen = _choose_parts(bucket, upload, record, stored, named.get("Parts") or [])
         meta = record.meta

@@ -147,6 +147,7 @@ class Parts:
     async def list_parts(self, call: Call) -> Answer:
         given = call.input
         bucket = await self._rooms.buckets.find(given["Bucket"])
+        refuse_on(call.headers)
         upload = await find_upload(self._rooms, bucket, given)
         record = UploadRecord.open(bucket, upload)
         limit = bounded(given, "MaxParts", "max-parts", MOST_LISTED)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.operation import Answer, operation
+from strongroom.s3.encryption import refuse_on
 from strongroom.s3.listing import Names, after_all, common_prefix
 from strongroom.s3.parts import bounded
 from strongroom.s3.reading import utc
@@ -40,6 +41,7 @@ class UploadListing:
     async def list_multipart_uploads(self, call: Call) -> Answer:
         given = call.input
         bucket = await self._rooms.buckets.find(given["Bucket"])
+        refuse_on(call.headers)
         names = Names.of(given)
         most = bounded(given, "MaxUploads", "max-uploads", MOST_LISTED)
         prefix, delimiter = given.get("Prefix") or "", given.get("Delimiter") or ""

@@ -1,0 +1,65 @@
+"""One server for each test process, as long as it lives; buckets and keys are made anew for each test."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.clients.house import STRANGER, Server, unique
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("server"))
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def own_server(tmp_path):
+    """One for a single test, that may be stopped and killed."""
+    server = Server(tmp_path)
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def stranger(server):
+    return server.account(STRANGER, "stranger")
+
+
+@pytest.fixture(scope="session")
+def s3(server):
+    client = server.client("s3")
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def kms(server):
+    client = server.client("kms")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def bucket(s3):
+    name = unique()
+    s3.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def key(kms):
+    """A new KMS key: its metadata."""
+    return kms.create_key()["KeyMetadata"]
+
+
+@pytest.fixture(scope="session")
+def keys(kms):
+    """Two keys of one's own, with an alias for the first; and the one that S3 manages."""
+    first, second = (kms.create_key()["KeyMetadata"] for _ in range(2))
+    kms.create_alias(AliasName="alias/first", TargetKeyId=first["KeyId"])
+    managed = kms.describe_key(KeyId="alias/aws/s3")["KeyMetadata"]
+    return first, second, managed
