@@ -49,7 +49,9 @@ def parts_of(data: bytes, size: int = 100_000) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
-def body_of(data: bytes, headers: dict[str, str] | None = None, payload: str = UNSIGNED, *, sent: bytes | None = None) -> RequestBody:
+def body_of(
+    data: bytes, headers: dict[str, str] | None = None, payload: str = UNSIGNED, *, sent: bytes | None = None
+) -> RequestBody:
     headers = {"content-length": str(len(data)), **(headers or {})}
     return RequestBody(Wire(parts_of(data if sent is None else sent)), read_promises(headers, payload), Pace())
 
@@ -156,9 +158,15 @@ async def test_checksum_headers(data: bytes, algorithm: str) -> None:
 @pytest.mark.parametrize(
     ("headers", "text"),
     [
-        ({"x-amz-checksum-crc32": "AAAAAA==", "x-amz-checksum-sha1": b64(bytes(20))}, "Expecting a single x-amz-checksum- header."),
+        (
+            {"x-amz-checksum-crc32": "AAAAAA==", "x-amz-checksum-sha1": b64(bytes(20))},
+            "Expecting a single x-amz-checksum- header.",
+        ),
         ({"x-amz-sdk-checksum-algorithm": "CRC32"}, "no corresponding x-amz-checksum-* or x-amz-trailer headers were found"),
-        ({"x-amz-sdk-checksum-algorithm": "SHA1", "x-amz-checksum-crc32": "AAAAAA=="}, "x-amz-sdk-checksum-algorithm header is invalid"),
+        (
+            {"x-amz-sdk-checksum-algorithm": "SHA1", "x-amz-checksum-crc32": "AAAAAA=="},
+            "x-amz-sdk-checksum-algorithm header is invalid",
+        ),
         ({"x-amz-sdk-checksum-algorithm": "FNV"}, "Checksum algorithm provided is unsupported."),
         ({"x-amz-decoded-content-length": "4"}, "needs a streaming x-amz-content-sha256"),
     ],
@@ -211,7 +219,12 @@ def test_which_operations_check_their_body() -> None:
 
 
 def chunked(data: bytes, trailer: str) -> bytes:
-    return b"".join(f"{len(part):x}\r\n".encode() + part + b"\r\n" for part in parts_of(data, 65536)) + b"0\r\n" + trailer.encode() + b"\r\n"
+    return (
+        b"".join(f"{len(part):x}\r\n".encode() + part + b"\r\n" for part in parts_of(data, 65536))
+        + b"0\r\n"
+        + trailer.encode()
+        + b"\r\n"
+    )
 
 
 @sizes
@@ -245,7 +258,10 @@ def test_trailers_that_are_not_supported() -> None:
     assert "Expecting a single" in refused_head({**length, "x-amz-trailer": two}, unsigned).message
     both = {**length, "x-amz-trailer": "x-amz-checksum-crc32", "x-amz-checksum-sha1": b64(bytes(20))}
     assert "Expecting a single" in refused_head(both, unsigned).message
-    assert "x-amz-trailer is only allowed" in refused_head({**length, "x-amz-trailer": "x-amz-checksum-crc32"}, STREAMING_SIGNED).message
+    assert (
+        "x-amz-trailer is only allowed"
+        in refused_head({**length, "x-amz-trailer": "x-amz-checksum-crc32"}, STREAMING_SIGNED).message
+    )
     assert refused_head({"content-length": "9", "x-amz-trailer": "x-amz-checksum-crc32"}).code == "MalformedTrailerError"
 
 
@@ -278,7 +294,9 @@ async def test_a_client_that_stalls_times_out(length: int) -> None:
     body = RequestBody(Stuck([]), read_promises({"content-length": str(length)}, UNSIGNED), Pace(idle=0.05))
     error = await refused(body)
     assert (error.code, error.status, error.headers) == ("RequestTimeout", 400, {"connection": "close"})
-    assert error.message.startswith("Your socket connection to the server was not read from or written to within the timeout period.")
+    assert error.message.startswith(
+        "Your socket connection to the server was not read from or written to within the timeout period."
+    )
     await asyncio.sleep(0)  # the task itself goes on
 
 

@@ -180,7 +180,9 @@ def test_what_is_held_back_is_bounded() -> None:
     assert error.code == "InvalidChunkSizeError"
 
 
-@given(sizes=st.lists(st.integers(8192, 9000), max_size=3), last=st.integers(0, 50), step=st.integers(1, 3000), signed=st.booleans())
+@given(
+    sizes=st.lists(st.integers(8192, 9000), max_size=3), last=st.integers(0, 50), step=st.integers(1, 3000), signed=st.booleans()
+)
 @settings(max_examples=60, deadline=None)
 def test_any_chunks_in_any_pieces(sizes: list[int], last: int, step: int, *, signed: bool) -> None:
     chunks = [bytes([number]) * size for number, size in enumerate(sizes)] + ([b"z" * last] if last else [])

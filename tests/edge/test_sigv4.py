@@ -25,7 +25,9 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def verify(head: Head, *, payload: str | None = None, service: str = "s3", when: datetime | None = None, region: str | None = None) -> sigv4.Claim:
+def verify(
+    head: Head, *, payload: str | None = None, service: str = "s3", when: datetime | None = None, region: str | None = None
+) -> sigv4.Claim:
     refusals = REFUSALS[service]
     claim = read_claim(head, refusals)
     assert claim is not None
@@ -61,7 +63,9 @@ metadata = st.dictionaries(st.text("abc-x", min_size=1, max_size=6).map("x-amz-m
 
 @given(path=paths, query=queries, headers=metadata, presigned=st.booleans(), method=st.sampled_from(["GET", "PUT", "DELETE"]))
 @settings(max_examples=100, deadline=None)
-def test_what_botocore_signs_for_s3_is_verified(path: str, query: str, headers: dict[str, str], *, presigned: bool, method: str) -> None:
+def test_what_botocore_signs_for_s3_is_verified(
+    path: str, query: str, headers: dict[str, str], *, presigned: bool, method: str
+) -> None:
     asked = tiny.signed(method, path + (f"?{query}" if query else ""), headers, b"body", presigned=presigned)
     claim = verify(asked.head())
     assert claim.presigned == presigned
@@ -136,7 +140,12 @@ def plain() -> Head:
         ("SignedHeaders=", "Signed=", "AuthorizationHeaderMalformed", "Signed is unknown"),
         ("SignedHeaders=", "Credential=a, SignedHeaders=", "AuthorizationHeaderMalformed", "Credential is given twice"),
         (", Signature=", ", ", "AuthorizationHeaderMalformed", "requires three components"),
-        ("SignedHeaders=host;", "SignedHeaders=", "AccessDenied", "There were headers present in the request which were not signed"),
+        (
+            "SignedHeaders=host;",
+            "SignedHeaders=",
+            "AccessDenied",
+            "There were headers present in the request which were not signed",
+        ),
     ],
 )
 def test_malformed_authorization(old: str, new: str, code: str, text: str) -> None:
@@ -300,7 +309,9 @@ def test_a_missing_parameter(name: str) -> None:
 )
 def test_a_bad_parameter(name: str, value: str, text: str) -> None:
     head = presigned()
-    head.query = "&".join(f"X-Amz-{name}={value}" if part.startswith(f"X-Amz-{name}=") else part for part in head.query.split("&"))
+    head.query = "&".join(
+        f"X-Amz-{name}={value}" if part.startswith(f"X-Amz-{name}=") else part for part in head.query.split("&")
+    )
     error = refused(head)
     assert error.code == "AuthorizationQueryParametersError"
     assert text in error.message
@@ -324,14 +335,21 @@ def test_the_first_of_duplicates_counts() -> None:
     assert refused(head).code == "SignatureDoesNotMatch"
 
 
-@pytest.mark.parametrize("own", ["", "versionId=1", "x-id=GetObject", "A=1&b=2", "%2F=1", "response-content-type=text%2Fplain&a="])
+@pytest.mark.parametrize(
+    "own", ["", "versionId=1", "x-id=GetObject", "A=1&b=2", "%2F=1", "response-content-type=text%2Fplain&a="]
+)
 def test_the_fast_way_and_the_slow_way_agree(own: str) -> None:
     head = presigned("/bucket/key" + (f"?{own}" if own else ""))
     fast = verify(head)
     parts = head.query.split("&")
     slow = verify(replace(head, query="&".join([parts[-1], *parts[:-1]])))
     assert (fast.own_query is not None, slow.own_query) == (is_canonical_query(own), None)
-    assert (fast.query, fast.credential, fast.signed_headers, fast.expires) == (slow.query, slow.credential, slow.signed_headers, slow.expires)
+    assert (fast.query, fast.credential, fast.signed_headers, fast.expires) == (
+        slow.query,
+        slow.credential,
+        slow.signed_headers,
+        slow.expires,
+    )
 
 
 def test_what_follows_the_signature_is_signed_or_refused() -> None:
@@ -379,7 +397,9 @@ def test_kms_words_its_refusals_in_its_own_way() -> None:
     error = refused(header_with(kms(), ", Signature=", ", Sig="), service="kms", payload=digest)
     assert error.code == "IncompleteSignatureException"
     error = refused(kms(), service="kms", payload="0" * 64)
-    assert error.message.startswith("The request signature we calculated does not match the signature you provided. Check your AWS Secret")
+    assert error.message.startswith(
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret"
+    )
     assert REFUSALS["kms"].unknown_access_key("x").code == "UnrecognizedClientException"
     assert REFUSALS["sts"].unknown_access_key("x").code == "InvalidClientTokenId"
     assert REFUSALS["sts"].missing().code == "MissingAuthenticationToken"

@@ -39,7 +39,7 @@ def check_head(head: Head) -> None:
     if head.raw_path is None:
         if "\ufffd" in head.path:  # the server has put it where bytes were not UTF-8: what was sent cannot be told any more
             raise ApiError("InvalidURI")
-    elif head.raw_path != head.path:
+    elif head.raw_path != head.path or "%" in head.path:
         _check_raw_path(head.raw_path, head.path)
 
 

@@ -128,7 +128,7 @@ class RsgiApp:
             else:
                 connection.response_empty(reply.status, reply.headers)
         else:
-            await _send(connection, reply, reply.body)
+            await _send(_Stream(connection.response_stream(reply.status, reply.headers)), reply.body, reply.length or 0)
         if head is not None and not body.ended and _has_body(head) and (body.started or "expect" not in head.headers):
             await _drain(body)
 
@@ -152,16 +152,25 @@ def _has_body(head: Head) -> bool:
     return head.headers.get("content-length", "0") != "0" or "transfer-encoding" in head.headers
 
 
-async def _send(connection: _Connection, reply: Reply, body: AsyncIterator[bytes]) -> None:
+class _Stream:
+    """Holds granian's transport so that it can be let go: the connection is ended when nothing refers to it any more, and a
+    traceback that somebody keeps would."""
+
+    __slots__ = ("transport",)
+
+    def __init__(self, transport: _Transport) -> None:
+        self.transport: _Transport | None = transport
+
+
+async def _send(stream: _Stream, body: AsyncIterator[bytes], length: int) -> None:
     """Stream an answer. If it fails or falls short nothing more is sent, and granian cuts the connection off."""
-    transport = connection.response_stream(reply.status, reply.headers)
-    left = reply.length or 0
+    left = length
     try:
         async for piece in body:
             left -= len(piece)
-            if left < 0:
+            if left < 0 or stream.transport is None:
                 break
-            await transport.send_bytes(piece)
+            await stream.transport.send_bytes(piece)
         if left:
             _LOG.error("answer cut off: its length is not what was said", left=left)
     except ProtocolClosed:
@@ -169,6 +178,7 @@ async def _send(connection: _Connection, reply: Reply, body: AsyncIterator[bytes
     except Exception as error:  # noqa: BLE001 - the status is out: all that is left is to cut the connection off
         _LOG.error("answer cut off", exc_info=error)
     finally:
+        stream.transport = None
         close = getattr(body, "aclose", None)
         if close is not None:
             await close()
