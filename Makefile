@@ -81,7 +81,7 @@ bench: $(VENV)/.dev
 	@$(BIN)/python bench/run.py $(BENCH)
 
 docs: $(VENV)/.dev
-	@$(BIN)/python docs/write_operations.py
+	@$(BIN)/python -m strongroom.api.coverage strongroom.s3 strongroom.kms strongroom.iam > docs/operations.md
 
 # ------------------------------------------------------------------------------------------------------------------ pins
 LOCK = $(BIN)/uv pip compile pyproject.toml --upgrade --universal --python-version 3.11 --generate-hashes \
