@@ -49,7 +49,7 @@ class Copying:
         if source.row.size > MOST_COPIED:
             text = f"The specified copy source is larger than the maximum allowable size for a copy source: {MOST_COPIED}"
             raise ApiError("InvalidRequest", text)
-        opened = await self._reading.open(call, source.bucket, source.row)
+        opened = await self._reading.open(call, source.bucket, source.row, source.envelope)
         key = await self._sealing.new(call, bucket, object_key, choice)
         body, size = await opened.read(None)
         algorithm = _algorithm(given, source.meta)

@@ -109,7 +109,7 @@ class Parts:
         if wanted is not None and wanted.length > MOST_PART:
             text = f"The specified copy source is larger than the maximum allowable size for a copy source: {MOST_PART}"
             raise ApiError("InvalidRequest", text)
-        opened = await self._reading.open(call, source.bucket, source.row)
+        opened = await self._reading.open(call, source.bucket, source.row, source.envelope)
         body, _ = await opened.read(wanted)
         algorithm = record.checksum or checksums.DEFAULT
         copied = Measured("md5", algorithm.lower())

@@ -183,10 +183,10 @@ class Reading:
         self._rooms = rooms
         self._sealing = Sealing(rooms.keys, rooms.random)
 
-    async def open(self, call: Call, bucket: Bucket, row: VersionRow) -> Opened:
+    async def open(self, call: Call, bucket: Bucket, row: VersionRow, envelope: Envelope) -> Opened:
         """Open a version's data key for the caller. Raises ApiError ``KMS.…`` or AccessDenied, SealError."""
-        key = await self._sealing.reopen(call, bucket, row.object_key, row.version_id, row.seal, row.manifest)
-        return Opened(self._rooms, row, decode_manifest(row.manifest), key.data_key)
+        data_key = await self._sealing.open(call, bucket, row.object_key, row.version_id, row.seal, envelope, row.manifest)
+        return Opened(self._rooms, row, decode_manifest(row.manifest), data_key)
 
     @operation("s3", "GetObject", "s3:GetObject", on="object", with_version="s3:GetObjectVersion")
     async def get_object(self, call: Call) -> Answer:
@@ -200,7 +200,7 @@ class Reading:
         refuse_unsafe_read(call, envelope)
         _judge(given, meta, row, bucket)
         wanted, extra = wanted_range(given, row, meta)
-        opened = await self.open(call, bucket, row)
+        opened = await self.open(call, bucket, row, envelope)
         body, length = await opened.read(wanted)
         output = described(call, bucket, row, meta, envelope, whole=wanted is None or bool(given.get("PartNumber")))
         output |= extra
@@ -220,7 +220,7 @@ class Reading:
         _judge(given, meta, row, bucket)
         wanted, extra = wanted_range(given, row, meta)
         if given.get("ChecksumMode") == "ENABLED" and envelope.mode != Mode.SSE_S3:
-            await self.open(call, bucket, row)
+            await self.open(call, bucket, row, envelope)
         output = described(call, bucket, row, meta, envelope, whole=wanted is None or bool(given.get("PartNumber")))
         output |= extra
         output["ContentLength"] = row.size if wanted is None else wanted.length

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from strongroom.api.errors import ApiError
 from strongroom.s3.encryption import CONTEXT_ARN
-from strongroom.seal.format import Envelope, Mode, binding
+from strongroom.seal.format import Envelope, Mode, bare, binding
 from strongroom.seal.wrap import unwrap, wrap
 
 if TYPE_CHECKING:
@@ -77,24 +77,33 @@ class Sealing:
         envelope = Envelope(Mode.SSE_KMS, key_arn=made.key_arn, kms_wrapped=made.wrapped, context=dict(choice.context))
         return ObjectKey(self._random(DATA_KEY), made.plain, envelope)
 
+    async def open(
+        self, call: Call, bucket: Bucket, object_key: str, version_id: str, sealed: bytes, envelope: Envelope, manifest: bytes
+    ) -> bytes:
+        """The data key of a row whose ``sealed`` decodes to ``envelope``. Raises ApiError ``KMS.…`` and AccessDenied, SealError."""
+        kek = await self._kek(call, bucket, object_key, envelope)
+        place = binding(bucket.bucket_id, object_key, version_id, manifest) + bare(sealed, envelope)
+        return unwrap(kek, envelope.wrapped, place)
+
     async def reopen(
         self, call: Call, bucket: Bucket, object_key: str, version_id: str, sealed: bytes, manifest: bytes
     ) -> ObjectKey:
-        """The data key of a row. Raises ApiError ``KMS.…`` and AccessDenied from KMS, SealError when the row was tampered with."""
-        full = Envelope.decode(sealed)
-        bare = replace(full, wrapped=b"")
-        if full.mode == Mode.SSE_S3:
-            kek = self._keys.service_key(full.key_id).key
-        elif full.mode == Mode.SSE_KMS:
-            context = {**full.context, CONTEXT_ARN: object_arn(bucket.name, object_key)}
-            try:
-                kek = await self._keys.unwrap(call, full.kms_wrapped, bucket.region, context)
-            except ApiError as error:
-                raise as_s3(error) from error
-        else:
-            raise ApiError("NotImplemented", f"{full.mode.name} is not implemented.")
-        place = binding(bucket.bucket_id, object_key, version_id, manifest) + bare.encode()
-        return ObjectKey(unwrap(kek, full.wrapped, place), kek, bare)
+        """As ``open``, with what it takes to wrap the data key anew."""
+        envelope = Envelope.decode(sealed)
+        kek = await self._kek(call, bucket, object_key, envelope)
+        place = binding(bucket.bucket_id, object_key, version_id, manifest) + bare(sealed, envelope)
+        return ObjectKey(unwrap(kek, envelope.wrapped, place), kek, replace(envelope, wrapped=b""))
+
+    async def _kek(self, call: Call, bucket: Bucket, object_key: str, envelope: Envelope) -> bytes:
+        if envelope.mode == Mode.SSE_S3:
+            return self._keys.service_key(envelope.key_id).key
+        if envelope.mode != Mode.SSE_KMS:
+            raise ApiError("NotImplemented", f"{envelope.mode.name} is not implemented.")
+        context = {**envelope.context, CONTEXT_ARN: object_arn(bucket.name, object_key)}
+        try:
+            return await self._keys.unwrap(call, envelope.kms_wrapped, bucket.region, context)
+        except ApiError as error:
+            raise as_s3(error) from error
 
 
 def as_s3(error: ApiError) -> ApiError:

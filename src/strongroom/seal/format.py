@@ -147,6 +147,11 @@ class Envelope:
         return envelope
 
 
+def bare(encoded: bytes, envelope: Envelope) -> bytes:
+    """The encoded envelope without its wrapped data key, which is its last field: what ``wrapped`` is bound to."""
+    return encoded[: len(encoded) - len(envelope.wrapped) - 2] + b"\0\0"
+
+
 def _contradiction(envelope: Envelope) -> str | None:
     """Which fields a mode has is part of the format: an envelope that could be read in two ways does not exist."""
     if envelope.mode == Mode.SSE_S3:
