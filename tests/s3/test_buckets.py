@@ -251,8 +251,7 @@ async def test_a_bucket_goes_when_it_is_empty(world):
     assert (await world.make()).bucket_id != bucket.bucket_id
 
 
-async def test_unfinished_uploads_go_with_the_bucket_and_their_blobs_to_upkeep(world, monkeypatch):
-    monkeypatch.setattr(module, "_UPLOADS", 2)
+async def test_unfinished_uploads_go_with_the_bucket_and_their_blobs_to_upkeep(world):
     bucket = await world.make()
     blob_ids = [f"{number:032x}" for number in range(3)]
 

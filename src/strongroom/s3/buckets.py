@@ -20,10 +20,9 @@ from strongroom.s3.encryption import BucketEncryption
 from strongroom.s3.positions import bad_token, read_number, read_position, show_position
 from strongroom.s3.rooms import Rooms
 from strongroom.s3.versions import milliseconds, stored_blobs
-from strongroom.store.contract import BucketRow, Conflict, Reader, Transaction, UploadRow
+from strongroom.store.contract import BucketRow, Conflict, Reader, Transaction
 
 MOST_BUCKETS: Final = 10_000  # of one account, and of one answer of ListBuckets
-_UPLOADS: Final = 1000  # read at a time
 US_EAST_1: Final = "us-east-1"
 
 
@@ -113,30 +112,18 @@ class Buckets:
     async def delete_bucket(self, call: Call) -> Answer:
         """Only versions keep a bucket; unfinished uploads go with it, and their blobs to upkeep."""
         bucket = await self._rooms.buckets.find(call.input["Bucket"])
-        uploads = await self._uploads(bucket.bucket_id)
 
         def work(tx: Transaction) -> None:
             if not tx.bucket_exists(bucket.bucket_id):
                 raise no_such_bucket(bucket.name)
-            for upload in uploads:
-                if tx.upload(bucket.bucket_id, upload.upload_id) is not None:
-                    tx.discard([blob_id for part in tx.delete_upload(upload) for blob_id in stored_blobs(part.manifest)])
             try:
-                tx.delete_bucket(bucket.bucket_id)
+                parts = tx.delete_bucket(bucket.bucket_id)
             except Conflict as error:
                 raise ApiError("BucketNotEmpty", BucketName=bucket.name) from error
+            tx.discard([blob_id for part in parts for blob_id in stored_blobs(part.manifest)])
 
         await self._rooms.catalog.write(work)
         return Answer()
-
-    async def _uploads(self, bucket_id: str) -> list[UploadRow]:
-        found: list[UploadRow] = []
-        while True:
-            after = (found[-1].object_key, found[-1].upload_id) if found else None
-            rows = await self._rooms.catalog.uploads(bucket_id, after=after, limit=_UPLOADS)
-            found += rows
-            if len(rows) < _UPLOADS:
-                return found
 
 
 def _judge_existing(there: BucketRow, wanted: BucketRow) -> None:
