@@ -5,7 +5,6 @@ Never knows what a setting does. A name nobody knows is an error, so that a miss
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace

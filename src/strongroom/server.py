@@ -13,6 +13,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final, cast
 
 from granian.constants import HTTPModes, Interfaces, Loops
@@ -193,14 +195,30 @@ class Worker:
 
 
 def load_worker(config: Config) -> Callable[..., Any]:
-    """What granian calls in each new worker process. It takes an object with ``__rsgi__`` where it says callable."""
+    """What granian calls in each new worker process. It takes an object with ``__rsgi__`` where it says callable.
+
+    The rooms are opened here and not in ``__rsgi_init__``: by then granian has taken the signals over, and one that comes
+    before it serves would be lost.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end_at_once)
     configure_log(config.log_level)
     sys.setswitchinterval(_SWITCH_SECONDS)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     worker = Worker(config)
-    return cast("Callable[..., Any]", RsgiApp(worker.open, worker.close))
+    handle = asyncio.get_event_loop().run_until_complete(worker.open())  # granian has made the loop
+
+    async def opened() -> Handle:
+        return handle
+
+    return cast("Callable[..., Any]", RsgiApp(opened, worker.close))
+
+
+def _end_at_once(_number: int, _frame: FrameType | None) -> None:
+    """Nothing is served yet."""
+    os._exit(0)
 
 
 def _end_with(sentinel: int) -> None:

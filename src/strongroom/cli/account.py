@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from strongroom.cli.settings import ConfigOption, DataOption, configured
+from strongroom.cli.tables import print_table
 from strongroom.iam.identities import Account, Identities
 
 T = TypeVar("T")
@@ -31,13 +31,15 @@ def create(
     email: Annotated[str | None, typer.Option(help="For people only.", show_default=False)] = None,
     access_key_id: Annotated[str | None, typer.Option(help="Of its root; random if not given.", show_default=False)] = None,
     secret_access_key: Annotated[
-        str | None, typer.Option(help="Random if not given; other processes can see it here.", show_default=False)
+        str | None, typer.Option(help="Random if not given; - reads it from standard input.", show_default=False)
     ] = None,
     as_json: JsonOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Make an account with one access key, which is printed this once. A running server knows it at once."""
+    if secret_access_key == "-":  # noqa: S105 - other processes can see what stands in the command
+        secret_access_key = sys.stdin.readline().rstrip("\r\n")
 
     def work(identities: Identities) -> Awaitable[dict[str, str]]:
         return _create(
@@ -71,10 +73,7 @@ def list_accounts(as_json: JsonOption = False, data: DataOption = None, config: 
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = Table("account id", "name", "e-mail", "canonical id", "made", box=None)
-    for row in rows:
-        table.add_row(*row.values())
-    Console().print(table, soft_wrap=True, markup=False)
+    print_table(("account id", "name", "e-mail", "canonical id", "made"), [tuple(row.values()) for row in rows])
 
 
 def _fields(each: Account) -> dict[str, str]:

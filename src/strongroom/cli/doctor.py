@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from strongroom.cli.settings import ConfigOption, DataOption, configured
+from strongroom.cli.tables import print_table
 
-_MARKS = {"good": "[green]good[/green]", "notice": "[yellow]notice[/yellow]", "bad": "[red]bad[/red]"}
+_COLOURS: Final = {"good": "green", "notice": "yellow", "bad": "bold red"}
 
 
 def doctor(
@@ -27,9 +26,6 @@ def doctor(
     if as_json:
         typer.echo(json.dumps([{"what": each.what, "state": each.state, "text": each.text} for each in findings], indent=2))
     else:
-        table = Table("", "what", "", box=None)
-        for each in findings:
-            table.add_row(_MARKS[each.state], each.what, each.text)
-        Console().print(table, soft_wrap=True)
+        print_table(("", "what", ""), [(each.state, each.what, each.text) for each in findings], _COLOURS)
     if any(each.state == "bad" for each in findings):
         raise typer.Exit(1)

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from strongroom.cli.settings import ConfigOption, DataOption, configured, loaded, one_folder
+from strongroom.cli.tables import print_table
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -39,7 +38,4 @@ def show_config(data: DataOption = None, config: ConfigOption = None, as_json: J
     if as_json:
         typer.echo(json.dumps({row.name: {"value": row.value, "source": row.source} for row in rows}, indent=2))
         return
-    table = Table("setting", "value", "from", "what it is", box=None)
-    for row in rows:
-        table.add_row(row.name, row.value, row.source, row.help)
-    Console().print(table, soft_wrap=True, markup=False)
+    print_table(("setting", "value", "from", "what it is"), [(row.name, row.value, row.source, row.help) for row in rows])
