@@ -122,6 +122,10 @@ class RsgiApp:
             )
         else:
             reply = await handle(head, body)
+        if head is not None and not body.started and "expect" in head.headers and _has_body(head):
+            # The body was never asked for, so the client need not send it: what follows on this connection could be read as
+            # that body by one side and as the next request by the other.
+            reply.headers.append(("connection", "close"))
         if isinstance(reply.body, bytes):
             if reply.body:
                 connection.response_bytes(reply.status, reply.headers, reply.body)
@@ -129,7 +133,7 @@ class RsgiApp:
                 connection.response_empty(reply.status, reply.headers)
         else:
             await _send(_Stream(connection.response_stream(reply.status, reply.headers)), reply.body, reply.length or 0)
-        if head is not None and not body.ended and _has_body(head) and (body.started or "expect" not in head.headers):
+        if head is not None and not body.ended and _is_coming(head, body, reply):
             await _drain(body)
 
 
@@ -148,13 +152,21 @@ def head_of(scope: _Scope) -> Head | None:
     return Head(scope.method, scope.path, None, scope.query_string, headers, scope.scheme, client, repeated)
 
 
+def _is_coming(head: Head, body: RsgiBody, reply: Reply) -> bool:
+    """Whether the client is likely to send the rest of its body, and to use the connection again."""
+    if ("connection", "close") in reply.headers or not (body.started or "expect" not in head.headers):
+        return False
+    return _has_body(head)
+
+
 def _has_body(head: Head) -> bool:
     return head.headers.get("content-length", "0") != "0" or "transfer-encoding" in head.headers
 
 
 class _Stream:
     """Holds granian's transport so that it can be let go: the connection is ended when nothing refers to it any more, and a
-    traceback that somebody keeps would."""
+    traceback that somebody keeps would.
+    """
 
     __slots__ = ("transport",)
 
