@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from tests.clients.house import STRANGER, Server, unique
@@ -63,3 +65,15 @@ def keys(kms):
     kms.create_alias(AliasName="alias/first", TargetKeyId=first["KeyId"])
     managed = kms.describe_key(KeyId="alias/aws/s3")["KeyMetadata"]
     return first, second, managed
+
+
+@pytest.fixture
+def resolving(monkeypatch):
+    """Every name below ``localhost`` is this machine (RFC 6761), also where the system's resolver does not know it."""
+    real = socket.getaddrinfo
+
+    def find(host, *args, **kwargs):
+        here = isinstance(host, str) and (host == "localhost" or host.endswith(".localhost"))
+        return real("127.0.0.1" if here else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", find)

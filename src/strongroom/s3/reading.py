@@ -202,7 +202,7 @@ class Reading:
         wanted, extra = wanted_range(given, row, meta)
         opened = await self.open(call, bucket, row, envelope)
         body, length = await opened.read(wanted)
-        output = described(call, bucket, row, meta, envelope, whole=wanted is None or bool(given.get("PartNumber")))
+        output = described(call, bucket, row, meta, envelope, whole=wanted is None or given.get("PartNumber") is not None)
         output |= extra
         output["ContentLength"] = length
         return Answer(output, 200 if wanted is None else 206, body, length)
@@ -221,7 +221,7 @@ class Reading:
         wanted, extra = wanted_range(given, row, meta)
         if given.get("ChecksumMode") == "ENABLED" and envelope.mode != Mode.SSE_S3:
             await self.open(call, bucket, row, envelope)
-        output = described(call, bucket, row, meta, envelope, whole=wanted is None or bool(given.get("PartNumber")))
+        output = described(call, bucket, row, meta, envelope, whole=wanted is None or given.get("PartNumber") is not None)
         output |= extra
         output["ContentLength"] = row.size if wanted is None else wanted.length
         return Answer(output, 200 if wanted is None else 206)
@@ -281,8 +281,8 @@ def described(
     output["LastModified"] = modified_at(row)
     output["AcceptRanges"] = "bytes"
     output |= encryption_output(envelope)
-    if whole and given.get("ChecksumMode") == "ENABLED":
-        output |= meta.checksum_output()
+    if given.get("ChecksumMode") == "ENABLED":
+        output |= checksum_of_read(given.get("PartNumber"), meta, whole=whole)
     if bucket.versioning:
         output["VersionId"] = "null" if row.null_version else row.version_id
     for asked, member in _OVERRIDES.items():
@@ -291,3 +291,12 @@ def described(
                 raise ApiError("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
             output[member] = given[asked]
     return output
+
+
+def checksum_of_read(number: int | None, meta: ObjectMeta, *, whole: bool) -> dict[str, str]:
+    """The checksum of just what is answered, since clients compare it with that: of the object, of the part, or none of a range."""
+    if number is None or not meta.multipart:
+        return meta.checksum_output() if whole else {}
+    if not meta.part_checksums:
+        return {}
+    return {f"Checksum{next(iter(meta.checksums))}": meta.part_checksums[number - 1], "ChecksumType": meta.checksum_type}
