@@ -35,7 +35,7 @@ help:
 # ------------------------------------------------------------------------------------------------------------ setting up
 # One line and no traceback when the machine lacks something.
 $(BIN)/python:
-	@for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
+	@found=; for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
 	  if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$candidate; break; fi; \
 	done; \
 	if [ -z "$$found" ]; then echo "Strongroom needs Python 3.11 or newer; python3 is: $$(python3 --version 2>&1)" >&2; exit 1; fi; \
