@@ -42,6 +42,7 @@ class Config:
     access_log: bool = _setting(default=False, text="one log line for each request")
     body_idle_seconds: float = _setting(30.0, "an upload that sends nothing for so long is given up")
     body_least_rate: int = _setting(1024, "bytes a second that an upload must reach on the whole")
+    discard_grace_seconds: float = _setting(900.0, "how long the bytes of replaced and deleted objects stay for downloads under way")
     stop_seconds: int = _setting(30, "how long running requests may take to finish when the server stops")
     root_access_key_id: str | None = _setting(None, "of the first account, on the first start", environment_only=True)
     root_secret_access_key: str | None = _setting(None, "of the first account, on the first start", environment_only=True)
@@ -233,6 +234,7 @@ _READ: Final[dict[str, Callable[[object], Any]]] = {
     "access_log": _switch,
     "body_idle_seconds": _seconds,
     "body_least_rate": _whole(0, 1 << 30),
+    "discard_grace_seconds": _seconds,
     "stop_seconds": _whole(1, 3600),
     "root_access_key_id": _text,
     "root_secret_access_key": _text,

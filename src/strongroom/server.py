@@ -127,7 +127,7 @@ async def build(config: Config, numbers: Numbers | None = None) -> House:
         clock=now,
         observe=None if numbers is None else numbers.observe,
     )
-    upkeep = Upkeep(rooms, (kms.deletion.destroy_due, blobs.sweep_unfinished))
+    upkeep = Upkeep(rooms, (kms.deletion.destroy_due, blobs.sweep_unfinished), grace=config.discard_grace_seconds)
     pages = Pages(gate.handle, partial(_ready, catalog), {} if numbers is None else {"metrics": numbers.page})
     return House(catalog, blobs, register, gate, upkeep, pages.handle)
 

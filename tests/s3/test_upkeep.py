@@ -103,7 +103,7 @@ async def test_it_runs_until_it_is_stopped_and_outlives_failures(vault, monkeypa
 
     monkeypatch.setattr(vault.blobs, "delete", delete)
     await vault.run("DeleteObject", Bucket="bucket", Key="k")
-    task = asyncio.create_task(Upkeep(vault.rooms, (chore,)).run())
+    task = asyncio.create_task(Upkeep(vault.rooms, (chore,), grace=0.0).run())
     async with asyncio.timeout(10):
         await done.wait()
     task.cancel()
@@ -136,3 +136,15 @@ async def test_a_write_into_a_bucket_that_goes_meanwhile(vault, monkeypatch):
     assert error.code == "NoSuchBucket"
     assert not vault.files
     assert vault.sql("SELECT count(*) FROM version") == [(0,)]
+
+
+async def test_replaced_bytes_outlive_their_row_by_the_grace(vault):
+    await vault.make()
+    await vault.put("k", BODY)
+    await vault.run("DeleteObject", Bucket="bucket", Key="k")
+    patient, hasty = Upkeep(vault.rooms, grace=60.0), Upkeep(vault.rooms, grace=0.0)
+    assert await patient.delete_due() == 0
+    assert await patient.delete_due() == 0
+    assert len(vault.files) == 1
+    assert await hasty.delete_due() == 1
+    assert not vault.files

@@ -29,9 +29,11 @@ _HEADER: Final = re.compile(
 )
 _PRESIGNED: Final = re.compile(
     rf"X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential=([A-Za-z0-9]+)%2F(\d{{8}})%2F([a-z0-9-]+)%2F([a-z0-9]+)%2Faws4_request"
-    r"&X-Amz-Date=(\d{8}T\d{6}Z)&X-Amz-Expires=(\d{1,6})&X-Amz-SignedHeaders=([a-z0-9-]+)&X-Amz-Signature=([0-9a-f]{64})",
+    r"&X-Amz-Date=(\d{8}T\d{6}Z)(&X-Amz-SignedHeaders=[a-z0-9-]+)?&X-Amz-Expires=(\d{1,6})(&X-Amz-SignedHeaders=[a-z0-9-]+)?"
+    r"&X-Amz-Signature=([0-9a-f]{64})",
     re.ASCII,
 )
+_SIGNED_HEADERS: Final = len("&X-Amz-SignedHeaders=")
 _SIGNATURE_PART: Final = len("&X-Amz-Signature=") + 64
 _SCOPE: Final = re.compile(r"/[0-9]{8}/[^/]*/([a-z0-9]+)/aws4_request")
 _SERVICES: Final[dict[str, Service]] = {"kms": "kms", "iam": "iam", "sts": "sts"}
@@ -215,8 +217,13 @@ def _standard_query_claim(query: str) -> Claim | None:
     found = _PRESIGNED.fullmatch(query, start)
     if found is None:
         return None
-    access_key_id, date, region, service, timestamp, expires, names, signature = found.groups()
+    access_key_id, date, region, service, timestamp, before, expires, behind, signature = found.groups()
+    if (before is None) == (behind is None):
+        return None
+    names = (before or behind)[_SIGNED_HEADERS:]
     own, canonical = "", query[start:-_SIGNATURE_PART]
+    if before is not None:  # boto3 writes it before the expiry; sorted it stands behind
+        canonical = canonical.replace(before, "", 1) + before
     if start:
         own = query[: start - 1]
         if query[start - 1] != "&" or not is_canonical_query(own) or "x-amz-" in own.lower():

@@ -6,6 +6,8 @@ Runs in one worker at a time; every step can be interrupted and done again. Neve
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +18,7 @@ from strongroom.s3.versions import milliseconds
 if TYPE_CHECKING:
     from strongroom.s3.rooms import Rooms
 
+GRACE: Final = 900.0  # seconds that a blob outlives its last row
 DISCARD_EVERY: Final = 2.0  # seconds between looks at discarded blobs
 SWEEP_EVERY: Final = 3600.0  # seconds between sweeps of unnamed blobs
 UNNAMED_FOR_MS: Final = (
@@ -29,19 +32,32 @@ _log = structlog.get_logger("strongroom.upkeep")
 class Upkeep:
     """``chores`` are other rooms' periodic duties (destroying keys that are due), run at each sweep."""
 
-    def __init__(self, rooms: Rooms, chores: tuple[Callable[[], Awaitable[object]], ...] = ()) -> None:
+    def __init__(
+        self, rooms: Rooms, chores: tuple[Callable[[], Awaitable[object]], ...] = (), *, grace: float = GRACE
+    ) -> None:
         self._rooms = rooms
         self._chores = chores
+        self._grace = grace
+        self._marks: deque[tuple[float, int]] = deque()  # (when, what was given up by then)
 
-    async def delete_discarded(self) -> int:
-        """Delete what the catalog gave up; returns how many blobs."""
+    async def delete_discarded(self, until: int | None = None) -> int:
+        """Delete what the catalog gave up (before a mark); returns how many blobs."""
         count = 0
-        while blob_ids := await self._rooms.catalog.discarded(BATCH):
+        while blob_ids := await self._rooms.catalog.discarded(BATCH, until):
             for blob_id in blob_ids:
                 await self._rooms.blobs.delete(blob_id)
             await self._rooms.catalog.forget(blob_ids)
             count += len(blob_ids)
         return count
+
+    async def delete_due(self) -> int:
+        """Delete what was given up ``grace`` seconds ago: downloads that began before are read to their end."""
+        now = time.monotonic()
+        self._marks.append((now, await self._rooms.catalog.discarded_mark()))
+        due: int | None = None
+        while self._marks and self._marks[0][0] <= now - self._grace:
+            due = self._marks.popleft()[1]
+        return 0 if due is None else await self.delete_discarded(due)
 
     async def sweep(self) -> int:
         """Delete committed blobs that no row names and that are older than any request; returns how many."""
@@ -66,7 +82,7 @@ class Upkeep:
         """Until cancelled. A failing step is logged and tried again at its next turn."""
         since_sweep = SWEEP_EVERY
         while True:
-            await self._step(self.delete_discarded)
+            await self._step(self.delete_due)
             if since_sweep >= SWEEP_EVERY:
                 since_sweep = 0.0
                 for chore in (self.sweep, *self._chores):

@@ -214,8 +214,12 @@ class Catalog(Reader, Protocol):
         """Changes (for every worker on the folder) whenever a bucket or a document has changed: what caches compare. Under a microsecond."""
         ...
 
-    async def discarded(self, limit: int) -> list[str]:
-        """Blob ids that wait for deletion; ``forget`` them once they are deleted."""
+    async def discarded_mark(self) -> int:
+        """A mark behind all that is discarded so far; later marks are greater or equal."""
+        ...
+
+    async def discarded(self, limit: int, until: int | None = None) -> list[str]:
+        """Blob ids that wait for deletion, oldest first; with a mark, those before it. ``forget`` them once they are deleted."""
         ...
 
     async def forget(self, blob_ids: Sequence[str]) -> None: ...

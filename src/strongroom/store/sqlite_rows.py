@@ -161,8 +161,12 @@ class Rows:
 
     # ---- blobs
 
-    def discarded(self, limit: int) -> list[str]:
-        return [blob_id.hex() for (blob_id,) in self.all(self._sql.discarded, limit)]
+    def discarded(self, limit: int, until: int) -> list[str]:
+        return [blob_id.hex() for (blob_id,) in self.all(self._sql.discarded, until, limit)]
+
+    def discarded_mark(self) -> int:
+        mark: int = self.one(self._sql.discarded_mark)[0]
+        return mark
 
     def is_kept(self, blob_id: str) -> bool:
         wanted = bytes.fromhex(blob_id)

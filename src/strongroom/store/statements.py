@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import LargeBinary, bindparam, delete, exists, func, insert, select, tuple_, update
+from sqlalchemy import BigInteger, LargeBinary, bindparam, delete, exists, func, insert, select, tuple_, update
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
@@ -71,6 +71,7 @@ class Statements:
     discard: str
     forget: str
     discarded: str
+    discarded_mark: str
     is_kept: str
 
 
@@ -212,7 +213,15 @@ def _blobs() -> dict[str, _Declared]:
         "unkeep": (delete(blob).where(blob.c.blob_id == wanted), one),
         "discard": (insert(discarded).from_select(["blob_id"], select(wanted).where(~waiting)), twice),
         "forget": (delete(discarded).where(discarded.c.blob_id == wanted), one),
-        "discarded": (select(discarded.c.blob_id).order_by(discarded.c.id).limit(_of("limit")).offset(ZERO), ("limit",)),
+        "discarded": (
+            select(discarded.c.blob_id)
+            .where(discarded.c.id <= bindparam("of_until", type_=BigInteger))
+            .order_by(discarded.c.id)
+            .limit(_of("limit"))
+            .offset(ZERO),
+            ("until", "limit"),
+        ),
+        "discarded_mark": (select(func.coalesce(func.max(discarded.c.id), ZERO)), ()),
         "is_kept": (select(wanted).where(kept | waiting), ("blob_id", "blob_id", "blob_id")),
     }
 
