@@ -1,0 +1,95 @@
+"""The aws command, unmodified: one AWS_ENDPOINT_URL serves s3, s3api, kms and sts. Each call costs about a second."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.clients.house import OWNER, unique
+
+AWS = Path(sys.executable).parent / "aws"
+
+
+@pytest.fixture(scope="module")
+def aws(server, tmp_path_factory):
+    """Runs the command; ``fails`` is what a failing one must say."""
+    home = tmp_path_factory.mktemp("home")
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "AWS_ENDPOINT_URL": server.url,
+        "AWS_ACCESS_KEY_ID": server.owner.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": server.owner.secret_access_key,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_MAX_ATTEMPTS": "1",
+        "AWS_PAGER": "",
+    }
+
+    def run(*words, fails=None, json_=False):
+        done = subprocess.run([str(AWS), *map(str, words)], env=environ, capture_output=True, text=True, timeout=40, check=False)
+        if fails is not None:
+            assert done.returncode != 0
+            assert fails in done.stderr
+            return done.stderr
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout) if json_ else done.stdout
+
+    return run
+
+
+@pytest.mark.timeout(120)
+def test_s3_commands(aws, tmp_path):
+    name = unique("cli")
+    tree = tmp_path / "tree"
+    (tree / "deep er").mkdir(parents=True)
+    files = {"a.txt": b"hello", "deep er/ü.bin": os.urandom(3000), "big": os.urandom(9 << 20)}  # big: by parts
+    for path, data in files.items():
+        (tree / path).write_bytes(data)
+    assert aws("s3", "mb", f"s3://{name}") == f"make_bucket: {name}\n"
+    aws("s3", "sync", tree, f"s3://{name}/tree", "--only-show-errors")
+    assert aws("s3", "sync", tree, f"s3://{name}/tree") == ""  # nothing has changed
+    listed = aws("s3", "ls", f"s3://{name}", "--recursive", "--summarize")
+    assert "Total Objects: 3" in listed
+    assert f"Total Size: {sum(map(len, files.values()))}" in listed
+    aws("s3", "mv", f"s3://{name}/tree/a.txt", f"s3://{name}/moved.txt", "--sse", "aws:kms")
+    aws("s3", "cp", f"s3://{name}", tmp_path / "back", "--recursive", "--only-show-errors")
+    assert (tmp_path / "back" / "moved.txt").read_bytes() == b"hello"
+    for path in ("deep er/ü.bin", "big"):
+        assert (tmp_path / "back" / "tree" / path).read_bytes() == files[path]
+    aws("s3", "rm", f"s3://{name}", "--recursive", "--only-show-errors")
+    aws("s3", "rb", f"s3://{name}")
+
+
+@pytest.mark.timeout(120)
+def test_the_rule_and_a_key(aws, tmp_path):
+    name = unique("cli")
+    aws("s3api", "create-bucket", "--bucket", name)
+    key = aws("kms", "create-key", "--description", "of the command", json_=True)["KeyMetadata"]
+    rule = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key["KeyId"]}}]}
+    aws("s3api", "put-bucket-encryption", "--bucket", name, "--server-side-encryption-configuration", json.dumps(rule))
+    only = aws("s3api", "get-bucket-encryption", "--bucket", name, json_=True)["ServerSideEncryptionConfiguration"]["Rules"][0]
+    assert only["ApplyServerSideEncryptionByDefault"] == rule["Rules"][0]["ApplyServerSideEncryptionByDefault"]
+    (tmp_path / "body").write_bytes(b"secret")
+    put = aws("s3api", "put-object", "--bucket", name, "--key", "k", "--body", tmp_path / "body", json_=True)
+    assert (put["ServerSideEncryption"], put["SSEKMSKeyId"]) == ("aws:kms", key["Arn"])
+    aws("kms", "disable-key", "--key-id", key["KeyId"])
+    fails = f"(KMS.DisabledException) when calling the GetObject operation: {key['Arn']} is disabled."
+    aws("s3api", "get-object", "--bucket", name, "--key", "k", tmp_path / "out", fails=fails)
+
+
+@pytest.mark.timeout(120)
+def test_kms_and_sts(aws, keys, tmp_path):
+    (tmp_path / "plain").write_bytes(b"secret")
+    sealed = aws("kms", "encrypt", "--key-id", "alias/first", "--plaintext", f"fileb://{tmp_path}/plain", json_=True)
+    assert sealed["KeyId"] == keys[0]["Arn"]
+    (tmp_path / "sealed").write_bytes(base64.b64decode(sealed["CiphertextBlob"]))
+    opened = aws("kms", "decrypt", "--ciphertext-blob", f"fileb://{tmp_path}/sealed", json_=True)
+    assert base64.b64decode(opened["Plaintext"]) == b"secret"
+    assert aws("sts", "get-caller-identity", json_=True)["Account"] == OWNER

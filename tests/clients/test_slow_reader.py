@@ -1,0 +1,64 @@
+"""What a real server left on the disk is read with nothing but the root key, by the reader written from the document alone."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sqlite3
+from contextlib import closing
+
+from tests.clients.house import unique
+from tests.seal import slow_reader as slow
+
+SMALL, LARGE, PART = os.urandom(4096), os.urandom(1_000_000), os.urandom(5 << 20)
+
+
+def service_keys(rows, root_key):
+    """Section 2 of the document: the keys of S3, by id."""
+    kms_key = slow.derive(root_key, "strongroom/kms", b"")
+    found = {}
+    for scope, content in rows:
+        value = json.loads(content)
+        key_id = scope.decode().rpartition("/")[2]
+        wrapped = base64.b64decode(value["wrapped"])
+        for name in ("s3", "s3-metadata"):
+            place = b"".join(slow.lp(part) for part in (b"service-key", name.encode(), key_id.encode()))
+            for label in (b"strongroom/kms/wrap/1", b""):
+                try:
+                    found[name, key_id] = slow.unwrap(kms_key, wrapped, label + place)
+                except slow.Forged:
+                    continue
+    return found
+
+
+def test_a_data_folder_is_read_from_the_document_alone(own_server):
+    s3 = own_server.client("s3")
+    name = unique()
+    s3.create_bucket(Bucket=name)
+    s3.put_object(Bucket=name, Key="small", Body=SMALL)
+    s3.put_object(Bucket=name, Key="large", Body=LARGE)
+    upload = s3.create_multipart_upload(Bucket=name, Key="parts")["UploadId"]
+    etags = [
+        s3.upload_part(Bucket=name, Key="parts", UploadId=upload, PartNumber=number, Body=body)["ETag"]
+        for number, body in ((1, PART), (2, SMALL))
+    ]
+    parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
+    s3.complete_multipart_upload(Bucket=name, Key="parts", UploadId=upload, MultipartUpload={"Parts": parts})
+    s3.close()
+    own_server.stop()
+
+    root_key = bytes.fromhex((own_server.data / "root.key").read_text().strip())
+    with closing(sqlite3.connect(own_server.data / "catalog.sqlite")) as catalog:
+        keys = service_keys(catalog.execute("SELECT scope, content FROM document WHERE kind = 'service-key'").fetchall(), root_key)
+        ((bucket_id,),) = catalog.execute("SELECT bucket_id FROM bucket WHERE name = ?", (name.encode(),)).fetchall()
+        rows = catalog.execute("SELECT object_key, version_id, seal, manifest, body FROM version").fetchall()
+    read = {}
+    for object_key, version_id, seal, manifest, body in rows:
+        streams = {}
+        for blob_id, part_number, _ in slow.read_manifest(manifest):
+            path = own_server.data / "blobs" / blob_id[:2] / blob_id[2:4] / blob_id
+            streams[blob_id] = body if part_number == 0 else path.read_bytes()
+        kek = keys["s3", slow.read_envelope(seal)["key_id"]]
+        read[object_key.decode()] = slow.read_object(kek, (bucket_id, object_key.decode(), version_id), seal, manifest, streams)
+    assert read == {"small": SMALL, "large": LARGE, "parts": PART + SMALL}
