@@ -30,7 +30,7 @@ async def _close() -> None:
     pass
 
 
-app = RsgiApp(_open, _close)
+app = RsgiApp(_open, _close, drain_seconds=0.5)
 
 if __name__ == "__main__":
     Granian("tests.edge.served:app", "127.0.0.1", int(sys.argv[1]), interface="rsgi", workers=1, websockets=False).serve()  # type: ignore[arg-type]

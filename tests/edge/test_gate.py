@@ -13,11 +13,16 @@ from urllib.parse import unquote
 import pytest
 from structlog.testing import capture_logs
 
+from strongroom.api.errors import ApiError
+from strongroom.edge import sigv4
 from strongroom.edge.asgi import AsgiApp
+from strongroom.edge.claims import read_claim
 from strongroom.edge.gate import EdgeSettings, Seen
 from strongroom.edge.limits import DOCUMENT_MOST, HEADERS_MOST
 from strongroom.edge.pages import Pages
+from strongroom.edge.refusals import REFUSALS
 from strongroom.store.contract import Unavailable
+from tests.edge import test_chunked
 from tests.edge.tiny import ACCOUNT, FOREIGN_KEY, SECRET, USER_KEY, Asked, TinyRoom, signed, tiny_gate
 
 
@@ -379,11 +384,6 @@ async def test_presigned_headers_in_the_query_count(front: Front) -> None:
 
 async def test_a_signed_chunked_upload(front: Front) -> None:
     """The seed comes from botocore, the chunks are signed here with the same key."""
-    from strongroom.edge.claims import read_claim
-    from strongroom.edge.refusals import REFUSALS
-    from strongroom.edge.sigv4 import SigningKeys
-    from tests.edge import test_chunked
-
     coding = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
     headers = {"X-Amz-Content-SHA256": coding, "x-amz-decoded-content-length": "9000", "Content-Encoding": "aws-chunked,gzip"}
     for wrong in (False, True):
@@ -393,17 +393,15 @@ async def test_a_signed_chunked_upload(front: Front) -> None:
         head = asked.head()
         claim = read_claim(head, REFUSALS["s3"])
         assert claim is not None
-        key = SigningKeys().find(claim, SECRET)
-        from strongroom.api.errors import ApiError
-        from strongroom.edge import sigv4
-
+        key = sigv4.SigningKeys().find(claim, SECRET)
         with pytest.raises(ApiError) as caught:
             sigv4.check_signature(claim, head, coding, key, REFUSALS["s3"])
         signature = sigv4.hmac.digest(key, caught.value.members["StringToSign"].encode(), "sha256").hex()
         asked.headers["Authorization"] = asked.headers["Authorization"].replace(claim.signature, signature)
         previous, body = signature, b""
         for chunk in (b"a" * 8500, b"b" * 500, b""):
-            text = f"AWS4-HMAC-SHA256-PAYLOAD\n{claim.timestamp}\n{claim.scope}\n{previous}\n{test_chunked.EMPTY}\n{hashlib.sha256(chunk).hexdigest()}"
+            digests = f"{test_chunked.EMPTY}\n{hashlib.sha256(chunk).hexdigest()}"
+            text = f"AWS4-HMAC-SHA256-PAYLOAD\n{claim.timestamp}\n{claim.scope}\n{previous}\n{digests}"
             previous = sigv4.hmac.digest(key, text.encode(), "sha256").hex()
             body += f"{len(chunk):x};chunk-signature={previous}\r\n".encode() + chunk + b"\r\n"
         asked.body = body.replace(b"bb", b"cc") if wrong else body

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
 from urllib.parse import quote
 
 import pytest
@@ -52,7 +54,7 @@ class Line:
         self.socket = socket.create_connection(("127.0.0.1", port), 10)
         self._rest = b""
 
-    def __enter__(self) -> Line:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -165,17 +167,20 @@ def test_a_refused_body_that_comes_late(port: int) -> None:
         lives(line)
 
 
+@pytest.mark.parametrize(("size", "sent"), [(100, 2), (2_000_000, 5), (2_000_000, 900_000)])
+def test_a_refused_body_that_never_comes(port: int, size: int, sent: int) -> None:
+    with Line(port) as line:
+        line.send(wire(signed("PUT", "/bucket/refused", body=b"x" * size), body=b"x" * sent))
+        assert line.answer()[0] == 400
+        assert line.is_closed()
+
+
 def test_a_large_refused_body_closes_the_connection(port: int) -> None:
     asked = signed("PUT", "/bucket/refused", {"x-amz-content-sha256": "UNSIGNED-PAYLOAD"}, b"x" * 8_000_000)
     with Line(port) as line:
-        try:
+        with suppress(OSError, AssertionError):  # a client that is still sending may not see the answer
             line.send(wire(asked))
-        except OSError:
-            pass
-        try:
             assert line.answer()[0] == 400
-        except (OSError, AssertionError):
-            pass  # the client was still sending: it may not see the answer
         with pytest.raises((OSError, AssertionError)):
             lives(line)
 

@@ -199,7 +199,7 @@ def signed(
     else:
         S3SigV4Auth(credentials, service, region).add_auth(request)
     parts = urlsplit(request.url)
-    sent = {name: value for name, value in request.headers.items()}
+    sent = dict(request.headers.items())
     sent["Host"] = parts.netloc
     if method in {"PUT", "POST"}:
         sent["Content-Length"] = str(len(body))

@@ -20,7 +20,6 @@ from strongroom.edge.limits import DRAIN_MOST
 from strongroom.edge.pages import Handle
 
 _LOG = structlog.get_logger("strongroom.edge")
-_DRAIN_SECONDS: Final = 5.0
 
 
 class _Headers(Protocol):
@@ -58,19 +57,23 @@ class RsgiBody:
     __slots__ = ("_connection", "_iterator", "ended", "started")
 
     def __init__(self, connection: _Connection) -> None:
-        self._connection = connection
+        self._connection: _Connection | None = connection
         self._iterator: AsyncIterator[bytes] | None = None
         self.started = False
         self.ended = False
 
+    def release(self) -> None:
+        """Let granian's objects go, whoever still holds this one."""
+        self._connection = self._iterator = None
+
     def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._iterator is None:
-            self._iterator = self._connection.__aiter__()
         return self
 
     async def __anext__(self) -> bytes:
         self.started = True
         if self._iterator is None:
+            if self._connection is None:
+                raise StopAsyncIteration
             self._iterator = self._connection.__aiter__()
         try:
             return await self._iterator.__anext__()
@@ -79,7 +82,7 @@ class RsgiBody:
             raise StopAsyncIteration from None
 
     async def whole(self) -> bytes:
-        if self._iterator is not None:
+        if self._iterator is not None or self._connection is None:
             return b"".join([part async for part in self])
         self.started = self.ended = True
         try:
@@ -91,7 +94,11 @@ class RsgiBody:
 class RsgiApp:
     """What granian is given. ``open_`` builds the rooms when a worker starts, ``close`` ends them when it stops."""
 
-    def __init__(self, open_: Callable[[], Awaitable[Handle]], close: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, open_: Callable[[], Awaitable[Handle]], close: Callable[[], Awaitable[None]], *, drain_seconds: float = 5.0
+    ) -> None:
+        """``drain_seconds``: how long the rest of a refused body is waited for."""
+        self._drain_seconds = drain_seconds
         self._open = open_
         self._close = close
         self._handle: Handle | None = None
@@ -134,7 +141,8 @@ class RsgiApp:
         else:
             await _send(_Stream(connection.response_stream(reply.status, reply.headers)), reply.body, reply.length or 0)
         if head is not None and not body.ended and _is_coming(head, body, reply):
-            await _drain(body)
+            await _drain(body, self._drain_seconds)
+        body.release()
 
 
 _NOT_ASCII: Final = b"Header value cannot be represented in ASCII.\n"
@@ -196,11 +204,11 @@ async def _send(stream: _Stream, body: AsyncIterator[bytes], length: int) -> Non
             await close()
 
 
-async def _drain(body: RsgiBody) -> None:
+async def _drain(body: RsgiBody, seconds: float) -> None:
     """Take what the client still sends of a refused body, within bounds."""
     received = 0
     try:
-        async with asyncio.timeout(_DRAIN_SECONDS):
+        async with asyncio.timeout(seconds):
             async for part in body:
                 received += len(part)
                 if received > DRAIN_MOST:
