@@ -15,20 +15,15 @@ SMALL, LARGE, PART = os.urandom(4096), os.urandom(1_000_000), os.urandom(5 << 20
 
 
 def service_keys(rows, root_key):
-    """Section 2 of the document: the keys of S3, by id."""
+    """Section 2 of the document: S3's own keys by id."""
     kms_key = slow.derive(root_key, "strongroom/kms", b"")
     found = {}
     for scope, content in rows:
-        value = json.loads(content)
-        key_id = scope.decode().rpartition("/")[2]
-        wrapped = base64.b64decode(value["wrapped"])
-        for name in ("s3", "s3-metadata"):
-            place = b"".join(slow.lp(part) for part in (b"service-key", name.encode(), key_id.encode()))
-            for label in (b"strongroom/kms/wrap/1", b""):
-                try:
-                    found[name, key_id] = slow.unwrap(kms_key, wrapped, label + place)
-                except slow.Forged:
-                    continue
+        if scope.startswith(b"service-key/s3/"):
+            value = json.loads(content)
+            texts = ("service-key", "s3", value["key_id"])
+            binding = len(texts).to_bytes(4, "big") + b"".join(slow.lp(text.encode()) for text in texts)
+            found[value["key_id"]] = slow.unwrap(kms_key, base64.b64decode(value["wrapped"]), binding)
     return found
 
 
@@ -50,7 +45,9 @@ def test_a_data_folder_is_read_from_the_document_alone(own_server):
 
     root_key = bytes.fromhex((own_server.data / "root.key").read_text().strip())
     with closing(sqlite3.connect(own_server.data / "catalog.sqlite")) as catalog:
-        keys = service_keys(catalog.execute("SELECT scope, content FROM document WHERE kind = 'service-key'").fetchall(), root_key)
+        keys = service_keys(
+            catalog.execute("SELECT scope, content FROM document WHERE kind = 'service-key'").fetchall(), root_key
+        )
         ((bucket_id,),) = catalog.execute("SELECT bucket_id FROM bucket WHERE name = ?", (name.encode(),)).fetchall()
         rows = catalog.execute("SELECT object_key, version_id, seal, manifest, body FROM version").fetchall()
     read = {}
@@ -59,6 +56,6 @@ def test_a_data_folder_is_read_from_the_document_alone(own_server):
         for blob_id, part_number, _ in slow.read_manifest(manifest):
             path = own_server.data / "blobs" / blob_id[:2] / blob_id[2:4] / blob_id
             streams[blob_id] = body if part_number == 0 else path.read_bytes()
-        kek = keys["s3", slow.read_envelope(seal)["key_id"]]
+        kek = keys[slow.read_envelope(seal)["key_id"]]
         read[object_key.decode()] = slow.read_object(kek, (bucket_id, object_key.decode(), version_id), seal, manifest, streams)
     assert read == {"small": SMALL, "large": LARGE, "parts": PART + SMALL}
