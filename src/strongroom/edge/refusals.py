@@ -147,8 +147,7 @@ class S3Refusals:
 class FrontEndRefusals:
     """KMS, IAM and STS: one front end, two sets of codes."""
 
-    def __init__(self, service: str, *, incomplete: str, signature: str, access_key: str, missing: str) -> None:
-        self._service = service
+    def __init__(self, *, incomplete: str, signature: str, access_key: str, missing: str) -> None:
         self._incomplete = incomplete
         self._signature = signature
         self._access_key = access_key
@@ -235,9 +234,8 @@ class FrontEndRefusals:
 _TITLES: Final = {"host": "Host' or ':authority"}
 
 
-def _query_refusals(service: str) -> Refusals:
+def _query_refusals() -> Refusals:
     return FrontEndRefusals(
-        service,
         incomplete="IncompleteSignature",
         signature="SignatureDoesNotMatch",
         access_key="InvalidClientTokenId",
@@ -248,12 +246,11 @@ def _query_refusals(service: str) -> Refusals:
 REFUSALS: Final[dict[str, Refusals]] = {
     "s3": S3Refusals(),
     "kms": FrontEndRefusals(
-        "kms",
         incomplete="IncompleteSignatureException",
         signature="InvalidSignatureException",
         access_key="UnrecognizedClientException",
         missing="MissingAuthenticationTokenException",
     ),
-    "iam": _query_refusals("iam"),
-    "sts": _query_refusals("sts"),
+    "iam": _query_refusals(),
+    "sts": _query_refusals(),
 }
