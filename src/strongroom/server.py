@@ -207,13 +207,35 @@ def load_worker(config: Config) -> Callable[..., Any]:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    loop = asyncio.get_event_loop()  # granian has made it
     worker = Worker(config)
-    handle = asyncio.get_event_loop().run_until_complete(worker.open())  # granian has made the loop
+    handle = loop.run_until_complete(worker.open())
+    _heed_one_signal(loop)
 
     async def opened() -> Handle:
         return handle
 
     return cast("Callable[..., Any]", RsgiApp(opened, worker.close))
+
+
+def _heed_one_signal(loop: asyncio.AbstractEventLoop) -> None:
+    """The first signal stops a worker and later ones are nothing to it: told to stop twice, granian waits for itself forever.
+
+    Twice is the rule: Ctrl-C and service managers signal every process, and then the parent signals its workers.
+    """
+    add = loop.add_signal_handler
+    told = False
+
+    def add_once(number: int, callback: Callable[..., object], *args: object) -> None:
+        def once() -> None:
+            nonlocal told
+            if not told:
+                told = True
+                callback(*args)
+
+        add(number, once)
+
+    setattr(loop, "add_signal_handler", add_once)  # noqa: B010 - a checker would not let a method be replaced
 
 
 def _end_at_once(_number: int, _frame: FrameType | None) -> None:
@@ -298,6 +320,8 @@ def free_address(host: str, port: int) -> tuple[str, int]:
 def _run(config: Config, host: str, port: int, tell: Callable[[], None]) -> None:
     # Workers start from nothing but their Config: a forked copy of a process with threads may wait for locks nobody holds.
     multiprocessing.set_start_method("spawn", force=True)
+    # Digest and file threads each get an arena of the allocator otherwise, and keep what large transfers once needed.
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     server = MPServer(
         "strongroom.server",
         address=host,
