@@ -42,7 +42,9 @@ class Config:
     access_log: bool = _setting(default=False, text="one log line for each request")
     body_idle_seconds: float = _setting(30.0, "an upload that sends nothing for so long is given up")
     body_least_rate: int = _setting(1024, "bytes a second that an upload must reach on the whole")
-    discard_grace_seconds: float = _setting(900.0, "how long the bytes of replaced and deleted objects stay for downloads under way")
+    discard_grace_seconds: float = _setting(
+        900.0, "how long the bytes of replaced and deleted objects stay for downloads under way"
+    )
     stop_seconds: int = _setting(30, "how long running requests may take to finish when the server stops")
     root_access_key_id: str | None = _setting(None, "of the first account, on the first start", environment_only=True)
     root_secret_access_key: str | None = _setting(None, "of the first account, on the first start", environment_only=True)
