@@ -10,4 +10,6 @@ PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 def test_the_page_is_current():
-    assert PAGE.read_text("utf-8") == coverage.page(coverage.declared(["strongroom.s3", "strongroom.kms", "strongroom.iam"])), "run  make docs"
+    assert PAGE.read_text("utf-8") == coverage.page(coverage.declared(["strongroom.s3", "strongroom.kms", "strongroom.iam"])), (
+        "run  make docs"
+    )

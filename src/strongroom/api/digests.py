@@ -71,5 +71,9 @@ class Digests:
 
 def combine(algorithm: str, first: bytes, second: bytes, second_size: int) -> bytes:
     """The CRC of two runs of bytes put together, from the CRC of each. Raises LookupError for what is not a CRC."""
-    joined = {"crc32": checksums.combine_crc32, "crc32c": checksums.combine_crc32c, "crc64nvme": checksums.combine_crc64nvme}[algorithm]
-    return int(joined(int.from_bytes(first, "big"), int.from_bytes(second, "big"), second_size)).to_bytes(DIGEST_BYTES[algorithm], "big")
+    joined = {"crc32": checksums.combine_crc32, "crc32c": checksums.combine_crc32c, "crc64nvme": checksums.combine_crc64nvme}[
+        algorithm
+    ]
+    return int(joined(int.from_bytes(first, "big"), int.from_bytes(second, "big"), second_size)).to_bytes(
+        DIGEST_BYTES[algorithm], "big"
+    )

@@ -32,9 +32,7 @@ _log = structlog.get_logger("strongroom.upkeep")
 class Upkeep:
     """``chores`` are other rooms' periodic duties (destroying keys that are due), run at each sweep."""
 
-    def __init__(
-        self, rooms: Rooms, chores: tuple[Callable[[], Awaitable[object]], ...] = (), *, grace: float = GRACE
-    ) -> None:
+    def __init__(self, rooms: Rooms, chores: tuple[Callable[[], Awaitable[object]], ...] = (), *, grace: float = GRACE) -> None:
         self._rooms = rooms
         self._chores = chores
         self._grace = grace
