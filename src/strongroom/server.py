@@ -320,8 +320,6 @@ def free_address(host: str, port: int) -> tuple[str, int]:
 def _run(config: Config, host: str, port: int, tell: Callable[[], None]) -> None:
     # Workers start from nothing but their Config: a forked copy of a process with threads may wait for locks nobody holds.
     multiprocessing.set_start_method("spawn", force=True)
-    # Digest and file threads each get an arena of the allocator otherwise, and keep what large transfers once needed.
-    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     server = MPServer(
         "strongroom.server",
         address=host,

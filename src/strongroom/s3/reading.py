@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from strongroom.s3.rooms import Rooms
     from strongroom.store.contract import PartRow, VersionRow
 
-WINDOW: Final = 16  # segments read and opened at a time: 1 MiB
+WINDOW: Final = 32  # segments read and opened at a time: 2 MiB
 #: Response header overrides of GetObject and HeadObject: member of the input -> member of the output.
 _OVERRIDES: Final = {
     "ResponseCacheControl": "CacheControl",
@@ -129,7 +129,7 @@ class Opened:
         return _resumed(first, chunks), span_of_all.length
 
     async def _stream(self, wanted: ByteRange) -> AsyncGenerator[bytes, None]:
-        """Plaintext chunks of about 1 MiB; the next window is read from disk while this one is on its way to the client."""
+        """Plaintext chunks of about 2 MiB; the next window is read from disk while this one is on its way to the client."""
         ahead: asyncio.Task[bytes] | None = None
         opener, opener_of = None, ""
         windows = self._windows(wanted)
