@@ -391,3 +391,13 @@ def test_the_old_signature_says_what_to_use(server, bucket):
     message = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
     assert server.follow("GET", url).error == (400, "InvalidRequest", message)
     client.close()
+
+
+def test_a_delete_of_100_000_keys_is_refused_and_deletes_nothing(server, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k0", Body=b"kept")
+    objects = "".join(f"<Object><Key>k{number}</Key></Object>" for number in range(100_000))
+    body = f"<Delete>{objects}</Delete>".encode()
+    digest = base64.b64encode(hashlib.md5(body).digest()).decode()
+    reply = server.ask("POST", f"/{bucket}?delete", {"Content-MD5": digest}, body)
+    assert reply.error[:2] == (400, "MalformedXML")
+    assert s3.get_object(Bucket=bucket, Key="k0")["Body"].read() == b"kept"
