@@ -5,19 +5,17 @@ Never knows what an operation does, nor who governs a resource: it asks.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from strongroom.api.errors import ApiError
+from strongroom.api.expected_owner import check_expected_owner
 from strongroom.edge.denial import denial
 from strongroom.policy.decide import Authority, Question, decide
 
 if TYPE_CHECKING:
     from strongroom.api.operation import Caller, Need
     from strongroom.api.routing import Route
-
-_ACCOUNT: Final = re.compile(r"[0-9]{12}")
 
 
 class Place(Protocol):
@@ -64,8 +62,4 @@ def check_owner(expected: str, bucket: str, place: Place | None) -> None:
     """``x-amz-expected-bucket-owner``. Raises ApiError NoSuchBucket, InvalidBucketOwnerAWSAccountID, AccessDenied."""
     if place is None:
         raise ApiError("NoSuchBucket", BucketName=bucket)
-    if not _ACCOUNT.fullmatch(expected):
-        text = f"The value of the expected bucket owner parameter must be an AWS Account ID... [{expected}]"
-        raise ApiError("InvalidBucketOwnerAWSAccountID", text)
-    if expected != place.account_id:
-        raise ApiError("AccessDenied")
+    check_expected_owner(expected, place.account_id)

@@ -48,6 +48,15 @@ def names_checksum(given: Mapping[str, Any]) -> bool:
     return bool(given.get("ChecksumAlgorithm")) or any(given.get(f"Checksum{name}") for name in ALGORITHMS)
 
 
+def known(algorithm: str) -> str:
+    """An algorithm that a client names, as S3 spells it. Raises ApiError InvalidRequest."""
+    algorithm = algorithm.upper()
+    if algorithm not in ALGORITHMS:
+        text = "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
+        raise ApiError("InvalidRequest", f"{text}[CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+    return algorithm
+
+
 def upload_checksum(given: Mapping[str, Any]) -> tuple[str | None, str]:
     """(algorithm the client chose or None, type) of CreateMultipartUpload. Raises ApiError InvalidRequest for pairs that do not go."""
     algorithm, kind = given.get("ChecksumAlgorithm"), given.get("ChecksumType")
@@ -56,10 +65,7 @@ def upload_checksum(given: Mapping[str, Any]) -> tuple[str | None, str]:
             text = "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header."
             raise ApiError("InvalidRequest", text)
         return None, FULL
-    algorithm = algorithm.upper()
-    if algorithm not in ALGORITHMS:
-        text = "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
-        raise ApiError("InvalidRequest", f"{text}[CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+    algorithm = known(algorithm)
     if kind is None:
         return algorithm, FULL if algorithm == DEFAULT else COMPOSITE
     kind = kind.upper()

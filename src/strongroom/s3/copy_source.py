@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from strongroom.api.digests import Digests
 from strongroom.api.errors import ApiError
+from strongroom.api.expected_owner import check_expected_owner
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.reading import find_version, refuse_unsafe_read
 from strongroom.s3.sealing import object_arn
@@ -81,15 +82,6 @@ async def open_source(rooms: Rooms, call: Call) -> CopySource:
     envelope = Envelope.decode(row.seal)
     refuse_unsafe_read(call, envelope)
     return CopySource(bucket, row, ObjectMeta.open(bucket, row), envelope, version_id is not None)
-
-
-def check_expected_owner(expected: str, account_id: str) -> None:
-    """Raises ApiError InvalidBucketOwnerAWSAccountID or AccessDenied (facts 1.14)."""
-    if len(expected) != 12 or not (expected.isascii() and expected.isdigit()):
-        text = f"The value of the expected bucket owner parameter must be an AWS Account ID... [{expected}]"
-        raise ApiError("InvalidBucketOwnerAWSAccountID", text)
-    if expected != account_id:
-        raise ApiError("AccessDenied")
 
 
 class Measured:

@@ -105,10 +105,5 @@ def _refuse_idle_copy(given: Mapping[str, Any], bucket: Bucket, object_key: str,
 
 def _algorithm(given: Mapping[str, Any], source: ObjectMeta) -> str:
     """The checksum of the copy: what the request names, else the source's algorithm, else S3's own."""
-    named = given.get("ChecksumAlgorithm")
-    if named is not None:
-        if named.upper() not in checksums.ALGORITHMS:
-            text = "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
-            raise ApiError("InvalidRequest", f"{text}[CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
-        return str(named.upper())
-    return next(iter(source.checksums), checksums.DEFAULT)
+    named: str | None = given.get("ChecksumAlgorithm")
+    return next(iter(source.checksums), checksums.DEFAULT) if named is None else checksums.known(named)

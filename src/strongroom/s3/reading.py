@@ -18,6 +18,7 @@ from strongroom.s3.conditions import ByteRange, judge_read, parse_range
 from strongroom.s3.encryption import refuse_on
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.sealing import Sealing, encryption_output
+from strongroom.s3.uploads import check_part_number
 from strongroom.s3.versions import IN_ROW, asked_version
 from strongroom.seal import Forged, Truncated
 from strongroom.seal.format import Envelope, Mode, Piece, blob_associated_data, decode_manifest
@@ -42,7 +43,6 @@ _OVERRIDES: Final = {
     "ResponseExpires": "Expires",
 }
 _CUSTOMER_MEMBERS: Final = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
-PART_NUMBERS: Final = 10_000
 
 
 def utc(milliseconds: int) -> datetime:
@@ -260,9 +260,7 @@ def wanted_range(given: Mapping[str, Any], row: VersionRow, meta: ObjectMeta) ->
         return wanted, {} if wanted is None else {"ContentRange": f"bytes {wanted.first}-{wanted.last}/{row.size}"}
     if given.get("Range"):
         raise ApiError("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
-    if not 1 <= number <= PART_NUMBERS:
-        text = f"Part number must be an integer between 1 and {PART_NUMBERS}, inclusive"
-        raise ApiError("InvalidArgument", text, ArgumentName="partNumber", ArgumentValue=str(number))
+    check_part_number(number)
     pieces = decode_manifest(row.manifest)
     if number > len(pieces):
         raise ApiError("InvalidPartNumber", PartNumberRequested=str(number), ActualPartCount=str(len(pieces)))

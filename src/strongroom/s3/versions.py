@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from strongroom.store.contract import Transaction, VersionRow
 
 OBJECT_KEY_BYTES: Final = 1024
-OBJECT_BYTES: Final = 50 * 1024**4
 PUT_BYTES: Final = 5 * 1024**3
 IN_ROW: Final = 0  # the part number of a piece whose sealed bytes are the row's body; S3's own part numbers begin at 1
 
