@@ -28,6 +28,10 @@ class Forged(Exception):
     pass
 
 
+class AnotherKey(Exception):
+    """Of a customer; no sign of damage."""
+
+
 def number(data: bytes) -> int:
     return int.from_bytes(data, "big")
 
@@ -39,8 +43,8 @@ def lp(data: bytes) -> bytes:
 # Section 2
 
 
-def derive(key: bytes, label: str, context: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=lp(label.encode()) + lp(context)).derive(key)
+def derive(key: bytes, label: str, context: bytes, salt: bytes | None = None) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=salt, info=lp(label.encode()) + lp(context)).derive(key)
 
 
 # Section 3
@@ -137,7 +141,7 @@ def read_envelope(data: bytes) -> dict[str, object]:
     if len(data) < 6:
         raise Truncated
     version, mode, flags = data[3], data[4], data[5]
-    if version != 1 or mode not in {1, 2} or flags not in {0, 1}:
+    if version != 1 or mode not in {1, 2, 4} or flags not in {0, 1}:
         raise Unsupported
     key_id, rest = take(data[6:])
     key_arn, rest = take(rest)
@@ -149,7 +153,7 @@ def read_envelope(data: bytes) -> dict[str, object]:
     pairs = read_context(context)
     text(key_id)
     text(key_arn)
-    if mode == 1:
+    if mode in {1, 4}:
         hexadecimal = len(key_id) == 32 and all(digit in b"0123456789abcdef" for digit in key_id)
         if not hexadecimal or key_arn or kms or context or flags:
             raise NotOurs
@@ -184,6 +188,17 @@ def version_binding(bucket_id: str, object_key: str, version_id: str, manifest: 
     return b"strongroom/seal/version/1" + place + hashlib.sha256(manifest).digest() + bare
 
 
+def open_lock(customer_key: bytes, lock: bytes, bucket_id: str, object_key: str) -> bytes:
+    if len(lock) != 124:
+        raise Truncated
+    salt, verifier, wrapped = lock[:32], lock[32:64], lock[64:]
+    if derive(customer_key, "strongroom/seal/customer/verifier/1", b"", salt) != verifier:
+        raise AnotherKey
+    kek = derive(customer_key, "strongroom/seal/customer/kek/1", b"", salt)
+    binding = b"strongroom/seal/customer/data-key/1" + lp(bucket_id.encode()) + lp(object_key.encode())
+    return unwrap(kek, wrapped, binding)
+
+
 # Section 7
 
 
@@ -203,10 +218,19 @@ def open_record(key: bytes, record: bytes, place: bytes) -> bytes:
 # Section 1: to read an object
 
 
-def read_object(kek: bytes, place: tuple[str, str, str], seal: bytes, manifest: bytes, streams: dict[str, bytes]) -> bytes:
+def read_object(
+    kek: bytes,
+    place: tuple[str, str, str],
+    seal: bytes,
+    manifest: bytes,
+    streams: dict[str, bytes],
+    customer_key: bytes = b"",
+) -> bytes:
     envelope = read_envelope(seal)
     binding = version_binding(*place, manifest, envelope["bare"])
     data_key = unwrap(kek, envelope["wrapped"], binding)
+    if envelope["mode"] == 4:
+        data_key = open_lock(customer_key, data_key, place[0], place[1])
     plaintext = b""
     for blob_id, part_number, size in read_manifest(manifest):
         sealed = streams[blob_id]

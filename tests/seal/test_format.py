@@ -25,7 +25,10 @@ BLOB_ID = "ab" * 16
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 contexts = st.dictionaries(texts, texts, max_size=5)
 envelopes = st.builds(
-    Envelope, mode=st.just(Mode.SSE_S3), key_id=st.binary(min_size=16, max_size=16).map(bytes.hex), wrapped=st.binary(max_size=70)
+    Envelope,
+    mode=st.sampled_from([Mode.SSE_S3, Mode.SSE_C]),
+    key_id=st.binary(min_size=16, max_size=16).map(bytes.hex),
+    wrapped=st.binary(max_size=160),
 ) | st.builds(
     Envelope,
     mode=st.just(Mode.SSE_KMS),
@@ -118,6 +121,10 @@ def test_every_cut_of_an_envelope_is_an_error():
         Envelope(Mode.SSE_KMS, key_id=KEY_ID, key_arn=ARN, kms_wrapped=b"x"),
         Envelope(Mode.DSSE_KMS, key_arn=ARN, kms_wrapped=b"x"),
         Envelope(Mode.SSE_C),
+        Envelope(Mode.SSE_C, key_id=KEY_ID, bucket_key=True),
+        Envelope(Mode.SSE_C, key_id=KEY_ID, kms_wrapped=b"x"),
+        Envelope(Mode.SSE_C, key_id=KEY_ID, key_arn=ARN),
+        Envelope(Mode.SSE_C, key_id=KEY_ID, context={"a": "b"}),
         Envelope(Mode.SSE_KMS, key_arn=ARN, kms_wrapped=bytes(65536)),
         Envelope(Mode.SSE_KMS, key_arn=ARN, kms_wrapped=b"x", context={"a": "b" * 65536}),
         Envelope(Mode.SSE_KMS, key_arn=ARN, kms_wrapped=b"x", context={"a": "b" * 65531}),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from strongroom import seal
-from strongroom.seal import stream, wrap
+from strongroom.seal import customer, stream, wrap
 from strongroom.seal.format import Envelope, Mode, Piece, binding, decode_manifest, encode_manifest
 from tests.seal import slow_reader
 
@@ -114,6 +114,23 @@ def test_version(case):
     if opened is not None:
         assert (opened.hex(), bound.hex()) == (case["data_key"], case["binding"])
         assert wrap.wrap(kek, opened, bound, lambda _: bytes.fromhex(case["nonce"])) == wrapped
+
+
+@pytest.mark.parametrize("case", cases("customer"))
+def test_customer(case):
+    customer_key, lock = unhex(case, "customer_key", "lock")
+    where = case["bucket_id"], case["object_key"]
+    if case["expect"] == "AnotherKey":
+        assert not customer.fits(customer_key, lock)
+        with pytest.raises(slow_reader.AnotherKey):
+            slow_reader.open_lock(customer_key, lock, *where)
+        return
+    opened = outcome(case, seal, customer.unlock, customer_key, lock, *where)
+    assert outcome(case, slow_reader, slow_reader.open_lock, customer_key, lock, *where) == opened
+    if opened is not None:
+        assert opened.hex() == case["data_key"]
+        randoms = iter(unhex(case, "salt", "nonce"))
+        assert customer.lock(customer_key, opened, *where, lambda _: next(randoms)) == lock
 
 
 @pytest.mark.parametrize("case", cases("record"))

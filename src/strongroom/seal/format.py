@@ -34,7 +34,7 @@ _SERVICE_KEY_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class Mode(IntEnum):
-    """How a data key is wrapped. 3 and 4 are reserved: no reader of version 1 opens them."""
+    """How a data key is wrapped. 3 is reserved: no reader of version 1 opens it."""
 
     SSE_S3 = 1
     SSE_KMS = 2
@@ -42,7 +42,7 @@ class Mode(IntEnum):
     SSE_C = 4
 
 
-_MODES: Final = {1: Mode.SSE_S3, 2: Mode.SSE_KMS}
+_MODES: Final = {1: Mode.SSE_S3, 2: Mode.SSE_KMS, 4: Mode.SSE_C}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Envelope:
     """How one data key is wrapped, and that wrapped data key. Nothing in it is authentic before ``wrapped`` has opened."""
 
     mode: Mode
-    key_id: str = ""  # SSE-S3: id of the service key, 32 hex
+    key_id: str = ""  # SSE-S3, SSE-C: id of the service key, 32 hex
     key_arn: str = ""  # SSE-KMS: ARN of the KMS key
     kms_wrapped: bytes = field(default=b"", repr=False)  # SSE-KMS: KMS's ciphertext blob of the wrapping key
     context: dict[str, str] = field(default_factory=dict[str, str])  # SSE-KMS: the encryption context the client sent
@@ -154,9 +154,9 @@ def bare(encoded: bytes, envelope: Envelope) -> bytes:
 
 def _contradiction(envelope: Envelope) -> str | None:
     """Which fields a mode has is part of the format: an envelope that could be read in two ways does not exist."""
-    if envelope.mode == Mode.SSE_S3:
+    if envelope.mode in {Mode.SSE_S3, Mode.SSE_C}:
         if envelope.key_arn or envelope.kms_wrapped or envelope.context or envelope.bucket_key:
-            return "an envelope of SSE-S3 has no fields of KMS"
+            return "an envelope of SSE-S3 or SSE-C has no fields of KMS"
         return None if _SERVICE_KEY_ID.fullmatch(envelope.key_id) else "the id of a service key is 32 hex digits"
     if envelope.mode == Mode.SSE_KMS:
         if envelope.key_id or not envelope.key_arn or not envelope.kms_wrapped:

@@ -80,13 +80,13 @@ def record_associated_data(bucket_id: str, object_key: str, version_id: str) -> 
     return place(bucket_id, object_key, version_id)
 
 
-def derive(key: bytes, label: str, context: bytes = b"") -> bytes:
-    """A 32-byte subkey of a 32-byte key (else ValueError), one for each label and context."""
+def derive(key: bytes, label: str, context: bytes = b"", salt: bytes | None = None) -> bytes:
+    """A 32-byte subkey of a 32-byte key (else ValueError), one for each label, context and salt."""
     if len(key) != KEY:
         raise ValueError("a key to derive from is 32 bytes")
     name = label.encode()
     info = b"".join((_U32.pack(len(name)), name, _U32.pack(len(context)), context))
-    return HKDF(SHA256(), KEY, None, info).derive(key)
+    return HKDF(SHA256(), KEY, salt, info).derive(key)
 
 
 def _cipher(key: bytes) -> AESGCMSIV:
