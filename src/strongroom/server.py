@@ -43,7 +43,8 @@ from strongroom.iam.identities import Identities, NewAccount
 from strongroom.iam.sts import Sts
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.rooms import kms_rooms
-from strongroom.observing import NUMBERS_FOLDER, Numbers, configure_log
+from strongroom.numbers import FLUSH_SECONDS, Numbers
+from strongroom.observing import Requests, configure_log, numbers_page
 from strongroom.policy.decide import Authority
 from strongroom.s3.bucket_cache import BucketCache
 from strongroom.s3.bucket_settings import BucketSettings
@@ -125,10 +126,10 @@ async def build(config: Config, numbers: Numbers | None = None) -> House:
             access_log=config.access_log,
         ),
         clock=now,
-        observe=None if numbers is None else numbers.observe,
+        observe=None if numbers is None else Requests(numbers).observe,
     )
     upkeep = Upkeep(rooms, (kms.deletion.destroy_due, blobs.sweep_unfinished), grace=config.discard_grace_seconds)
-    pages = Pages(gate.handle, partial(_ready, catalog), {} if numbers is None else {"metrics": numbers.page})
+    pages = Pages(gate.handle, partial(_ready, catalog), {} if numbers is None else {"metrics": numbers_page(numbers)})
     return House(catalog, blobs, register, gate, upkeep, pages.handle)
 
 
@@ -163,23 +164,30 @@ async def _ready(catalog: SqliteCatalog) -> bool:
 class Worker:
     """The life of one worker process: opened and closed by the face, with upkeep if it is this worker's turn."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, numbers: Numbers) -> None:
         self._config = config
+        self._numbers = numbers
         self._house: House | None = None
-        self._upkeep: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> Handle:
-        house = self._house = await build(self._config, Numbers())
-        self._upkeep = asyncio.create_task(self._keep_up(house))
+        house = self._house = await build(self._config, self._numbers)
+        self._tasks = [asyncio.create_task(self._keep_up(house)), asyncio.create_task(self._show_numbers())]
         return house.handle
 
     async def close(self) -> None:
-        if self._upkeep is not None:
-            self._upkeep.cancel()
+        for task in self._tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._upkeep
+                await task
         if self._house is not None:
             await self._house.close()
+
+    async def _show_numbers(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            with suppress(OSError):  # a full disk must not end the counting
+                self._numbers.flush()
 
     async def _keep_up(self, house: House) -> None:
         """One worker at a time does upkeep: who has the lock, until its process ends."""
@@ -194,7 +202,7 @@ class Worker:
             await house.upkeep.run()
 
 
-def load_worker(config: Config) -> Callable[..., Any]:
+def load_worker(config: Config, numbers_folder: Path) -> Callable[..., Any]:
     """What granian calls in each new worker process. It takes an object with ``__rsgi__`` where it says callable.
 
     The rooms are opened here and not in ``__rsgi_init__``: by then granian has taken the signals over, and one that comes
@@ -208,7 +216,7 @@ def load_worker(config: Config) -> Callable[..., Any]:
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     loop = asyncio.get_event_loop()  # granian has made it
-    worker = Worker(config)
+    worker = Worker(config, Numbers(numbers_folder))
     handle = loop.run_until_complete(worker.open())
     _heed_one_signal(loop)
 
@@ -267,11 +275,9 @@ def serve(config: Config, say: Callable[[str], None]) -> None:
         named, _ = config.address
         host, port = free_address(*config.address)
         numbers = Path(tempfile.mkdtemp(prefix="strongroom-numbers-"))
-        os.environ[NUMBERS_FOLDER] = str(numbers)
         try:
-            _run(config.without_secrets(), host, port, partial(_tell_when_ready, host, port, url_of(named, port), say))
+            _run(config.without_secrets(), numbers, host, port, partial(_tell_when_ready, host, port, url_of(named, port), say))
         finally:
-            del os.environ[NUMBERS_FOLDER]
             shutil.rmtree(numbers, ignore_errors=True)
 
 
@@ -317,7 +323,7 @@ def free_address(host: str, port: int) -> tuple[str, int]:
         return str(bound[0]), int(bound[1])
 
 
-def _run(config: Config, host: str, port: int, tell: Callable[[], None]) -> None:
+def _run(config: Config, numbers: Path, host: str, port: int, tell: Callable[[], None]) -> None:
     # Workers start from nothing but their Config: a forked copy of a process with threads may wait for locks nobody holds.
     multiprocessing.set_start_method("spawn", force=True)
     server = MPServer(
@@ -343,7 +349,7 @@ def _run(config: Config, host: str, port: int, tell: Callable[[], None]) -> None
             server.interrupt_children.clear()  # pyright: ignore[reportUnknownMemberType] - granian does not say of what
 
     server.on_shutdown(forgive)
-    server.serve(target_loader=partial(load_worker, config), wrap_loader=False)
+    server.serve(target_loader=partial(load_worker, config, numbers), wrap_loader=False)
 
 
 def _tell_when_ready(host: str, port: int, url: str, say: Callable[[str], None]) -> None:

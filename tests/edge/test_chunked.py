@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from strongroom.api.errors import ApiError
 from strongroom.edge.chunked import SIGNED_CHUNK_MOST, ChunkDecoder, ChunkSigner
+from strongroom.edge.signing_key import SigningKey
 
 KEY = bytes(range(32))
 TIME = "20260101T000000Z"
@@ -40,7 +41,7 @@ def framed(chunks: list[bytes], trailers: dict[str, str] | None = None, *, signe
 
 
 def decoder(length: int, *, signed: bool = True, trailing: bool = False, declared: frozenset[str] = frozenset()) -> ChunkDecoder:
-    signer = ChunkSigner(KEY, TIME, SCOPE, SEED) if signed else None
+    signer = ChunkSigner(SigningKey(KEY), TIME, SCOPE, SEED) if signed else None
     return ChunkDecoder(length, signer, trailing=trailing, declared=declared)
 
 

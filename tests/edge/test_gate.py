@@ -21,6 +21,7 @@ from strongroom.edge.gate import EdgeSettings, Seen
 from strongroom.edge.limits import DOCUMENT_MOST, HEADERS_MOST
 from strongroom.edge.pages import Pages
 from strongroom.edge.refusals import REFUSALS
+from strongroom.edge.signing_key import SigningKeys
 from strongroom.store.contract import Unavailable
 from tests.edge import test_chunked
 from tests.edge.tiny import ACCOUNT, FOREIGN_KEY, SECRET, USER_KEY, Asked, TinyRoom, signed, tiny_gate
@@ -393,16 +394,16 @@ async def test_a_signed_chunked_upload(front: Front) -> None:
         head = asked.head()
         claim = read_claim(head, REFUSALS["s3"])
         assert claim is not None
-        key = sigv4.SigningKeys().find(claim, SECRET)
+        key = SigningKeys().find(claim.credential, SECRET)
         with pytest.raises(ApiError) as caught:
             sigv4.check_signature(claim, head, coding, key, REFUSALS["s3"])
-        signature = sigv4.hmac.digest(key, caught.value.members["StringToSign"].encode(), "sha256").hex()
+        signature = key.sign(caught.value.members["StringToSign"].encode())
         asked.headers["Authorization"] = asked.headers["Authorization"].replace(claim.signature, signature)
         previous, body = signature, b""
         for chunk in (b"a" * 8500, b"b" * 500, b""):
             digests = f"{test_chunked.EMPTY}\n{hashlib.sha256(chunk).hexdigest()}"
             text = f"AWS4-HMAC-SHA256-PAYLOAD\n{claim.timestamp}\n{claim.scope}\n{previous}\n{digests}"
-            previous = sigv4.hmac.digest(key, text.encode(), "sha256").hex()
+            previous = key.sign(text.encode())
             body += f"{len(chunk):x};chunk-signature={previous}\r\n".encode() + chunk + b"\r\n"
         asked.body = body.replace(b"bb", b"cc") if wrong else body
         asked.headers["Content-Length"] = str(len(body))

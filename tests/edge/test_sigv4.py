@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hmac
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -16,6 +17,7 @@ from strongroom.edge.canonical import is_canonical_query, pairs_of
 from strongroom.edge.claims import guess_service, read_claim
 from strongroom.edge.head import Head
 from strongroom.edge.refusals import REFUSALS
+from strongroom.edge.signing_key import SigningKey, SigningKeys, derive
 from tests.edge import tiny
 
 S3 = REFUSALS["s3"]
@@ -34,7 +36,7 @@ def verify(
     sigv4.check_time(claim, when or claim.signed_at, refusals)
     sigv4.check_scope(claim, service, region, (), refusals)
     sigv4.check_signed_headers(claim, head.headers, refusals)
-    key = sigv4.SigningKeys().find(claim, tiny.SECRET)
+    key = SigningKeys().find(claim.credential, tiny.SECRET)
     headers = sigv4.carried_headers(head.query, head.headers)
     sigv4.check_signature(claim, head, payload or sigv4.payload_hash(claim, headers), key, refusals)
     sigv4.check_token(claim, None, refusals)
@@ -200,7 +202,7 @@ def sign_by_hand(headers: dict[str, str], names: str, timestamp: str, path: str 
     canonical = f"GET\n{path}\n\n" + "".join(f"{name}:{headers.get(name, '')}\n" for name in names.split(";"))
     canonical += f"\n{names}\nUNSIGNED-PAYLOAD"
     to_sign = f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{sigv4.sha256(canonical.encode()).hexdigest()}"
-    key = sigv4.signing_key(tiny.SECRET, timestamp[:8], "eu-west-1", "s3")
+    key = derive(tiny.SECRET, timestamp[:8], "eu-west-1", "s3")
     signature = sigv4.hmac.digest(key, to_sign.encode(), "sha256").hex()
     authorization = f"AWS4-HMAC-SHA256 Credential={tiny.ACCESS_KEY}/{scope},SignedHeaders={names},Signature={signature}"
     return Head("GET", path, None, "", {**headers, "authorization": authorization}, "http", "127.0.0.1")
@@ -410,15 +412,15 @@ def test_kms_words_its_refusals_in_its_own_way() -> None:
 
 
 def test_signing_keys_are_bounded_and_follow_the_secret() -> None:
-    keys = sigv4.SigningKeys(most=4)
+    keys = SigningKeys(most=4)
     claim = read_claim(plain(), S3)
     assert claim is not None
-    first = keys.find(claim, "one")
-    assert keys.find(claim, "one") is first
-    assert keys.find(claim, "two") != first
+    first = keys.find(claim.credential, "one")
+    assert keys.find(claim.credential, "one") is first
+    assert keys.find(claim.credential, "two") != first
     for number in range(20):
         claim.credential = f"{number}/20260101/eu-west-1/s3/aws4_request"
-        keys.find(claim, "one")
+        keys.find(claim.credential, "one")
         assert len(keys) <= 4
 
 
@@ -429,3 +431,15 @@ def test_a_canonical_query_recodes_to_itself(query: str) -> None:
         pairs = pairs_of(query)
         assert "&".join(f"{name}={value}" for name, value in pairs) == query
         assert pairs_of(query.replace("&", "&&")) == pairs
+
+
+@given(st.binary(max_size=64), st.binary(max_size=300))
+def test_a_signing_key_signs_as_hmac_does(key: bytes, text: bytes) -> None:
+    signing = SigningKey(key)
+    assert signing.sign(text) == hmac.new(key, text, "sha256").hexdigest()
+    assert signing.sign(text) == hmac.new(key, text, "sha256").hexdigest()  # the prepared blocks are not used up
+
+
+def test_a_signing_key_longer_than_a_block_is_refused() -> None:
+    with pytest.raises(ValueError, match="64"):
+        SigningKey(bytes(65))

@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import Final
 
 from strongroom.api.errors import ApiError
+from strongroom.edge.signing_key import SigningKey
 
 SIGNED_CHUNK_MOST: Final = 16 << 20  # bytes held back at most; SDKs send 64 KiB to 1 MiB
 CHUNK_LEAST: Final = 8192  # bytes of every chunk but the last one with data
@@ -30,7 +31,7 @@ _TRAILER_SIGNATURE: Final = "x-amz-trailer-signature"
 class ChunkSigner:
     """What the chunks of one request are signed with, and the signature that the next one continues."""
 
-    key: bytes = field(repr=False)
+    key: SigningKey = field(repr=False)
     timestamp: str
     scope: str
     previous: str  # 64 hex; at first the signature of the request
@@ -44,8 +45,7 @@ class ChunkSigner:
 
     def _check(self, kind: str, rest: str, signature: str) -> None:
         text = f"{kind}\n{self.timestamp}\n{self.scope}\n{self.previous}\n{rest}"
-        expected = hmac.digest(self.key, text.encode(), "sha256").hex()
-        if not hmac.compare_digest(expected.encode(), signature.encode()):
+        if not hmac.compare_digest(self.key.sign(text.encode()).encode(), signature.encode()):
             raise ApiError("SignatureDoesNotMatch")
         self.previous = signature
 

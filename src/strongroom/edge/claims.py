@@ -30,7 +30,7 @@ _HEADER: Final = re.compile(
 _PRESIGNED: Final = re.compile(
     rf"X-Amz-Algorithm={ALGORITHM}&X-Amz-Credential=([A-Za-z0-9]+)%2F(\d{{8}})%2F([a-z0-9-]+)%2F([a-z0-9]+)%2Faws4_request"
     r"&X-Amz-Date=(\d{8}T\d{6}Z)(&X-Amz-SignedHeaders=[a-z0-9-]+)?&X-Amz-Expires=(\d{1,6})(&X-Amz-SignedHeaders=[a-z0-9-]+)?"
-    r"&X-Amz-Signature=([0-9a-f]{64})",
+    r"((?:&[a-z][A-Za-z0-9_.~%-]*=[A-Za-z0-9_.~%-]*)*)&X-Amz-Signature=([0-9a-f]{64})",
     re.ASCII,
 )
 _SIGNED_HEADERS: Final = len("&X-Amz-SignedHeaders=")
@@ -217,19 +217,27 @@ def _standard_query_claim(query: str) -> Claim | None:
     found = _PRESIGNED.fullmatch(query, start)
     if found is None:
         return None
-    access_key_id, date, region, service, timestamp, before, expires, behind, signature = found.groups()
-    if (before is None) == (behind is None):
+    access_key_id, date, region, service, timestamp, before, expires, behind, own, signature = found.groups()
+    if (before is None) == (behind is None) or (own and start):
         return None
-    names = (before or behind)[_SIGNED_HEADERS:]
-    own, canonical = "", query[start:-_SIGNATURE_PART]
+    canonical = query[start:-_SIGNATURE_PART]
     if before is not None:  # boto3 writes it before the expiry; sorted it stands behind
+        if own:
+            return None
         canonical = canonical.replace(before, "", 1) + before
     if start:
-        own = query[: start - 1]
-        if query[start - 1] != "&" or not is_canonical_query(own) or "x-amz-" in own.lower():
+        if query[start - 1] != "&":
             return None
-        # a name that begins with a lower-case letter sorts behind all of ours
-        canonical = f"{canonical}&{own}" if "&" not in own and own[0] > "X" else canonical_query(pairs_of(f"{own}&{canonical}"))
+        own = query[: start - 1]
+        canonical = f"{canonical}&{own}"
+    elif own:
+        own = own[1:]
+    if own:
+        # A name that begins with a lower-case letter sorts behind all of the signature's own.
+        if not is_canonical_query(own) or "x-amz-" in own.lower():
+            return None
+        if "&" in own or own[0] < "a":
+            canonical = canonical_query(pairs_of(canonical))
     try:
         signed_at = datetime.fromisoformat(timestamp)
     except ValueError:
@@ -237,6 +245,7 @@ def _standard_query_claim(query: str) -> Claim | None:
     if int(expires) > LONGEST:
         return None
     credential = f"{access_key_id}/{date}/{region}/{service}/aws4_request"
+    names = (before or behind)[_SIGNED_HEADERS:]
     claim = Claim(access_key_id, credential, date, region, service, [names], signature, timestamp, signed_at, canonical)
     claim.presigned = True
     claim.expires = int(expires)

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -31,6 +31,7 @@ from strongroom.edge.judge import Judge, Place, check_owner
 from strongroom.edge.limits import DOCUMENT_MOST, LIST_DOCUMENT_MOST, check_head, check_metadata
 from strongroom.edge.promises import describes_body, read_promises, without_chunked
 from strongroom.edge.refusals import REFUSALS
+from strongroom.edge.signing_key import SigningKeys
 from strongroom.edge.stall import Pace
 from strongroom.iam.callers import ANONYMOUS
 from strongroom.store.contract import Unavailable
@@ -55,8 +56,7 @@ class EdgeSettings:
     access_log: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """One answered request, as the access log and the metrics see it. ``seconds``: until the answer was ready to be sent."""
 
     request_id: str
@@ -110,7 +110,7 @@ class Gate:
         self._observe = observe
         self._router = Router(settings.domains)
         self._codec = Codec()
-        self._keys = sigv4.SigningKeys()
+        self._keys = SigningKeys()
         self._host_id = base64.b64encode(random(48)).decode()
 
     # ---------------------------------------------------------------------------------------------------- the eight steps
@@ -233,7 +233,7 @@ class Gate:
         """Check the signature; what the body's chunks are signed with, if they are."""
         refusals = REFUSALS[service]
         sigv4.check_signed_headers(claim, head.headers, refusals)
-        key = self._keys.find(claim, credential.secret_access_key)
+        key = self._keys.find(claim.credential, credential.secret_access_key)
         sigv4.check_signature(claim, head, payload, key, refusals)
         sigv4.check_token(claim, credential.session_token, refusals)
         if payload in {sigv4.STREAMING_SIGNED, sigv4.STREAMING_SIGNED_TRAILER}:
@@ -309,7 +309,7 @@ class Gate:
         if self._observe is not None:
             self._observe(seen)
         if self._settings.access_log:
-            _LOG.info("request", **{name: getattr(seen, name) for name in Seen.__slots__})
+            _LOG.info("request", **seen._asdict())
 
 
 def _reply(encoded: Encoded, answer: Answer, head: Head) -> Reply:

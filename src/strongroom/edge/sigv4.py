@@ -1,4 +1,4 @@
-"""AWS Signature Version 4, checked: times, scope, signing keys, signatures. Pure but for a bounded cache of signing keys.
+"""AWS Signature Version 4, checked: times, scope, signatures. Pure.
 
 Never knows who a caller is, where secrets are kept, or what the request asks for. The order of the checks is AWS's: time,
 scope, access key, signature, token. Source: "AWS Signature Version 4" in the S3 API reference and the IAM user guide.
@@ -19,6 +19,7 @@ from strongroom.edge.canonical import canonical_headers, other_path, pairs_of, s
 from strongroom.edge.claims import ALGORITHM, Claim
 from strongroom.edge.head import Head
 from strongroom.edge.refusals import SKEW, Refusals
+from strongroom.edge.signing_key import SigningKey
 
 UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 STREAMING_SIGNED: Final = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
@@ -39,35 +40,6 @@ _AUTHENTICATION: Final = frozenset(
         "x-amz-security-token",
     }
 )
-
-
-class SigningKeys:
-    """Signing keys by credential (access key id, date, region, service), kept while the secret stays the same."""
-
-    def __init__(self, most: int = 4096) -> None:
-        self._most = most
-        self._keys: dict[str, tuple[str, bytes]] = {}
-
-    def find(self, claim: Claim, secret: str) -> bytes:
-        """The 32-byte key that signs for this claim's scope."""
-        kept = self._keys.get(claim.credential)
-        if kept is not None and kept[0] == secret:  # both are ours: nothing to time
-            return kept[1]
-        key = signing_key(secret, claim.date, claim.region, claim.service)
-        if len(self._keys) >= self._most:
-            self._keys.clear()
-        self._keys[claim.credential] = (secret, key)
-        return key
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-
-def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
-    key = b"AWS4" + secret.encode()
-    for part in (date, region, service, "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    return key
 
 
 # ----------------------------------------------------------------------------------------------------- before the secret
@@ -134,15 +106,14 @@ def payload_hash(claim: Claim | None, headers: Mapping[str, str]) -> str:
     )
 
 
-def check_signature(claim: Claim, head: Head, payload: str, key: bytes, refusals: Refusals) -> None:
+def check_signature(claim: Claim, head: Head, payload: str, key: SigningKey, refusals: Refusals) -> None:
     """Compare the signature in constant time; ``payload`` is the hash of the payload as it was signed. Raises ApiError."""
     path = s3_path(head.path) if claim.service == "s3" else other_path(head.path)
     names = claim.signed_headers
-    canonical = "\n".join((head.method, path, claim.query, canonical_headers(names, head.headers), ";".join(names), payload))
-    scope = claim.credential.partition("/")[2]
-    string_to_sign = f"{ALGORITHM}\n{claim.timestamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
-    signature = hmac.digest(key, string_to_sign.encode(), "sha256").hex()
-    if not hmac.compare_digest(signature.encode(), claim.signature.encode("utf-8", "replace")):
+    signed = canonical_headers(names, head.headers)
+    canonical = f"{head.method}\n{path}\n{claim.query}\n{signed}\n{';'.join(names)}\n{payload}"
+    string_to_sign = f"{ALGORITHM}\n{claim.timestamp}\n{claim.scope}\n{sha256(canonical.encode()).hexdigest()}"
+    if not hmac.compare_digest(key.sign(string_to_sign.encode()).encode(), claim.signature.encode("utf-8", "replace")):
         raise refusals.mismatch(claim.access_key_id, string_to_sign, claim.signature, canonical)
 
 

@@ -1,0 +1,136 @@
+"""What the server counts, over all workers together, as a page for Prometheus.
+
+A count is an addition to a plain table of this worker. Once a second, and when the page is asked for, each worker writes its tables
+to a file of its own; the page adds the files up. So counting costs a request a microsecond, and nothing is shared that could
+be waited for. Never knows what a number means.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+Labels = tuple[str, ...]
+FLUSH_SECONDS: Final = 1.0  # how old what other workers counted may be on the page
+#: Upper bounds, in seconds, of the classes that durations are counted in; one more class has no bound.
+BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Counter:
+    """Events by labels; it only grows. On the page its name ends in ``_total``."""
+
+    __slots__ = ("about", "labels", "name", "values")
+
+    def __init__(self, name: str, about: str, labels: Labels) -> None:
+        self.name = name
+        self.about = about
+        self.labels = labels
+        self.values: dict[Labels, float] = {}
+
+    def add(self, labels: Labels, amount: float = 1) -> None:
+        """``labels``: the values, in the order of the names."""
+        self.values[labels] = self.values.get(labels, 0) + amount
+
+    def merge(self, labels: Labels, value: float) -> None:
+        self.add(labels, value)
+
+    def family(self) -> CounterMetricFamily:
+        family = CounterMetricFamily(self.name, self.about, labels=self.labels)
+        for labels, value in sorted(self.values.items()):
+            family.add_metric(labels, value)
+        return family
+
+
+class Durations:
+    """Durations in seconds by labels, counted in classes (a Prometheus histogram)."""
+
+    __slots__ = ("about", "labels", "name", "values")
+
+    def __init__(self, name: str, about: str, labels: Labels) -> None:
+        self.name = name
+        self.about = about
+        self.labels = labels
+        self.values: dict[Labels, list[float]] = {}  # a count for each class, then the sum of all durations
+
+    def add(self, labels: Labels, seconds: float) -> None:
+        counts = self.values.get(labels)
+        if counts is None:
+            counts = self.values[labels] = [0.0] * (len(BOUNDS) + 2)
+        counts[bisect_left(BOUNDS, seconds)] += 1
+        counts[-1] += seconds
+
+    def merge(self, labels: Labels, value: list[float]) -> None:
+        counts = self.values.setdefault(labels, [0.0] * len(value))
+        for place, count in enumerate(value):
+            counts[place] += count
+
+    def family(self) -> HistogramMetricFamily:
+        family = HistogramMetricFamily(self.name, self.about, labels=self.labels)
+        for labels, counts in sorted(self.values.items()):
+            classes: list[tuple[str, float]] = []
+            so_far = 0.0
+            for bound, count in zip((*map(str, BOUNDS), "+Inf"), counts, strict=False):
+                so_far += count
+                classes.append((bound, so_far))
+            family.add_metric(labels, classes, counts[-1])
+        return family
+
+
+class Numbers(Collector):
+    """The tables of one worker. Whoever counts asks for a table once and adds to it; ``flush`` is called once a second."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """``folder``: where all workers of a server leave their tables; None: this process is alone."""
+        self._folder = folder
+        self._tables: dict[str, Counter | Durations] = {}
+
+    def counter(self, name: str, about: str, *labels: str) -> Counter:
+        table = self._tables[name] = Counter(name, about, labels)
+        return table
+
+    def durations(self, name: str, about: str, *labels: str) -> Durations:
+        table = self._tables[name] = Durations(name, about, labels)
+        return table
+
+    def flush(self) -> None:
+        """Leave the tables where the other workers find them, whole or not at all."""
+        if self._folder is None:
+            return
+        path = self._folder / f"{os.getpid()}.json"
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(orjson.dumps({name: list(table.values.items()) for name, table in self._tables.items()}))
+        fresh.replace(path)
+
+    def page(self) -> bytes:
+        """In the text format of Prometheus, version 0.0.4."""
+        self.flush()
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry)
+
+    def collect(self) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
+        sums: dict[str, Counter | Durations] = {
+            name: type(table)(table.name, table.about, table.labels) for name, table in self._tables.items()
+        }
+        for name, rows in self._everybody():
+            table = sums.get(name)
+            if table is not None:
+                for labels, value in rows:
+                    table.merge(tuple(labels), value)
+        for table in sums.values():
+            yield table.family()
+
+    def _everybody(self) -> Iterator[tuple[str, Iterable[tuple[Labels, Any]]]]:
+        if self._folder is None:
+            yield from ((name, list(table.values.items())) for name, table in self._tables.items())
+            return
+        for path in sorted(self._folder.glob("*.json")):
+            yield from orjson.loads(path.read_bytes()).items()
