@@ -1,12 +1,16 @@
-"""The table of key states: which operation answers what on a key that is enabled, disabled or pending deletion."""
+"""The table of key states: which operation answers what on a key in which state. Numbers are those of the facts about KMS."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from tests.kms.world import START, A
+from strongroom.api.errors import ApiError
+from strongroom.kms.names import KeyName
+from strongroom.kms.states import check_state
+from tests.kms.world import REGION, START, A
 
 CRYPTO = {
     "Encrypt": {"Plaintext": b"x"},
@@ -14,15 +18,6 @@ CRYPTO = {
     "GenerateDataKeyWithoutPlaintext": {"KeySpec": "AES_256"},
     "Decrypt": {},
     "ReEncrypt": {},
-}
-READS = ("DescribeKey", "GetKeyPolicy", "ListKeyPolicies", "ListResourceTags", "GetKeyRotationStatus")
-CHANGES = {
-    "TagResource": {"Tags": [{"TagKey": "a", "TagValue": "b"}]},
-    "UntagResource": {"TagKeys": ["a"]},
-    "UpdateKeyDescription": {"Description": "x"},
-    "EnableKey": {},
-    "DisableKey": {},
-    "ScheduleKeyDeletion": {},
 }
 
 
@@ -61,23 +56,110 @@ async def test_re_encrypt_looks_at_both_keys(world):
     assert refused == ("DisabledException", f"{two_arn} is disabled.")
 
 
-@pytest.mark.parametrize("operation", READS)
-async def test_reads_work_in_every_state(world, operation):
-    key_id, _ = await world.key()
-    for change in ("DisableKey", "EnableKey", "ScheduleKeyDeletion"):
-        await world.ask(change, KeyId=key_id)
-        await world.ask(operation, KeyId=key_id)
+OK = None
+A_, B_, C_, D_ = (
+    ("DisabledException", "{} is disabled."),
+    ("KMSInvalidStateException", "{} is pending deletion."),
+    ("KMSInvalidStateException", "{} is pending import."),
+    ("KMSInvalidStateException", "{} is not pending deletion."),
+)
+E_ = ("UnsupportedOperationException", "{} origin is EXTERNAL which is not valid for this operation.")
+STATES = ("Enabled", "Disabled", "PendingDeletion", "PendingImport")
+TABLE = {
+    "Encrypt": (OK, A_, B_, C_),
+    "GenerateDataKey": (OK, A_, B_, C_),
+    "GenerateDataKeyWithoutPlaintext": (OK, A_, B_, C_),
+    "DescribeKey": (OK, OK, OK, OK),
+    "GetKeyPolicy": (OK, OK, OK, OK),
+    "ListKeyPolicies": (OK, OK, OK, OK),
+    "ListResourceTags": (OK, OK, OK, OK),
+    "ListAliases": (OK, OK, OK, OK),
+    "ListKeyRotations": (OK, OK, OK, OK),
+    "CreateAlias": (OK, OK, B_, OK),
+    "TagResource": (OK, OK, B_, OK),
+    "UntagResource": (OK, OK, B_, OK),
+    "UpdateKeyDescription": (OK, OK, B_, OK),
+    "EnableKey": (OK, OK, B_, C_),
+    "DisableKey": (OK, OK, B_, C_),
+    "ScheduleKeyDeletion": (OK, OK, B_, OK),
+    "CancelKeyDeletion": (D_, D_, OK, D_),
+    "EnableKeyRotation": (OK, A_, B_, E_),
+    "DisableKeyRotation": (OK, A_, B_, E_),
+    "GetKeyRotationStatus": (OK, OK, OK, E_),
+    "RotateKeyOnDemand": (OK, A_, B_, C_),
+}
+GIVEN = {
+    **CRYPTO,
+    "CreateAlias": {"AliasName": "alias/new"},
+    "TagResource": {"Tags": [{"TagKey": "a", "TagValue": "b"}]},
+    "UntagResource": {"TagKeys": ["a"]},
+    "UpdateKeyDescription": {"Description": "x"},
+}
 
 
-@pytest.mark.parametrize("operation", CHANGES)
-async def test_changes_are_refused_only_while_pending_deletion(world, operation):
+@pytest.mark.parametrize(
+    ("operation", "state", "expected"),
+    [(operation, state, cell) for operation, row in TABLE.items() for state, cell in zip(STATES, row, strict=True)],
+)
+async def test_a6_every_operation_in_every_state(world, operation, state, expected):
     key_id, arn = await world.key()
-    given = {"KeyId": key_id, **CHANGES[operation]}
-    await world.ask("DisableKey", KeyId=key_id)
-    if operation != "ScheduleKeyDeletion":
+    if state == "PendingDeletion":
+        await world.ask("ScheduleKeyDeletion", KeyId=key_id)
+    elif state != "Enabled":
+        await world.remake(key_id, state=state, origin="EXTERNAL" if state == "PendingImport" else "AWS_KMS")
+    given = dict(GIVEN.get(operation, {}))
+    given["TargetKeyId" if operation == "CreateAlias" else "KeyId"] = key_id
+    if expected is OK:
         await world.ask(operation, **given)
-    await world.ask("ScheduleKeyDeletion", KeyId=key_id)
-    assert await world.refusal(operation, **given) == ("KMSInvalidStateException", f"{arn} is pending deletion.")
+    else:
+        assert await world.refusal(operation, **given) == (expected[0], expected[1].format(arn))
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_a6_aliases_move_away_and_go_in_every_state_and_come_to_no_doomed_key(world, state):
+    (key_id, arn), (other, _) = await world.key(), await world.key()
+    for name in ("alias/moved", "alias/gone"):
+        await world.ask("CreateAlias", AliasName=name, TargetKeyId=key_id)
+    await world.remake(key_id, state=state)
+    await world.ask("DeleteAlias", AliasName="alias/gone")
+    await world.ask("UpdateAlias", AliasName="alias/moved", TargetKeyId=other)
+    back = {"AliasName": "alias/moved", "TargetKeyId": key_id}
+    if state == "PendingDeletion":
+        assert await world.refusal("UpdateAlias", **back) == (B_[0], B_[1].format(arn))
+    else:
+        await world.ask("UpdateAlias", **back)
+
+
+@pytest.mark.parametrize("operation", ["GetParametersForImport", "ImportKeyMaterial", "DeleteImportedKeyMaterial"])
+@pytest.mark.parametrize("state", STATES)
+async def test_a6_operations_on_imported_material(world, operation, state):
+    key_id, arn = await world.key()
+    record = replace(await world.rooms.keys._ring.key(KeyName(A, REGION, key_id), 0), state=state)
+    with pytest.raises(ApiError) as caught:
+        check_state(record, operation)
+    expected = f"{arn} origin is AWS_KMS which is not valid for this operation."
+    assert (caught.value.code, caught.value.message) == ("UnsupportedOperationException", expected)
+    imported = replace(record, origin="EXTERNAL")
+    if state == "PendingDeletion" and operation != "DeleteImportedKeyMaterial":
+        with pytest.raises(ApiError, match="is pending deletion"):
+            check_state(imported, operation)
+    else:
+        check_state(imported, operation)
+
+
+@pytest.mark.parametrize("operation", ["Encrypt", "TagResource", "EnableKey", "ScheduleKeyDeletion", "EnableKeyRotation"])
+async def test_a_primary_key_that_waits_for_its_replicas_to_go(world, operation):
+    key_id, arn = await world.key()
+    await world.remake(key_id, state="PendingReplicaDeletion")
+    code, message = await world.refusal(operation, KeyId=key_id, **GIVEN.get(operation, {}))
+    assert (code, message) == ("KMSInvalidStateException", f"{arn} is pending replica deletion.")
+    await world.ask("CancelKeyDeletion", KeyId=key_id)
+
+
+async def test_an_operation_without_a_row_is_an_error(world):
+    record = await world.rooms.keys._ring.key(KeyName(A, REGION, (await world.key())[0]), 0)
+    with pytest.raises(KeyError):
+        check_state(record, "Dance")
 
 
 async def test_schedule_and_cancel(world):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,8 @@ from strongroom.api.codec_json import JsonCodec
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Call, Register
 from strongroom.kms.data_keys import DataKeys
+from strongroom.kms.names import KeyName
+from strongroom.kms.records import KEY_KIND, KeyRecord
 from strongroom.kms.rooms import kms_rooms
 
 A = "111122223333"
@@ -117,3 +119,13 @@ class World:
         """A new key: its id and its ARN."""
         metadata = (await self.ask("CreateKey", **given))["KeyMetadata"]
         return metadata["KeyId"], metadata["Arn"]
+
+    async def remake(self, key_id: str, **fields: Any) -> None:
+        """A key of account A becomes one of another kind or state, as the catalog would have it."""
+        name = KeyName(A, REGION, key_id)
+
+        def work(transaction: Any) -> None:
+            record = KeyRecord.read(name, transaction.document(name.scope, KEY_KIND))
+            transaction.set_document(name.scope, KEY_KIND, replace(record, **fields).document())
+
+        await self.catalog.write(work)

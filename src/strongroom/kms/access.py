@@ -16,6 +16,7 @@ from strongroom.kms.contract import ProviderError, Unavailable
 from strongroom.kms.identifiers import parse
 from strongroom.kms.names import S3_ALIAS, AliasName, KeyName
 from strongroom.kms.records import ENCRYPT_DECRYPT, KeyRecord, milliseconds
+from strongroom.kms.states import check_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -116,17 +117,9 @@ async def authorize_blob(call: Call, record: KeyRecord, use: Use) -> None:
         raise
 
 
-def check_state(record: KeyRecord) -> None:
-    """Raises ApiError unless the key is enabled."""
-    if record.state == "PendingDeletion":
-        raise refusals.pending_deletion(record.name.arn)
-    if record.state == "Disabled":
-        raise refusals.disabled(record.name.arn)
-
-
 def check_usable(record: KeyRecord, use: Use) -> None:
     """State first, then usage. Raises ApiError."""
-    check_state(record)
+    check_state(record, use.operation)
     if record.usage != ENCRYPT_DECRYPT:
         raise refusals.wrong_usage(record.name.arn, record.usage, use.operation)
 
@@ -139,12 +132,11 @@ async def find(ring: KeyRing, call: Call, use: Use) -> KeyRecord:
 
 
 async def change(ring: KeyRing, call: Call, use: Use, work: Callable[[KeyRecord], KeyRecord]) -> KeyRecord:
-    """Resolve, authorize, and change the key of ``KeyId`` unless it is pending deletion. Raises ApiError."""
+    """Resolve, authorize, and change the key of ``KeyId`` if its state is one for that. Raises ApiError."""
     name = (await find(ring, call, use)).name
 
     def within(_: Transaction, record: KeyRecord) -> KeyRecord:
-        if record.state == "PendingDeletion":
-            raise refusals.pending_deletion(name.arn)
+        check_state(record, use.operation)
         return work(record)
 
     changed = await ring.change(name, milliseconds(call.now), within)

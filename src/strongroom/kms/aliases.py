@@ -16,6 +16,7 @@ from strongroom.kms.names import ALIAS_PREFIX, S3_ALIAS, AliasName, KeyName
 from strongroom.kms.paging import Markers, limit
 from strongroom.kms.records import ALIAS_KIND, KEY_KIND, AliasRecord, KeyRecord, milliseconds, moment
 from strongroom.kms.ring import KeyRing, read_alias, read_key
+from strongroom.kms.states import check_state
 
 if TYPE_CHECKING:
     from strongroom.store.contract import Transaction
@@ -160,11 +161,11 @@ def _current(transaction: Transaction, alias: AliasName, authorized: AliasRecord
 
 
 def _usable_target(transaction: Transaction, name: KeyName, now_ms: int) -> KeyRecord:
+    """Both operations ask the same of a key that is to get an alias."""
     record = read_key(transaction, name, now_ms)
     if record is None:
         raise refusals.missing_key(name.arn)
-    if record.state == "PendingDeletion":
-        raise refusals.pending_deletion(name.arn)
+    check_state(record, CREATE.operation)
     return record
 
 

@@ -16,7 +16,6 @@ from strongroom.kms.access import (
     Use,
     authorize,
     authorize_blob,
-    check_state,
     check_usable,
     parsed,
     resolve,
@@ -25,6 +24,7 @@ from strongroom.kms.access import (
     unseal,
 )
 from strongroom.kms.records import ENCRYPT_DECRYPT, SYMMETRIC, KeyRecord
+from strongroom.kms.states import check_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +64,7 @@ class Crypto:
         source = await self._source(call, "KeyId", DECRYPT)
         blob, record = source.blob, source.record
         await source.authorize(call, DECRYPT)
-        source.check()
+        source.check(DECRYPT)
         _check_algorithm(call, "EncryptionAlgorithm", record)
         _check_dry_run(call)
         plain = await unseal(self._ring, record, blob, _context(call))
@@ -80,7 +80,7 @@ class Crypto:
         target = await resolve(self._ring, call, call.input["DestinationKeyId"], REENCRYPT_TO, call.region)
         await given.authorize(call, REENCRYPT_FROM)
         await authorize(call, target, REENCRYPT_TO)
-        given.check()
+        given.check(REENCRYPT_FROM)
         check_usable(target, REENCRYPT_TO)
         _check_algorithm(call, "SourceEncryptionAlgorithm", source)
         _check_algorithm(call, "DestinationEncryptionAlgorithm", target)
@@ -155,8 +155,8 @@ class _Source:
     async def authorize(self, call: Call, use: Use) -> None:
         await (authorize if self.named else authorize_blob)(call, self.record, use)
 
-    def check(self) -> None:
-        check_state(self.record)
+    def check(self, use: Use) -> None:
+        check_state(self.record, use.operation)
         if self.record.name != self.blob.key or self.record.usage != ENCRYPT_DECRYPT:
             raise refusals.incorrect_key()
 

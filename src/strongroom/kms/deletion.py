@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms import refusals
-from strongroom.kms.access import Use, change, find
+from strongroom.kms.access import Use, change
 from strongroom.kms.names import AliasName, KeyName
 from strongroom.kms.records import ALIAS_KIND, KEY_KIND, TOMBSTONE_KIND, KeyRecord, milliseconds, moment
 
@@ -53,16 +53,8 @@ class Deletion:
 
     @operation("kms", "CancelKeyDeletion", "kms:CancelKeyDeletion", on="run")
     async def cancel_key_deletion(self, call: Call) -> Answer:
-        name = (await find(self._ring, call, CANCEL)).name
-
-        def work(_: Transaction, record: KeyRecord) -> KeyRecord:
-            if record.state != "PendingDeletion":
-                raise refusals.not_pending_deletion(name.arn)
-            return replace(record, state="Disabled", deletion_ms=None)
-
-        if await self._ring.change(name, milliseconds(call.now), work) is None:
-            raise refusals.missing_key(name.arn)
-        return Answer({"KeyId": name.arn})
+        record = await change(self._ring, call, CANCEL, lambda record: replace(record, state="Disabled", deletion_ms=None))
+        return Answer({"KeyId": record.name.arn})
 
     async def destroy_due(self) -> int:
         """Destroy the keys whose deletion date is past: material and aliases go, a tombstone stays. How many there were."""

@@ -1,4 +1,4 @@
-"""What is kept beside a key: its policy, its tags, its rotation status.
+"""What is kept beside a key: its policy and its tags.
 
 Never knows what a policy means: it is stored and given back as it came.
 """
@@ -23,7 +23,6 @@ LIST_POLICIES: Final = Use("ListKeyPolicies", "kms:ListKeyPolicies")
 LIST_TAGS: Final = Use("ListResourceTags", "kms:ListResourceTags")
 TAG: Final = Use("TagResource", "kms:TagResource")
 UNTAG: Final = Use("UntagResource", "kms:UntagResource")
-ROTATION_STATUS: Final = Use("GetKeyRotationStatus", "kms:GetKeyRotationStatus", foreign=True)
 
 
 class KeySettings:
@@ -73,9 +72,3 @@ class KeySettings:
             lambda record: replace(record, tags=tuple(tag for tag in record.tags if tag[0] not in unwanted)),
         )
         return Answer()
-
-    @operation("kms", "GetKeyRotationStatus", "kms:GetKeyRotationStatus", on="run")
-    async def get_key_rotation_status(self, call: Call) -> Answer:
-        """Nothing rotates by itself yet, the keys that S3 manages neither."""
-        record = await find(self._ring, call, ROTATION_STATUS)
-        return Answer({"KeyId": record.name.arn, "KeyRotationEnabled": False})

@@ -6,6 +6,7 @@ Never knows buckets or objects, how a request was signed, or how material is wra
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ from strongroom.kms.contract import ProviderError
 from strongroom.kms.names import KeyName
 from strongroom.kms.paging import Markers, limit
 from strongroom.kms.records import KEY_KIND, SYMMETRIC, KeyRecord, default_policy, milliseconds, moment
+from strongroom.kms.rotation import rotate_if_due
 from strongroom.kms.specs import check_kind
 from strongroom.kms.tagging import given_tags
 
@@ -103,7 +105,9 @@ class Keys:
 
     @operation("kms", "EnableKey", "kms:EnableKey", on="run")
     async def enable_key(self, call: Call) -> Answer:
-        await change(self._ring, call, ENABLE, lambda record: replace(record, state="Enabled"))
+        record = await change(self._ring, call, ENABLE, lambda record: replace(record, state="Enabled"))
+        with suppress(ProviderError):  # upkeep comes back to it
+            await rotate_if_due(self._ring, record)
         return Answer()
 
     @operation("kms", "DisableKey", "kms:DisableKey", on="run")
@@ -123,7 +127,7 @@ def key_metadata(record: KeyRecord) -> dict[str, Any]:
         "Description": record.description,
         "KeyUsage": record.usage,
         "KeyState": record.state,
-        "Origin": "AWS_KMS",
+        "Origin": record.origin,
         "KeyManager": record.manager,
         "CustomerMasterKeySpec": record.spec,
         "KeySpec": record.spec,

@@ -10,7 +10,7 @@ import json
 import struct
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from strongroom.kms.names import AliasName, KeyName
 
@@ -19,10 +19,15 @@ ALIAS_KIND: Final = "kms-alias"
 TOMBSTONE_KIND: Final = "kms-tombstone"
 SYMMETRIC: Final = "SYMMETRIC_DEFAULT"
 ENCRYPT_DECRYPT: Final = "ENCRYPT_DECRYPT"
+AWS_KMS: Final = "AWS_KMS"  # the origin of keys whose material was made here
+EXTERNAL: Final = "EXTERNAL"  # or brought by a customer
 _FORMAT: Final = 1
 
-State = Literal["Enabled", "Disabled", "PendingDeletion"]
+State = Literal["Enabled", "Disabled", "PendingImport", "PendingDeletion", "PendingReplicaDeletion"]
 Manager = Literal["CUSTOMER", "AWS"]
+Rotated = Literal["AUTOMATIC", "ON_DEMAND"]
+_STATES: Final = frozenset(get_args(State))
+_ROTATED: Final = frozenset({*get_args(Rotated), None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,37 @@ class Material:
     created_ms: int
     provider: str  # the name of the provider that wrapped it
     wrapped: bytes = field(repr=False)
+    rotated: Rotated | None = None  # the rotation that brought it; None: the key's first
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "id": self.material_id,
+            "created_ms": self.created_ms,
+            "provider": self.provider,
+            "wrapped": base64.b64encode(self.wrapped).decode(),
+            "rotated": self.rotated,
+        }
+
+    @classmethod
+    def read(cls, value: Any) -> Material:
+        """Raises ValueError or KeyError for a document that this version did not write."""
+        if value["rotated"] not in _ROTATED:
+            raise ValueError("a key material has an unknown rotation")
+        return cls(
+            material_id=value["id"],
+            created_ms=value["created_ms"],
+            provider=value["provider"],
+            wrapped=base64.b64decode(value["wrapped"], validate=True),
+            rotated=value["rotated"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """The automatic rotation of a key that has it switched on."""
+
+    period_days: int
+    next_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +86,8 @@ class KeyRecord:
     aliases: tuple[str, ...] = ()
     spec: str = SYMMETRIC
     usage: str = ENCRYPT_DECRYPT
+    origin: str = AWS_KMS
+    rotation: Rotation | None = None
 
     def gone(self, now_ms: int) -> bool:
         """Its window of deletion is over, whether or not upkeep has been here."""
@@ -66,22 +104,21 @@ class KeyRecord:
             "description": self.description,
             "policy": self.policy,
             "current": self.current,
-            "materials": [
-                [material.material_id, material.created_ms, material.provider, base64.b64encode(material.wrapped).decode()]
-                for material in self.materials
-            ],
+            "materials": [material.document() for material in self.materials],
             "state": self.state,
             "deletion_ms": self.deletion_ms,
             "tags": [list(tag) for tag in self.tags],
             "aliases": list(self.aliases),
             "spec": self.spec,
             "usage": self.usage,
+            "origin": self.origin,
+            "rotation": None if self.rotation is None else [self.rotation.period_days, self.rotation.next_ms],
         }
 
     @classmethod
     def read(cls, name: KeyName, value: Any) -> KeyRecord:
         """Raises ValueError or KeyError for a document that this version did not write."""
-        if value["format"] != _FORMAT or value["state"] not in {"Enabled", "Disabled", "PendingDeletion"}:
+        if value["format"] != _FORMAT or value["state"] not in _STATES:
             raise ValueError(f"the document of {name.arn} has an unknown format")
         return cls(
             name=name,
@@ -90,15 +127,15 @@ class KeyRecord:
             description=value["description"],
             policy=value["policy"],
             current=value["current"],
-            materials=tuple(
-                Material(row[0], row[1], row[2], base64.b64decode(row[3], validate=True)) for row in value["materials"]
-            ),
+            materials=tuple(Material.read(each) for each in value["materials"]),
             state=value["state"],
             deletion_ms=value["deletion_ms"],
             tags=tuple((tag[0], tag[1]) for tag in value["tags"]),
             aliases=tuple(value["aliases"]),
             spec=value["spec"],
             usage=value["usage"],
+            origin=value["origin"],
+            rotation=None if value["rotation"] is None else Rotation(*value["rotation"]),
         )
 
 

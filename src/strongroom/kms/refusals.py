@@ -72,6 +72,18 @@ def pending_deletion(key_arn: str) -> ApiError:
     return ApiError("KMSInvalidStateException", f"{key_arn} is pending deletion.")
 
 
+def pending_replica_deletion(key_arn: str) -> ApiError:
+    return ApiError("KMSInvalidStateException", f"{key_arn} is pending replica deletion.")
+
+
+def pending_import(key_arn: str) -> ApiError:
+    return ApiError("KMSInvalidStateException", f"{key_arn} is pending import.")
+
+
+def wrong_origin(key_arn: str, origin: str) -> ApiError:
+    return ApiError("UnsupportedOperationException", f"{key_arn} origin is {origin} which is not valid for this operation.")
+
+
 def not_pending_deletion(key_arn: str) -> ApiError:
     return ApiError("KMSInvalidStateException", f"{key_arn} is not pending deletion.")
 
@@ -82,6 +94,11 @@ def wrong_usage(key_arn: str, usage: str, operation: str) -> ApiError:
 
 def wrong_algorithm(algorithm: str, spec: str) -> ApiError:
     return ApiError("InvalidKeyUsageException", f"Algorithm {algorithm} is incompatible with key spec {spec}.")
+
+
+def never_rotated() -> ApiError:
+    """An asymmetric or HMAC key: it has one material for good. Without a message."""
+    return ApiError("UnsupportedOperationException", "")
 
 
 def dry_run() -> ApiError:

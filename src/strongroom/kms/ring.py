@@ -26,6 +26,7 @@ from strongroom.kms.records import (
     milliseconds,
     s3_managed_policy,
 )
+from strongroom.kms.rotations import first_rotation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -105,10 +106,14 @@ class KeyRing:
     ) -> KeyRecord:
         """A new enabled record with fresh material. It is not stored yet. Raises ProviderError."""
         name = KeyName(account_id, region, str(uuid.UUID(bytes=self.random(16), version=4)))
+        material = await self.new_material(name, now_ms)
+        return KeyRecord(name, now_ms, manager, description, policy, material.material_id, (material,), tags=tags)
+
+    async def new_material(self, name: KeyName, now_ms: int) -> Material:
+        """Fresh symmetric material for that key and no other, to be put into its record. Raises ProviderError."""
         material_id = self.random(32).hex()
         wrapped = await self.provider.wrap(self.random(MATERIAL_SIZE), key_binding(name, material_id))
-        material = Material(material_id, now_ms, self.provider.name, wrapped)
-        return KeyRecord(name, now_ms, manager, description, policy, material_id, (material,), tags=tags)
+        return Material(material_id, now_ms, self.provider.name, wrapped)
 
     async def managed_by_s3(self, account_id: str, region: str, now_ms: int) -> KeyRecord:
         """The key aws/s3 of an account in a Region, made on first use; two workers that try at once get the same one."""
@@ -118,7 +123,7 @@ class KeyRing:
             return found[1]
         policy = s3_managed_policy(account_id, region)
         made = await self.make(account_id, region, now_ms=now_ms, manager="AWS", description=S3_DESCRIPTION, policy=policy)
-        made = replace(made, aliases=(S3_ALIAS,))
+        made = replace(made, aliases=(S3_ALIAS,), rotation=first_rotation(now_ms))
 
         def work(transaction: Transaction) -> KeyRecord:
             value = transaction.document(alias.scope, ALIAS_KIND)

@@ -13,6 +13,7 @@ from strongroom.kms.deletion import Deletion
 from strongroom.kms.key_settings import KeySettings
 from strongroom.kms.keys import Keys
 from strongroom.kms.paging import Markers
+from strongroom.kms.rotation import KeyRotation
 
 if TYPE_CHECKING:
     from strongroom.kms.ring import KeyRing
@@ -24,9 +25,17 @@ class KmsRooms(NamedTuple):
     crypto: Crypto
     deletion: Deletion  # upkeep calls its destroy_due
     key_settings: KeySettings
+    rotation: KeyRotation  # upkeep calls its rotate_due
 
 
 def kms_rooms(ring: KeyRing, kms_key: bytes) -> KmsRooms:
     """``ring`` is that of ``DataKeys``, ``kms_key`` the same 32 bytes."""
     markers = Markers(kms_key)
-    return KmsRooms(Keys(ring, markers), Aliases(ring, markers), Crypto(ring), Deletion(ring), KeySettings(ring, markers))
+    return KmsRooms(
+        Keys(ring, markers),
+        Aliases(ring, markers),
+        Crypto(ring),
+        Deletion(ring),
+        KeySettings(ring, markers),
+        KeyRotation(ring, markers),
+    )

@@ -1,0 +1,160 @@
+"""Rotation in the KMS API, and the upkeep that carries out the automatic one by the server's clock.
+
+Never knows what was sealed under a key: nothing is sealed anew, old material goes on opening. When a rotation is due is for
+``rotations``; ``KeyRing`` makes the material.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from strongroom.api.errors import ApiError
+from strongroom.api.operation import Answer, Call, operation
+from strongroom.kms import refusals
+from strongroom.kms.access import Use, change, failure, find
+from strongroom.kms.contract import ProviderError
+from strongroom.kms.names import KeyName
+from strongroom.kms.paging import Markers, limit
+from strongroom.kms.records import EXTERNAL, KEY_KIND, SYMMETRIC, KeyRecord, Material, milliseconds, moment
+from strongroom.kms.rotations import YEAR, is_due, on_demand_count, rotated, rotates, switched_off, switched_on
+from strongroom.kms.states import check_state
+
+if TYPE_CHECKING:
+    from strongroom.kms.ring import KeyRing
+    from strongroom.store.contract import Transaction
+
+ENABLE: Final = Use("EnableKeyRotation", "kms:EnableKeyRotation")
+DISABLE: Final = Use("DisableKeyRotation", "kms:DisableKeyRotation")
+STATUS: Final = Use("GetKeyRotationStatus", "kms:GetKeyRotationStatus", foreign=True)
+ON_DEMAND: Final = Use("RotateKeyOnDemand", "kms:RotateKeyOnDemand")
+LIST: Final = Use("ListKeyRotations", "kms:ListKeyRotations")
+MAX_ON_DEMAND: Final = 25  # in the life of a key
+SOON_MS: Final = 20 * 60 * 1000  # an automatic rotation that is so near is not overtaken
+_BATCH: Final = 500
+
+
+class KeyRotation:
+    def __init__(self, ring: KeyRing, markers: Markers) -> None:
+        self._ring = ring
+        self._markers = markers
+
+    @operation("kms", "EnableKeyRotation", "kms:EnableKeyRotation", on="run")
+    async def enable_key_rotation(self, call: Call) -> Answer:
+        asked: int | None = call.input.get("RotationPeriodInDays")
+        period_days = YEAR if asked is None else asked
+        now_ms = milliseconds(call.now)
+        await change(self._ring, call, ENABLE, lambda record: switched_on(_symmetric(record), now_ms, period_days))
+        return Answer()
+
+    @operation("kms", "DisableKeyRotation", "kms:DisableKeyRotation", on="run")
+    async def disable_key_rotation(self, call: Call) -> Answer:
+        await change(self._ring, call, DISABLE, lambda record: switched_off(_symmetric(record)))
+        return Answer()
+
+    @operation("kms", "GetKeyRotationStatus", "kms:GetKeyRotationStatus", on="run")
+    async def get_key_rotation_status(self, call: Call) -> Answer:
+        """A plain false for kinds of keys that never rotate: Terraform asks for every key."""
+        record = await find(self._ring, call, STATUS)
+        check_state(record, STATUS.operation)
+        output: dict[str, Any] = {"KeyId": record.name.arn, "KeyRotationEnabled": False}
+        if record.rotation is not None and rotates(record) and record.state != "PendingDeletion":
+            output |= {
+                "KeyRotationEnabled": True,
+                "NextRotationDate": moment(record.rotation.next_ms),
+                "RotationPeriodInDays": record.rotation.period_days,
+            }
+        return Answer(output)
+
+    @operation("kms", "RotateKeyOnDemand", "kms:RotateKeyOnDemand", on="run")
+    async def rotate_key_on_demand(self, call: Call) -> Answer:
+        """Done when it answers: AWS does it a little later."""
+        record = await find(self._ring, call, ON_DEMAND)
+        now_ms = milliseconds(call.now)
+        _check_on_demand(record, now_ms)
+        try:
+            material = await self._ring.new_material(record.name, now_ms)
+        except ProviderError as error:
+            raise failure(error) from error
+
+        def work(_: Transaction, current: KeyRecord) -> KeyRecord:
+            _check_on_demand(current, now_ms)
+            return rotated(current, material, "ON_DEMAND", now_ms)
+
+        if await self._ring.change(record.name, now_ms, work) is None:
+            raise refusals.missing_key(record.name.arn)
+        return Answer({"KeyId": record.name.arn})
+
+    @operation("kms", "ListKeyRotations", "kms:ListKeyRotations", on="run")
+    async def list_key_rotations(self, call: Call) -> Answer:
+        size = limit(call, 100, 1000)
+        record = await find(self._ring, call, LIST)
+        which: str = call.input.get("IncludeKeyMaterial") or "ROTATIONS_ONLY"
+        within = f"{record.name.key_id} {which}"
+        start = int(self._markers.read(call, within=within) or 0)
+        materials = _symmetric(record).materials
+        if which == "ROTATIONS_ONLY":
+            materials = tuple(material for material in materials if material.rotated is not None)
+        page = materials[start : start + size]
+        more = len(materials) > start + size
+        output: dict[str, Any] = {"Rotations": [_entry(record, material) for material in page], "Truncated": more}
+        if more:
+            output["NextMarker"] = self._markers.write(call, str(start + size), within=within)
+        return Answer(output)
+
+    async def rotate_due(self) -> int:
+        """Upkeep: rotate the keys whose date has come. How many there were. Raises ProviderError; the rest waits for the next turn."""
+        place, count = "", 0
+        while rows := await self._ring.catalog.documents(KEY_KIND, prefix="kms/", after=place, limit=_BATCH):
+            place = rows[-1][0]
+            for scope, value in rows:
+                record = KeyRecord.read(KeyName(*scope.split("/")[1:4]), value)
+                count += await rotate_if_due(self._ring, record)
+        return count
+
+
+async def rotate_if_due(ring: KeyRing, record: KeyRecord) -> bool:
+    """Whether it was. Two that try at once rotate it once. Raises ProviderError."""
+    now_ms = ring.now_ms()
+    if record.gone(now_ms) or not is_due(record, now_ms):
+        return False
+    material = await ring.new_material(record.name, now_ms)
+
+    def work(_: Transaction, current: KeyRecord) -> KeyRecord:
+        return rotated(current, material, "AUTOMATIC", now_ms) if is_due(current, now_ms) else current
+
+    changed = await ring.change(record.name, now_ms, work)
+    return changed is not None and changed.current == material.material_id
+
+
+def _symmetric(record: KeyRecord) -> KeyRecord:
+    """Raises ApiError for a kind of key that has one material for good."""
+    if record.spec != SYMMETRIC:
+        raise refusals.never_rotated()
+    return record
+
+
+def _check_on_demand(record: KeyRecord, now_ms: int) -> None:
+    """Raises ApiError."""
+    check_state(record, ON_DEMAND.operation)
+    arn = _symmetric(record).name.arn
+    if record.origin == EXTERNAL:
+        raise ApiError("KMSInvalidStateException", f"No available key material pending rotation for the key: {arn}.")
+    if on_demand_count(record) >= MAX_ON_DEMAND:
+        raise ApiError(
+            "LimitExceededException",
+            "The on-demand rotations limit has been reached for the given keyId. "
+            f"No more on-demand rotations can be performed for this key: {arn}",
+        )
+    if record.rotation is not None and record.rotation.next_ms - now_ms <= SOON_MS:
+        raise ApiError("ConflictException", f"An automatic rotation of {arn} is in progress or begins within 20 minutes.")
+
+
+def _entry(record: KeyRecord, material: Material) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "KeyId": record.name.arn,
+        "KeyMaterialId": material.material_id,
+        "KeyMaterialState": "CURRENT" if material.material_id == record.current else "NON_CURRENT",
+    }
+    if material.rotated is not None:
+        entry |= {"RotationDate": moment(material.created_ms), "RotationType": material.rotated}
+    return entry
