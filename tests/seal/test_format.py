@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from strongroom.seal.format import (
     blob_associated_data,
     decode_manifest,
     encode_manifest,
+    with_wrapped,
 )
 from tests.seal import slow_reader
 
@@ -195,3 +197,20 @@ def test_no_wrapped_bytes_in_a_repr():
     shown = repr(Envelope(Mode.SSE_KMS, key_arn=ARN, kms_wrapped=b"KMS-BYTES", wrapped=b"WRAPPED-BYTES"))
     assert ARN in shown
     assert "BYTES" not in shown
+
+
+def test_an_envelope_seen_before_decodes_as_a_new_one() -> None:
+    first = Envelope(Mode.SSE_S3, key_id="ab" * 16, wrapped=bytes(60))
+    second = replace(first, wrapped=bytes(range(60)))
+    assert Envelope.decode(first.encode()) == first
+    assert Envelope.decode(second.encode()) == second
+    assert with_wrapped(replace(first, wrapped=b"").encode(), second.wrapped) == second.encode()
+    for spoilt in (second.encode()[:-1], second.encode() + b"\0", second.encode()[:-62] + b"\0\x3b" + second.wrapped):
+        with pytest.raises(SealError):
+            Envelope.decode(spoilt)
+    assert Envelope.decode(replace(first, wrapped=bytes(59)).encode()).wrapped == bytes(59)
+
+
+def test_a_wrapped_key_that_no_envelope_has_room_for() -> None:
+    with pytest.raises(ValueError, match="65535"):
+        with_wrapped(Envelope(Mode.SSE_S3, key_id="ab" * 16).encode(), bytes(65536))

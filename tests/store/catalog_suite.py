@@ -236,6 +236,43 @@ class CatalogSuite:
         assert await catalog.version(row.bucket_id, "k", null.version_id) is None
         assert await catalog.version(row.bucket_id, "k", None) is None
 
+    async def test_a_null_version_is_replaced_in_place(self, catalog: Catalog) -> None:
+        bucket_id = (await make_bucket(catalog)).bucket_id
+        older = version(bucket_id, "k")
+        old = version(bucket_id, "k", null_version=True, manifest=b"old")
+        new = version(bucket_id, "k", null_version=True, size=7, seal=b"s", meta=b"m", manifest=b"new", body=None, modified_ms=9)
+        marker = version(bucket_id, "k", null_version=True, delete_marker=True, body=None)
+        await insert(catalog, older, old)
+        await catalog.write(lambda tx: tx.replace_version(old, new))
+        assert await catalog.latest(bucket_id, "k") == await catalog.version(bucket_id, "k", None) == new
+        assert await catalog.version(bucket_id, "k", old.version_id) is None
+        assert await catalog.current(bucket_id, limit=9) == [new]
+        await catalog.write(lambda tx: tx.replace_version(new, marker))
+        assert await catalog.latest(bucket_id, "k") == marker
+        assert await catalog.current(bucket_id, limit=9) == []
+        await catalog.write(lambda tx: tx.replace_version(marker, old))
+        assert await catalog.current(bucket_id, limit=9) == [without_body(old)]
+        await catalog.write(lambda tx: tx.delete_version(old))
+        assert await catalog.latest(bucket_id, "k") == older
+
+    async def test_only_the_newest_null_version_is_replaced_and_by_its_like(self, catalog: Catalog) -> None:
+        bucket_id = (await make_bucket(catalog)).bucket_id
+        null, named = version(bucket_id, "k", null_version=True), version(bucket_id, "n")
+        await insert(catalog, null, named)
+        for old, new in (
+            (null, version(bucket_id, "k")),
+            (null, version(bucket_id, "other", null_version=True)),
+            (version(bucket_id, "k", null_version=True), version(bucket_id, "k", null_version=True)),
+            (named, version(bucket_id, "n", null_version=True)),
+            (version(bucket_id, "none", null_version=True), version(bucket_id, "none", null_version=True)),
+        ):
+            with pytest.raises(Gone):
+                await catalog.write(lambda tx, old=old, new=new: tx.replace_version(old, new))
+        assert await catalog.latest(bucket_id, "k") == null
+        await insert(catalog, version(bucket_id, "k"))
+        with pytest.raises(Gone):
+            await catalog.write(lambda tx: tx.replace_version(null, version(bucket_id, "k", null_version=True)))
+
     async def test_the_newest_version_is_the_last_inserted_and_the_next_one_follows(self, catalog: Catalog) -> None:
         bucket_id = (await make_bucket(catalog)).bucket_id
         first, second = version(bucket_id, "k"), version(bucket_id, "k")

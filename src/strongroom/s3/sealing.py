@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from strongroom.api.errors import ApiError
 from strongroom.s3.encryption import CONTEXT_ARN
-from strongroom.seal.format import Envelope, Mode, bare, binding
+from strongroom.seal.format import Envelope, Mode, bare, binding, with_wrapped
 from strongroom.seal.wrap import unwrap, wrap
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ class ObjectKey:
 
     def bound(self, bucket_id: str, object_key: str, version_id: str, manifest: bytes, random: Callable[[int], bytes]) -> bytes:
         """The encoded envelope for the row of that version."""
-        place = binding(bucket_id, object_key, version_id, manifest) + self.envelope.encode()
-        return replace(self.envelope, wrapped=wrap(self.kek, self.data_key, place, random)).encode()
+        bare_envelope = self.envelope.encode()
+        place = binding(bucket_id, object_key, version_id, manifest) + bare_envelope
+        return with_wrapped(bare_envelope, wrap(self.kek, self.data_key, place, random))
 
 
 def encryption_output(envelope: Envelope) -> dict[str, Any]:

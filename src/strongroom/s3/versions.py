@@ -95,18 +95,26 @@ def commit_version(
         raise no_such_bucket(bucket.name)
     newest = tx.latest(bucket.bucket_id, row.object_key)
     condition.judge(bucket, row.object_key, newest)
-    if row.null_version and newest is not None:
-        null = newest if newest.null_version else tx.version(bucket.bucket_id, row.object_key, None)
-        if null is not None:
-            remove_version(tx, null)
     if blob_ids:
         tx.keep(blob_ids)
+    if row.null_version and newest is not None:
+        if newest.null_version:
+            tx.replace_version(newest, row)
+            _discard(tx, newest)
+            return
+        null = tx.version(bucket.bucket_id, row.object_key, None)
+        if null is not None:
+            remove_version(tx, null)
     tx.insert_version(row)
 
 
 def remove_version(tx: Transaction, row: VersionRow) -> None:
     """Delete one row for good, and give its blobs to upkeep."""
     tx.delete_version(row)
+    _discard(tx, row)
+
+
+def _discard(tx: Transaction, row: VersionRow) -> None:
     blob_ids = stored_blobs(row.manifest)
     if blob_ids:
         tx.discard(blob_ids)

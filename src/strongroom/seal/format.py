@@ -11,7 +11,7 @@ import itertools
 import re
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Final
 
@@ -26,10 +26,14 @@ _VERSION_LABEL: Final = b"strongroom/seal/version/1"
 _HEAD: Final = struct.Struct(">3sBBB")  # magic, version, mode, flags
 _MANIFEST_HEAD: Final = struct.Struct(">BI")  # version, count
 _PIECE: Final = struct.Struct(">16sHQ")  # blob id, part number, size
+_ONE_PIECE: Final = _MANIFEST_HEAD.size + _PIECE.size
 _U16: Final = struct.Struct(">H")
 _U32: Final = struct.Struct(">I")
 _FIELD_BYTES: Final = 0xFFFF
 _BUCKET_KEY: Final = 0x01
+_USUAL: Final = 60  # bytes of a wrapped data key
+_USUAL_LENGTH: Final = _U16.pack(_USUAL)
+_REMEMBERED: Final = 256
 _SERVICE_KEY_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -71,6 +75,9 @@ def decode_manifest(data: bytes) -> list[Piece]:
         raise Unsupported(f"manifest version {data[0]}")
     if len(data) < _MANIFEST_HEAD.size or len(data) != _MANIFEST_HEAD.size + _MANIFEST_HEAD.unpack_from(data)[1] * _PIECE.size:
         raise Truncated("the manifest is not as long as it says")
+    if len(data) == _ONE_PIECE:
+        blob_id, part_number, size = _PIECE.unpack_from(data, _MANIFEST_HEAD.size)
+        return [Piece(blob_id.hex(), part_number, size)]
     entries = _PIECE.iter_unpack(memoryview(data)[_MANIFEST_HEAD.size :])
     return [Piece(blob_id.hex(), part_number, size) for blob_id, part_number, size in entries]
 
@@ -93,7 +100,8 @@ def binding(bucket_id: str, object_key: str, version_id: str, manifest: bytes) -
 def place(bucket_id: str, object_key: str, version_id: str) -> bytes:
     """Each with its length in front, so that no two places give the same bytes."""
     bucket, key, version = bucket_id.encode(), object_key.encode(), version_id.encode()
-    return b"".join((_U32.pack(len(bucket)), bucket, _U32.pack(len(key)), key, _U32.pack(len(version)), version))
+    pack = _U32.pack
+    return pack(len(bucket)) + bucket + pack(len(key)) + key + pack(len(version)) + version
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,22 @@ class Envelope:
     @classmethod
     def decode(cls, data: bytes) -> Envelope:
         """Strict: what decodes encodes to the same bytes. Raises NotOurs, Unsupported, Truncated."""
+        # Objects under one key differ in their last field alone, which is the wrapped data key, 60 bytes long.
+        start = data[: -_USUAL - 2]
+        alike = _decoded.get(start)
+        if alike is not None and data[-_USUAL - 2 : -_USUAL] == _USUAL_LENGTH:
+            return cls(
+                alike.mode, alike.key_id, alike.key_arn, alike.kms_wrapped, alike.context, alike.bucket_key, data[-_USUAL:]
+            )
+        envelope = cls._decode(data)
+        if len(envelope.wrapped) == _USUAL and (envelope.mode == Mode.SSE_S3 or envelope.bucket_key):
+            if len(_decoded) >= _REMEMBERED:
+                _decoded.clear()
+            _decoded[start] = replace(envelope, wrapped=b"")
+        return envelope
+
+    @classmethod
+    def _decode(cls, data: bytes) -> Envelope:
         if not MAGIC.startswith(data[:3]):
             raise NotOurs("not an envelope")
         if len(data) < _HEAD.size:
@@ -145,6 +169,17 @@ class Envelope:
         if problem is not None:
             raise NotOurs(problem)
         return envelope
+
+
+#: Envelopes that were decoded lately, without their wrapped data key, by the bytes before it. Nothing in them is secret.
+_decoded: dict[bytes, Envelope] = {}
+
+
+def with_wrapped(bare_envelope: bytes, wrapped: bytes) -> bytes:
+    """The encoding of an envelope that is encoded without its wrapped data key (its last field). Raises ValueError when it is too long."""
+    if len(wrapped) > _FIELD_BYTES:
+        raise ValueError("a field of an envelope is at most 65535 bytes")
+    return bare_envelope[:-2] + _U16.pack(len(wrapped)) + wrapped
 
 
 def bare(encoded: bytes, envelope: Envelope) -> bytes:

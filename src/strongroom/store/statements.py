@@ -46,6 +46,7 @@ class Statements:
     tx_hidden_null: str
     insert_version: str
     set_current: str
+    replace_version: str
     delete_version: str
     reseal_version: str
     upload: str
@@ -131,6 +132,7 @@ def _versions() -> dict[str, _Declared]:
     listed = select(c.object_key, *shown).where(
         c.bucket == _of("bucket"), c.current == ONE, c.object_key >= _bytes("low"), c.object_key < _bytes("high")
     )
+    replaced = ("current", "version_id", "delete_marker", "size", "modified_ms", "seal", "meta", "manifest", "body")
     resealed = update(version).values(seal=_bytes("seal"), meta=_bytes("meta")).where(c.id == _of("id"))
     return {
         "current": (whole.where(*is_current), key),
@@ -145,6 +147,7 @@ def _versions() -> dict[str, _Declared]:
         "tx_hidden_null": (within.where(*is_hidden_null), key),
         "insert_version": _insert(version),
         "set_current": (update(version).values(current=_of("current")).where(c.id == _of("id")), ("current", "id")),
+        "replace_version": (update(version).values({name: _of(name) for name in replaced}).where(c.id == _of("id")), (*replaced, "id")),
         "delete_version": (delete(version).where(c.id == _of("id")), ("id",)),
         "reseal_version": (resealed, ("seal", "meta", "id")),
     }
