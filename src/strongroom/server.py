@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import http.client
 import logging
 import multiprocessing
@@ -219,6 +220,8 @@ def load_worker(config: Config, numbers_folder: Path) -> Callable[..., Any]:
     loop = asyncio.get_event_loop()  # granian has made it
     worker = Worker(config, Numbers(numbers_folder))
     handle = loop.run_until_complete(worker.open())
+    gc.collect()
+    gc.freeze()  # what is there now (AWS's models, tens of thousands of objects) stays: it need not be looked at again and again
     _heed_one_signal(loop)
 
     async def opened() -> Handle:

@@ -52,6 +52,10 @@ class TinyPlace:
     account_id: str
     region: str
 
+    @property
+    def authority(self) -> Authority:
+        return Authority(self.account_id)
+
 
 PLACES = {"bucket": TinyPlace(ACCOUNT, "eu-west-1"), "other": TinyPlace(OTHER, "eu-west-1")}
 

@@ -62,11 +62,8 @@ class RequestBody:
         return self._claimed
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        if self.started:
-            raise RuntimeError("a body can be read once")
-        self.started = True
-        wire = self._promises.wire_length
-        self._pieces = self._whole() if wire is not None and wire <= INLINE_MOST else self._stream()
+        self._start()
+        self._pieces = self._one_piece() if self._is_short else self._stream()
         return self._pieces
 
     async def read(self, limit: int, code: str = "EntityTooLarge") -> bytes:
@@ -74,10 +71,12 @@ class RequestBody:
         length = self._promises.length
         if length is not None and length > limit:
             raise _too_large(code, limit)
-        if self._promises.wire_length == 0 and self._chunks is None and not self.started:
-            self.started = True
-            self._conclude([Digests(*self._wanted)] if self._wanted else ())
-            return b""
+        if self._is_short:
+            self._start()
+            data = await self._whole()
+            if len(data) > limit:
+                raise _too_large(code, limit)
+            return data
         parts: list[bytes] = []
         size = 0
         async for piece in self:
@@ -87,6 +86,11 @@ class RequestBody:
             parts.append(piece)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def _start(self) -> None:
+        if self.started:
+            raise RuntimeError("a body can be read once")
+        self.started = True
+
     async def close(self) -> None:
         """Stop digesting what nobody reads any more."""
         if self._pieces is not None and not self.ended:
@@ -94,23 +98,34 @@ class RequestBody:
 
     # -------------------------------------------------------------------------------------------------------- short bodies
 
-    async def _whole(self) -> AsyncGenerator[bytes, None]:
+    @property
+    def _is_short(self) -> bool:
+        wire = self._promises.wire_length
+        return wire is not None and wire <= INLINE_MOST
+
+    async def _whole(self) -> bytes:
+        """All of a short body, verified."""
         data = b""
-        if self._promises.wire_length:
+        wire = self._promises.wire_length
+        if wire:
             stall = Stall(self._pace)
             try:
                 data = await stall.wait(self._raw.whole(), 0)
             finally:
                 stall.end()
-            self._count(data)
-        if self._received != self._promises.wire_length:
+            self._received = len(data)
+        if self._received != wire:
             raise _incomplete()
         if self._chunks is not None:
             data = b"".join(self._chunks.feed(data))
+        self._payload = len(data)
         digests = Digests(*self._wanted)
         digests.update(data)
-        self._payload = len(data)
         self._conclude([digests])
+        return data
+
+    async def _one_piece(self) -> AsyncGenerator[bytes, None]:
+        data = await self._whole()
         if data:
             yield data
 

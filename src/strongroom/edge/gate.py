@@ -163,7 +163,7 @@ class Gate:
             judge = Judge(caller, self._authority)
             if "ExpectedBucketOwner" in given:
                 check_owner(given["ExpectedBucketOwner"], route.bucket, place)
-            await judge.decide(operation.need, route, with_version=bool(given.get("VersionId")))
+            judge.decide(operation.need, route, place, with_version=bool(given.get("VersionId")))
             # 7. run
             call = Call(
                 operation=operation,
@@ -196,7 +196,7 @@ class Gate:
             _LOG.error("internal error", request_id=trail.request_id, operation=trail.operation, exc_info=error)
             reply = self._refuse(ApiError("InternalError"), trail, head)
         finally:
-            if trail.body is not None:
+            if trail.body is not None and not trail.body.ended:
                 await trail.body.close()
         if self._observe is not None or self._settings.access_log:
             self._record(trail, head, reply, time.perf_counter() - started)

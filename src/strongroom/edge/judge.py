@@ -6,7 +6,7 @@ Never knows what an operation does, nor who governs a resource: it asks.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from strongroom.api.errors import ApiError
 from strongroom.api.expected_owner import check_expected_owner
@@ -18,13 +18,18 @@ if TYPE_CHECKING:
     from strongroom.api.routing import Route
 
 
+_ON_BUCKETS: Final = frozenset({"object", "bucket"})
+
+
 class Place(Protocol):
-    """Where a bucket is and whose it is."""
+    """Where a bucket is, whose it is, and what governs it."""
 
     @property
     def account_id(self) -> str: ...
     @property
     def region(self) -> str: ...
+    @property
+    def authority(self) -> Authority: ...
 
 
 class Judge:
@@ -39,23 +44,29 @@ class Judge:
 
     async def __call__(self, action: str, resource: str, /) -> None:
         """Returns, or raises ApiError AccessDenied, or what ``authority`` raises for a resource that does not exist."""
+        self._ask(action, resource, Authority(self._caller.account_id) if resource == "*" else await self._authority(resource))
+
+    def decide(self, need: Need, route: Route, place: Place | None, *, with_version: bool) -> None:
+        """The question an operation's need asks before the run; none when the run asks itself or nobody has to.
+
+        ``place``: of the route's bucket; its authority is at hand, so nothing is waited for. Raises ApiError AccessDenied, NoSuchBucket.
+        """
+        action = need.with_version if with_version and need.with_version is not None else need.action
+        if need.on == "service":
+            self._ask(action, "*", Authority(self._caller.account_id))
+        elif need.on in _ON_BUCKETS:
+            if place is None:
+                raise ApiError("NoSuchBucket", BucketName=route.bucket)
+            resource = f"arn:aws:s3:::{route.bucket}/{route.key}" if need.on == "object" else f"arn:aws:s3:::{route.bucket}"
+            self._ask(action, resource, place.authority)
+
+    def _ask(self, action: str, resource: str, authority: Authority) -> None:
         self.asked = True
         caller = self._caller
-        authority = Authority(caller.account_id) if resource == "*" else await self._authority(resource)
         question = Question(caller.account_id, caller.arn, caller.anonymous, action, resource, authority)
         decision = decide(question)
         if not decision.allowed:
             raise denial(question, decision)
-
-    async def decide(self, need: Need, route: Route, *, with_version: bool) -> None:
-        """The question an operation's need asks before the run; none when the run asks itself or nobody has to."""
-        action = need.with_version if with_version and need.with_version is not None else need.action
-        if need.on == "object":
-            await self(action, f"arn:aws:s3:::{route.bucket}/{route.key}")
-        elif need.on == "bucket":
-            await self(action, f"arn:aws:s3:::{route.bucket}")
-        elif need.on == "service":
-            await self(action, "*")
 
 
 def check_owner(expected: str, bucket: str, place: Place | None) -> None:

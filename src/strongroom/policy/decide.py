@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, unique
+from typing import Final, NamedTuple
 
 
 @unique
@@ -34,8 +35,7 @@ class Authority:
     account_id: str  # 12 digits
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """May this caller do ``action`` (``s3:GetObject``) to ``resource`` (an ARN, or ``*``), which ``authority`` governs?"""
 
     caller_account: str
@@ -59,6 +59,7 @@ class Decision:
 
 _TOLD = frozenset({Reason.ROOT_OF_OWNER, Reason.NO_IDENTITY_POLICY})
 _DIGITS = frozenset("0123456789")
+_ROOT_OF_OWNER: Final = Decision(True, Reason.ROOT_OF_OWNER)
 
 
 def decide(question: Question) -> Decision:
@@ -73,4 +74,4 @@ def decide(question: Question) -> Decision:
         return Decision(False, Reason.OTHER_ACCOUNT)
     if question.caller_arn != f"arn:aws:iam::{owner}:root":
         return Decision(False, Reason.NO_IDENTITY_POLICY)
-    return Decision(True, Reason.ROOT_OF_OWNER)
+    return _ROOT_OF_OWNER

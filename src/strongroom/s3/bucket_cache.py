@@ -41,6 +41,7 @@ class Bucket:
     created_ms: int
     encryption: BucketEncryption
     records: Records = field(repr=False)
+    authority: Authority
     versioning: str = ""  # "", "Enabled" or "Suspended"
 
 
@@ -81,6 +82,7 @@ class BucketCache:
             row.created_ms,
             BucketEncryption.from_document(rule, self._new_bucket_sse_c),
             Records(self._keys.metadata_key(row.bucket_id)),
+            Authority(row.account_id),
             versioning["status"] if versioning else "",
         )
         if generation == self._catalog.generation() == self._generation:  # else it may be a mix of two states: use, do not keep
@@ -98,4 +100,4 @@ class BucketCache:
 
     async def authority(self, resource_arn: str) -> Authority:
         """Who governs ``arn:aws:s3:::bucket`` or ``arn:aws:s3:::bucket/key``. Raises ApiError NoSuchBucket."""
-        return Authority((await self.find(resource_arn.removeprefix(_ARN).split("/", 1)[0])).account_id)
+        return (await self.find(resource_arn.removeprefix(_ARN).split("/", 1)[0])).authority

@@ -147,7 +147,10 @@ def _versions() -> dict[str, _Declared]:
         "tx_hidden_null": (within.where(*is_hidden_null), key),
         "insert_version": _insert(version),
         "set_current": (update(version).values(current=_of("current")).where(c.id == _of("id")), ("current", "id")),
-        "replace_version": (update(version).values({name: _of(name) for name in replaced}).where(c.id == _of("id")), (*replaced, "id")),
+        "replace_version": (
+            update(version).values({name: _of(name) for name in replaced}).where(c.id == _of("id")),
+            (*replaced, "id"),
+        ),
         "delete_version": (delete(version).where(c.id == _of("id")), ("id",)),
         "reseal_version": (resealed, ("seal", "meta", "id")),
     }
