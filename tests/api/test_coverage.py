@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from strongroom.api.coverage import declared, lines, main, page, render
-from strongroom.api.coverage_notes import PARTIAL, REFUSED
+from strongroom.api.coverage_notes import PARTIAL, REFUSED, REFUSING
 from strongroom.api.model import SERVICES, operation_names
 from strongroom.api.operation import Answer, Call, Register, operation
 
@@ -23,7 +23,7 @@ class Room:
 
 
 def only_built(pairs: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    return pairs | set(PARTIAL)
+    return pairs | set(PARTIAL) | set(REFUSING)
 
 
 def test_every_operation_of_the_models_has_its_line() -> None:
@@ -52,18 +52,20 @@ def test_what_a_line_says() -> None:
 
 def test_a_register_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("strongroom.api.coverage.PARTIAL", {("s3", "PutObject"): "no SSE-C"})
+    monkeypatch.setattr("strongroom.api.coverage.REFUSING", {("s3", "ListBuckets"): "says why"})
     text = render(iter(Register([Room()])))
     assert "| PutObject | partial | no SSE-C |" in text
+    assert "| ListBuckets | refused | says why |" in text
     assert "| GetCallerIdentity | done |  |" in text
 
 
 def test_notes_speak_of_operations_that_exist_and_do_not_contradict() -> None:
     known = {(service, name) for service in SERVICES for name in operation_names(service)}
-    assert set(PARTIAL) | set(REFUSED) <= known
-    assert not set(PARTIAL) & set(REFUSED)
+    assert set(PARTIAL) | set(REFUSED) | set(REFUSING) <= known
+    assert len(set(PARTIAL) | set(REFUSED) | set(REFUSING)) == len(PARTIAL) + len(REFUSED) + len(REFUSING)
     with pytest.raises(ValueError, match="built and noted as refused"):
         page(only_built({("s3", "GetObjectTorrent")}))
-    with pytest.raises(ValueError, match="not built"):
+    with pytest.raises(ValueError, match="noted as built"):
         page([])
     with pytest.raises(ValueError, match="in no model"):
         page([("s3", "PutEverything")])

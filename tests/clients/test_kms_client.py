@@ -295,8 +295,7 @@ def test_kinds_of_keys_that_are_not_made(kms):
     assert refusal.message == "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."  # A23
     refusal = refused(kms.create_key, KeySpec="RSA_2048", KeyUsage="KEY_AGREEMENT")
     assert refusal.message == "KeyUsage KEY_AGREEMENT is not compatible with KeySpec RSA_2048"  # A24
-    assert refused(kms.create_key, KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY").code == "UnsupportedOperationException"
-    assert refused(kms.create_key, MultiRegion=True).code == "UnsupportedOperationException"
+    assert refused(kms.create_key, KeySpec="SM2", KeyUsage="SIGN_VERIFY").code == "UnsupportedOperationException"
 
 
 def test_a_modelled_operation_that_is_not_built(kms, key):

@@ -15,7 +15,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Final, Literal, NamedTuple
 
-from strongroom.api.coverage_notes import PARTIAL, REFUSED
+from strongroom.api.coverage_notes import PARTIAL, REFUSED, REFUSING
 from strongroom.api.model import SERVICES, SUCCESSORS, operation_names
 from strongroom.api.operation import Operation, Service
 
@@ -27,7 +27,8 @@ _OPENING: Final = """# Operations
 
 Which operations of AWS's models this version answers. This page is generated: `make docs` writes it from the operations that are
 registered. *done*: as AWS documents it, but for `limitations.md`. *partial*: built, without what is said beside it. *refused*: not built, on
-purpose. *not yet*: not built. What is refused or not yet built answers 501 `NotImplemented`, and never does something else instead.
+purpose. *not yet*: not built. What is refused or not yet built answers 501 `NotImplemented`, where nothing else is
+said, and never does something else instead.
 """
 
 
@@ -47,11 +48,13 @@ def _line(service: Service, name: str, built: frozenset[tuple[str, str]]) -> Lin
     if where in built:
         if where in REFUSED:
             raise ValueError(f"{where} is built and noted as refused")
+        if where in REFUSING:
+            return Line(name, "refused", REFUSING[where])
         return Line(name, "partial" if where in PARTIAL else "done", PARTIAL.get(where, ""))
     if where in REFUSED:
         return Line(name, "refused", REFUSED[where])
-    if where in PARTIAL:
-        raise ValueError(f"{where} is noted as partial and not built")
+    if where in PARTIAL or where in REFUSING:
+        raise ValueError(f"{where} is noted as built, and is not")
     successor = SUCCESSORS.get(name) if service == "s3" else None
     if successor is not None:
         state: State = "done" if (service, successor) in built else "not yet"

@@ -18,12 +18,12 @@ PARTIAL: Final[dict[tuple[str, str], str]] = {
     ("s3", "GetBucketVersioning"): "versioning cannot be switched on yet",
     ("s3", "PutBucketEncryption"): "SSE-C and DSSE-KMS can be named, but writes with them are refused",
     ("s3", "PutObject"): "no SSE-C and no DSSE-KMS, no object lock, no tags, no appending, no archive classes",
-    ("kms", "CreateKey"): "symmetric keys of one Region with AWS_KMS material only",
+    ("kms", "CreateKey"): "no SM2 and ML-KEM keys, no custom key stores",
 }
 
 _NO_DIRECTORY_BUCKETS: Final = "directory buckets are another storage class with another API"
 _NO_TABLES: Final = "metadata tables are kept in S3 Tables, another service"
-_NO_KEY_STORES: Final = "custom key stores are AWS's way to other providers"
+_NO_KEY_STORES: Final = "there are no custom key stores: answers `UnsupportedOperationException`"
 
 #: An operation that is not built, on purpose -> why.
 REFUSED: Final[dict[tuple[str, str], str]] = {
@@ -42,6 +42,10 @@ REFUSED: Final[dict[tuple[str, str], str]] = {
     ("s3", "UpdateBucketMetadataInventoryTableConfiguration"): _NO_TABLES,
     ("s3", "UpdateBucketMetadataJournalTableConfiguration"): _NO_TABLES,
     ("s3", "WriteGetObjectResponse"): "Object Lambda is another service",
+}
+
+#: An operation that is built to refuse, with a better answer than 501 -> why and how.
+REFUSING: Final[dict[tuple[str, str], str]] = {
     ("kms", "ConnectCustomKeyStore"): _NO_KEY_STORES,
     ("kms", "CreateCustomKeyStore"): _NO_KEY_STORES,
     ("kms", "DeleteCustomKeyStore"): _NO_KEY_STORES,

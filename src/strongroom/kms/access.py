@@ -79,12 +79,14 @@ async def resolve_blob(ring: KeyRing, call: Call, blob: Blob, region: str) -> Ke
     Raises ApiError: NotFoundException for a destroyed key of the caller's own account, AccessDenied for any other key that
     cannot be seen.
     """
-    record = await ring.key(blob.key, milliseconds(call.now)) if blob.key.region == region else None
+    # What was sealed under a multi-Region key says where; its related key opens it here.
+    name = blob.key.within(region) if blob.key.multi_region else blob.key
+    record = await ring.key(name, milliseconds(call.now)) if name.region == region else None
     if record is not None:
         return record
-    own = blob.key.account_id == call.caller.account_id and blob.key.region == region
-    if own and await ring.existed(blob.key):
-        raise refusals.missing_key(blob.key.arn)
+    own = name.account_id == call.caller.account_id and name.region == region
+    if own and await ring.existed(name):
+        raise refusals.missing_key(name.arn)
     raise refusals.hidden_ciphertext()
 
 
@@ -117,10 +119,10 @@ async def authorize_blob(call: Call, record: KeyRecord, use: Use) -> None:
         raise
 
 
-def check_usable(record: KeyRecord, use: Use) -> None:
+def check_usable(record: KeyRecord, use: Use, usage: str = ENCRYPT_DECRYPT) -> None:
     """State first, then usage. Raises ApiError."""
     check_state(record, use.operation)
-    if record.usage != ENCRYPT_DECRYPT:
+    if record.usage != usage:
         raise refusals.wrong_usage(record.name.arn, record.usage, use.operation)
 
 
@@ -150,6 +152,14 @@ async def seal(ring: KeyRing, record: KeyRecord, plain: bytes, context: Mapping[
     try:
         return await ring.seal(record, plain, context)
     except (ContextError, ProviderError) as error:
+        raise failure(error) from error
+
+
+async def material(ring: KeyRing, record: KeyRecord) -> bytes:
+    """The current material of a key whose state was checked. Raises ApiError."""
+    try:
+        return await ring.material(record)
+    except ProviderError as error:
         raise failure(error) from error
 
 

@@ -37,7 +37,7 @@ class Provider(Protocol):
         ...
 
     async def wrap(self, material: bytes, binding: bytes) -> bytes:
-        """Wrap 1 to 1024 bytes of secret ``material``. Two calls never give equal bytes. Raises Denied, Unknown, Unavailable."""
+        """Wrap 1 to 4096 bytes of secret ``material``. Two calls never give equal bytes. Raises Denied, Unknown, Unavailable."""
         ...
 
     async def unwrap(self, wrapped: bytes, binding: bytes) -> bytes:

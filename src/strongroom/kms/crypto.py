@@ -6,12 +6,12 @@ usage, dry run, cryptography.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
-from strongroom.kms import refusals
+from strongroom.kms import ciphers, refusals
 from strongroom.kms.access import (
     Use,
     authorize,
@@ -21,7 +21,6 @@ from strongroom.kms.access import (
     resolve,
     resolve_blob,
     seal,
-    unseal,
 )
 from strongroom.kms.records import ENCRYPT_DECRYPT, SYMMETRIC, KeyRecord
 from strongroom.kms.states import check_state
@@ -49,55 +48,57 @@ class Crypto:
 
     @operation("kms", "Encrypt", "kms:Encrypt", on="run")
     async def encrypt(self, call: Call) -> Answer:
-        _refuse_unbuilt(call)
+        refuse_unbuilt(call)
         record = await resolve(self._ring, call, call.input["KeyId"], ENCRYPT, call.region)
         await authorize(call, record, ENCRYPT)
         check_usable(record, ENCRYPT)
-        _check_algorithm(call, "EncryptionAlgorithm", record)
-        _check_dry_run(call)
-        wrapped = await seal(self._ring, record, call.input["Plaintext"], _context(call))
-        return Answer({"CiphertextBlob": wrapped, "KeyId": record.name.arn, "EncryptionAlgorithm": SYMMETRIC})
+        algorithm, context, plain = _algorithm(call), _context(call), call.input["Plaintext"]
+        ciphers.check_algorithm(record, algorithm, context)
+        ciphers.check_size(record, algorithm, len(plain))
+        check_dry_run(call)
+        ciphertext = await ciphers.encrypt(self._ring, record, algorithm, plain, context)
+        return Answer({"CiphertextBlob": ciphertext, "KeyId": record.name.arn, "EncryptionAlgorithm": algorithm})
 
     @operation("kms", "Decrypt", "kms:Decrypt", on="run")
     async def decrypt(self, call: Call) -> Answer:
-        _refuse_unbuilt(call)
-        source = await self._source(call, "KeyId", DECRYPT)
-        blob, record = source.blob, source.record
+        refuse_unbuilt(call)
+        algorithm, context = _algorithm(call), _context(call)
+        source = await self._source(call, "KeyId", DECRYPT, algorithm)
         await source.authorize(call, DECRYPT)
         source.check(DECRYPT)
-        _check_algorithm(call, "EncryptionAlgorithm", record)
-        _check_dry_run(call)
-        plain = await unseal(self._ring, record, blob, _context(call))
-        return Answer(
-            {"KeyId": record.name.arn, "Plaintext": plain, "EncryptionAlgorithm": SYMMETRIC, "KeyMaterialId": blob.material_id}
-        )
+        ciphers.check_algorithm(source.record, algorithm, context)
+        check_dry_run(call)
+        plain = await ciphers.decrypt(self._ring, source.record, algorithm, source.ciphertext, context)
+        output = {"KeyId": source.record.name.arn, "Plaintext": plain, "EncryptionAlgorithm": algorithm}
+        return Answer(output | source.material_id("KeyMaterialId"))
 
     @operation("kms", "ReEncrypt", "kms:ReEncryptFrom", on="run")
     async def re_encrypt(self, call: Call) -> Answer:
-        _refuse_unbuilt(call)
-        given = await self._source(call, "SourceKeyId", REENCRYPT_FROM)
-        blob, source = given.blob, given.record
+        refuse_unbuilt(call)
+        algorithm, context = _algorithm(call, "Source"), _context(call, "Source")
+        new_algorithm, new_context = _algorithm(call, "Destination"), _context(call, "Destination")
+        given = await self._source(call, "SourceKeyId", REENCRYPT_FROM, algorithm)
+        source = given.record
         target = await resolve(self._ring, call, call.input["DestinationKeyId"], REENCRYPT_TO, call.region)
         await given.authorize(call, REENCRYPT_FROM)
         await authorize(call, target, REENCRYPT_TO)
         given.check(REENCRYPT_FROM)
         check_usable(target, REENCRYPT_TO)
-        _check_algorithm(call, "SourceEncryptionAlgorithm", source)
-        _check_algorithm(call, "DestinationEncryptionAlgorithm", target)
-        _check_dry_run(call)
-        plain = await unseal(self._ring, source, blob, _context(call, "SourceEncryptionContext"))
-        wrapped = await seal(self._ring, target, plain, _context(call, "DestinationEncryptionContext"))
-        return Answer(
-            {
-                "CiphertextBlob": wrapped,
-                "SourceKeyId": source.name.arn,
-                "KeyId": target.name.arn,
-                "SourceEncryptionAlgorithm": SYMMETRIC,
-                "DestinationEncryptionAlgorithm": SYMMETRIC,
-                "SourceKeyMaterialId": blob.material_id,
-                "DestinationKeyMaterialId": target.current,
-            }
-        )
+        ciphers.check_algorithm(source, algorithm, context)
+        ciphers.check_algorithm(target, new_algorithm, new_context)
+        check_dry_run(call)
+        plain = await ciphers.decrypt(self._ring, source, algorithm, given.ciphertext, context)
+        ciphers.check_size(target, new_algorithm, len(plain))
+        output = {
+            "CiphertextBlob": await ciphers.encrypt(self._ring, target, new_algorithm, plain, new_context),
+            "SourceKeyId": source.name.arn,
+            "KeyId": target.name.arn,
+            "SourceEncryptionAlgorithm": algorithm,
+            "DestinationEncryptionAlgorithm": new_algorithm,
+        }
+        if target.spec == SYMMETRIC:
+            output["DestinationKeyMaterialId"] = target.current
+        return Answer(output | given.material_id("SourceKeyMaterialId"))
 
     @operation("kms", "GenerateDataKey", "kms:GenerateDataKey", on="run")
     async def generate_data_key(self, call: Call) -> Answer:
@@ -111,14 +112,14 @@ class Crypto:
 
     @operation("kms", "GenerateRandom", "kms:GenerateRandom", on="service")
     async def generate_random(self, call: Call) -> Answer:
-        _refuse_unbuilt(call)
+        refuse_unbuilt(call)
         size: int | None = call.input.get("NumberOfBytes")
         if size is None:
             raise refusals.invalid("NumberOfBytes is required.")
         return Answer({"Plaintext": self._ring.random(size)})
 
     async def _data_key(self, call: Call, use: Use) -> tuple[bytes, dict[str, Any]]:
-        _refuse_unbuilt(call)
+        refuse_unbuilt(call)
         size: int | None = call.input.get("NumberOfBytes")
         spec: str | None = call.input.get("KeySpec")
         if (size is None) == (spec is None):
@@ -126,13 +127,15 @@ class Crypto:
         record = await resolve(self._ring, call, call.input["KeyId"], use, call.region)
         await authorize(call, record, use)
         check_usable(record, use)
-        _check_dry_run(call)
+        if record.spec != SYMMETRIC:
+            raise refusals.asymmetric_data_key()
+        check_dry_run(call)
         plain = self._ring.random(_SIZES[spec] if spec is not None else size or 0)
         wrapped = await seal(self._ring, record, plain, _context(call))
         return plain, {"CiphertextBlob": wrapped, "KeyId": record.name.arn, "KeyMaterialId": record.current}
 
-    async def _source(self, call: Call, member: str, use: Use) -> _Source:
-        """The blob, and the key that is to open it: the one the caller names, else the one the blob names."""
+    async def _source(self, call: Call, member: str, use: Use, algorithm: str) -> _Source:
+        """The ciphertext, and the key that is to open it: the one the caller names, else the one the blob names."""
         data: bytes | None = call.input.get("CiphertextBlob")
         if data is None:
             raise refusals.missing_member("ciphertextBlob")
@@ -141,14 +144,14 @@ class Crypto:
             blob = parsed(data)
             return _Source(blob, await resolve_blob(self._ring, call, blob, call.region), named=False)
         record = await resolve(self._ring, call, identifier, use, call.region)
-        return _Source(parsed(data), record, named=True)
+        return _Source(parsed(data) if algorithm == SYMMETRIC else data, record, named=True)
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A blob and the key that is to open it."""
+    """A ciphertext and the key that is to open it: a blob of ours, or the bytes of RSA."""
 
-    blob: Blob
+    ciphertext: Blob | bytes = field(repr=False)
     record: KeyRecord
     named: bool  # by the caller, not by the blob alone
 
@@ -157,11 +160,16 @@ class _Source:
 
     def check(self, use: Use) -> None:
         check_state(self.record, use.operation)
-        if self.record.name != self.blob.key or self.record.usage != ENCRYPT_DECRYPT:
+        another = not isinstance(self.ciphertext, bytes) and not self.record.name.related(self.ciphertext.key)
+        if another or self.record.usage != ENCRYPT_DECRYPT:
             raise refusals.incorrect_key()
 
+    def material_id(self, member: str) -> dict[str, Any]:
+        """What opened it, for the answer; RSA keys have one material and do not name it."""
+        return {} if isinstance(self.ciphertext, bytes) else {member: self.ciphertext.material_id}
 
-def _refuse_unbuilt(call: Call) -> None:
+
+def refuse_unbuilt(call: Call) -> None:
     """Members that would change what happens must not be passed over."""
     if call.input.get("GrantTokens"):
         raise ApiError("InvalidGrantTokenException", "The grant token is not valid.")
@@ -170,17 +178,15 @@ def _refuse_unbuilt(call: Call) -> None:
             raise refusals.unsupported(member)
 
 
-def _check_algorithm(call: Call, member: str, record: KeyRecord) -> None:
-    asked: str = call.input.get(member) or SYMMETRIC
-    if asked != SYMMETRIC:
-        raise refusals.wrong_algorithm(asked, record.spec)
+def _algorithm(call: Call, which: str = "") -> str:
+    return call.input.get(f"{which}EncryptionAlgorithm") or SYMMETRIC
 
 
-def _check_dry_run(call: Call) -> None:
+def check_dry_run(call: Call) -> None:
     if call.input.get("DryRun"):
         raise refusals.dry_run()
 
 
-def _context(call: Call, member: str = "EncryptionContext") -> Mapping[str, str]:
-    context: Mapping[str, str] | None = call.input.get(member)
+def _context(call: Call, which: str = "") -> Mapping[str, str]:
+    context: Mapping[str, str] | None = call.input.get(f"{which}EncryptionContext")
     return context or {}

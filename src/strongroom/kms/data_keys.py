@@ -14,6 +14,7 @@ from strongroom.kms import refusals
 from strongroom.kms.access import Use, authorize, authorize_blob, check_usable, parsed, resolve, resolve_blob, seal, unseal
 from strongroom.kms.local import LocalProvider
 from strongroom.kms.names import S3_ALIAS
+from strongroom.kms.records import SYMMETRIC
 from strongroom.kms.ring import KeyRing
 from strongroom.kms.service_keys import ServiceKey, ServiceKeys
 from strongroom.policy.decide import Authority
@@ -60,6 +61,8 @@ class DataKeys:
         record = await resolve(self.ring, call, S3_ALIAS if kms_key is None else kms_key, GENERATE, region)
         await authorize(call, record, GENERATE)
         check_usable(record, GENERATE)
+        if record.spec != SYMMETRIC:
+            raise refusals.wrong_algorithm(SYMMETRIC, record.spec)
         plain = self.ring.random(DATA_KEY_SIZE)
         return KmsDataKey(plain, await seal(self.ring, record, plain, context), record.name.arn)
 

@@ -53,7 +53,9 @@ class Deletion:
 
     @operation("kms", "CancelKeyDeletion", "kms:CancelKeyDeletion", on="run")
     async def cancel_key_deletion(self, call: Call) -> Answer:
-        record = await change(self._ring, call, CANCEL, lambda record: replace(record, state="Disabled", deletion_ms=None))
+        record = await change(
+            self._ring, call, CANCEL, lambda record: replace(record, state="Disabled", deletion_ms=None, waiting_days=None)
+        )
         return Answer({"KeyId": record.name.arn})
 
     async def destroy_due(self) -> int:

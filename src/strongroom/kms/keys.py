@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
+from strongroom.kms import refusals
 from strongroom.kms.access import Use, change, check_region, failure, find
 from strongroom.kms.contract import ProviderError
+from strongroom.kms.material import MaterialError
 from strongroom.kms.names import KeyName
 from strongroom.kms.paging import Markers, limit
-from strongroom.kms.records import KEY_KIND, SYMMETRIC, KeyRecord, default_policy, milliseconds, moment
+from strongroom.kms.records import EXTERNAL, KEY_KIND, SYMMETRIC, KeyRecord, default_policy, milliseconds, moment
 from strongroom.kms.rotation import rotate_if_due
-from strongroom.kms.specs import check_kind
+from strongroom.kms.specs import algorithms, asked_kind
 from strongroom.kms.tagging import given_tags
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class Keys:
 
     @operation("kms", "CreateKey", "kms:CreateKey", on="service")
     async def create_key(self, call: Call) -> Answer:
-        check_kind(call.input)
+        kind = asked_kind(call.input)
         check_region(call.region)
         tags = given_tags(call.input.get("Tags") or ())
         given: str | None = call.input.get("Policy")
@@ -56,7 +58,10 @@ class Keys:
                 description=call.input.get("Description") or "",
                 policy=policy,
                 tags=tags,
+                kind=kind,
             )
+        except MaterialError:
+            raise refusals.unsupported(f"KeySpec {kind.spec}") from None
         except ProviderError as error:
             raise failure(error) from error
 
@@ -117,7 +122,8 @@ class Keys:
 
 
 def key_metadata(record: KeyRecord) -> dict[str, Any]:
-    """The model's KeyMetadata of a symmetric key in one Region."""
+    """The model's KeyMetadata."""
+    member, values = algorithms(record.spec, record.usage)
     metadata: dict[str, Any] = {
         "AWSAccountId": record.name.account_id,
         "KeyId": record.name.key_id,
@@ -131,13 +137,37 @@ def key_metadata(record: KeyRecord) -> dict[str, Any]:
         "KeyManager": record.manager,
         "CustomerMasterKeySpec": record.spec,
         "KeySpec": record.spec,
-        "EncryptionAlgorithms": [SYMMETRIC],
-        "MultiRegion": False,
-        "CurrentKeyMaterialId": record.current,
+        member: list(values),
+        "MultiRegion": record.primary is not None,
     }
+    if record.spec == SYMMETRIC and record.current:
+        metadata["CurrentKeyMaterialId"] = record.current
     if record.deletion_ms is not None:
         metadata["DeletionDate"] = moment(record.deletion_ms)
-    return metadata
+    if record.waiting_days is not None:
+        metadata["PendingDeletionWindowInDays"] = record.waiting_days
+    if record.primary is not None:
+        metadata["MultiRegionConfiguration"] = _related(record, record.primary)
+    return {**metadata, **_expiration(record)}
+
+
+def _related(record: KeyRecord, primary: str) -> dict[str, Any]:
+    keys = [{"Arn": record.name.within(region).arn, "Region": region} for region in record.regions]
+    return {
+        "MultiRegionKeyType": "REPLICA" if record.replica else "PRIMARY",
+        "PrimaryKey": next(key for key in keys if key["Region"] == primary),
+        "ReplicaKeys": [key for key in keys if key["Region"] != primary],
+    }
+
+
+def _expiration(record: KeyRecord) -> dict[str, Any]:
+    """Of imported material that is there: when the first of it will be gone."""
+    if record.origin != EXTERNAL or record.lacking:
+        return {}
+    times = [material.expires_ms for material in record.materials if material.expires_ms is not None]
+    if not times:
+        return {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
+    return {"ExpirationModel": "KEY_MATERIAL_EXPIRES", "ValidTo": moment(min(times))}
 
 
 def _checked_policy(policy: str) -> str:

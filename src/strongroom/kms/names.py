@@ -6,7 +6,7 @@ Never knows whether such a key exists, nor how a caller spelt the name.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 #: A UUID in lower case, or the id of a multi-Region key.
@@ -27,6 +27,18 @@ class KeyName:
     @property
     def arn(self) -> str:
         return f"arn:aws:kms:{self.region}:{self.account_id}:key/{self.key_id}"
+
+    @property
+    def multi_region(self) -> bool:
+        return self.key_id.startswith("mrk-")
+
+    def related(self, other: KeyName) -> bool:
+        """The same key, or the same multi-Region key in another Region: what one sealed, the other may open."""
+        return self == other or (self.multi_region and replace(other, region=self.region) == self)
+
+    def within(self, region: str) -> KeyName:
+        """The related key of another Region."""
+        return replace(self, region=region)
 
     @property
     def scope(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, get_args
 
@@ -32,11 +32,16 @@ _ROTATED: Final = frozenset({*get_args(Rotated), None})
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    material_id: str  # 64 hex, random
+    """Secret bytes of a key: 32 for AES, those of an HMAC key, or a private key as PKCS #8 in DER."""
+
+    material_id: str  # 64 hex: random, or of imported material its fingerprint
     created_ms: int
     provider: str  # the name of the provider that wrapped it
-    wrapped: bytes = field(repr=False)
+    wrapped: bytes = field(repr=False)  # empty: imported once, and now deleted or expired
     rotated: Rotated | None = None  # the rotation that brought it; None: the key's first
+    expires_ms: int | None = None  # imported material alone
+    description: str = ""  # imported material alone
+    pending: bool = False  # imported, and not rotated to yet
 
     def document(self) -> dict[str, Any]:
         return {
@@ -45,6 +50,9 @@ class Material:
             "provider": self.provider,
             "wrapped": base64.b64encode(self.wrapped).decode(),
             "rotated": self.rotated,
+            "expires_ms": self.expires_ms,
+            "description": self.description,
+            "pending": self.pending,
         }
 
     @classmethod
@@ -58,6 +66,9 @@ class Material:
             provider=value["provider"],
             wrapped=base64.b64decode(value["wrapped"], validate=True),
             rotated=value["rotated"],
+            expires_ms=value["expires_ms"],
+            description=value["description"],
+            pending=value["pending"],
         )
 
 
@@ -88,10 +99,41 @@ class KeyRecord:
     usage: str = ENCRYPT_DECRYPT
     origin: str = AWS_KMS
     rotation: Rotation | None = None
+    primary: str | None = None  # the Region of the primary key; None for a key of one Region
+    regions: tuple[str, ...] = ()  # all Regions of a multi-Region key, this one among them
+    waiting_days: int | None = None  # a primary key's window of deletion, which begins when the last replica is destroyed
 
     def gone(self, now_ms: int) -> bool:
         """Its window of deletion is over, whether or not upkeep has been here."""
         return self.deletion_ms is not None and self.deletion_ms <= now_ms
+
+    @property
+    def doomed(self) -> bool:
+        return self.state in {"PendingDeletion", "PendingReplicaDeletion"}
+
+    @property
+    def replica(self) -> bool:
+        return self.primary not in {None, self.name.region}
+
+    @property
+    def lacking(self) -> bool:
+        """Something was encrypted, or would be, under material that must be imported first."""
+        return not self.current or any(not material.wrapped and not material.pending for material in self.materials)
+
+    def at(self, now_ms: int) -> KeyRecord:
+        """As it is at that time: without imported material that has expired, and in the state that follows."""
+        if self.origin != EXTERNAL:
+            return self
+        materials = tuple(
+            replace(material, wrapped=b"", expires_ms=None)
+            if material.expires_ms is not None and material.expires_ms <= now_ms
+            else material
+            for material in self.materials
+        )
+        left = self if materials == self.materials else replace(self, materials=materials)
+        if left.lacking and left.state in {"Enabled", "Disabled"}:
+            return replace(left, state="PendingImport")
+        return left
 
     def material(self, material_id: str) -> Material | None:
         return next((material for material in self.materials if material.material_id == material_id), None)
@@ -113,6 +155,9 @@ class KeyRecord:
             "usage": self.usage,
             "origin": self.origin,
             "rotation": None if self.rotation is None else [self.rotation.period_days, self.rotation.next_ms],
+            "primary": self.primary,
+            "regions": list(self.regions),
+            "waiting_days": self.waiting_days,
         }
 
     @classmethod
@@ -136,6 +181,9 @@ class KeyRecord:
             usage=value["usage"],
             origin=value["origin"],
             rotation=None if value["rotation"] is None else Rotation(*value["rotation"]),
+            primary=value["primary"],
+            regions=tuple(value["regions"]),
+            waiting_days=value["waiting_days"],
         )
 
 

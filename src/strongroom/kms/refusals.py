@@ -84,6 +84,14 @@ def wrong_origin(key_arn: str, origin: str) -> ApiError:
     return ApiError("UnsupportedOperationException", f"{key_arn} origin is {origin} which is not valid for this operation.")
 
 
+def not_primary(key_arn: str) -> ApiError:
+    return ApiError("UnsupportedOperationException", f"{key_arn} is not a multi-region primary key.")
+
+
+def asymmetric_data_key() -> ApiError:
+    return ApiError("InvalidKeyUsageException", "You cannot generate a data key with an asymmetric CMK")
+
+
 def not_pending_deletion(key_arn: str) -> ApiError:
     return ApiError("KMSInvalidStateException", f"{key_arn} is not pending deletion.")
 

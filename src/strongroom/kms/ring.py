@@ -6,6 +6,7 @@ whenever ``catalog.generation()`` changes, so a key disabled on one worker is di
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
 from dataclasses import replace
@@ -13,10 +14,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from strongroom.kms.blob import RANDOM_SIZE, Blob, BlobError, open_blob, seal_blob
 from strongroom.kms.contract import Provider, Unavailable
+from strongroom.kms.material import fresh
 from strongroom.kms.names import S3_ALIAS, AliasName, KeyName
 from strongroom.kms.records import (
     ALIAS_KIND,
+    EXTERNAL,
     KEY_KIND,
+    SYMMETRIC,
     TOMBSTONE_KIND,
     AliasRecord,
     KeyRecord,
@@ -27,6 +31,7 @@ from strongroom.kms.records import (
     s3_managed_policy,
 )
 from strongroom.kms.rotations import first_rotation
+from strongroom.kms.specs import SYMMETRIC_KIND, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +40,6 @@ if TYPE_CHECKING:
     from strongroom.store.contract import Catalog, Transaction
 
 T = TypeVar("T")
-MATERIAL_SIZE: Final = 32
 S3_DESCRIPTION: Final = "Default key that protects my S3 objects when no other key is defined"
 _REMEMBERED: Final = 1024  # of each kind
 
@@ -70,7 +74,7 @@ class KeyRing:
                 return None
             record = KeyRecord.read(name, value)
             self._remember(self._keys, name, record, generation)
-        return None if record.gone(now_ms) else record
+        return None if record.gone(now_ms) else record.at(now_ms)
 
     async def alias(self, name: AliasName, now_ms: int) -> tuple[AliasRecord, KeyRecord] | None:
         """The alias and its key; None when either does not exist (any more)."""
@@ -103,16 +107,40 @@ class KeyRing:
         description: str,
         policy: str,
         tags: tuple[tuple[str, str], ...] = (),
+        kind: Kind = SYMMETRIC_KIND,
     ) -> KeyRecord:
-        """A new enabled record with fresh material. It is not stored yet. Raises ProviderError."""
-        name = KeyName(account_id, region, str(uuid.UUID(bytes=self.random(16), version=4)))
-        material = await self.new_material(name, now_ms)
-        return KeyRecord(name, now_ms, manager, description, policy, material.material_id, (material,), tags=tags)
+        """A new record, enabled with fresh material or waiting for its import. It is not stored yet.
 
-    async def new_material(self, name: KeyName, now_ms: int) -> Material:
-        """Fresh symmetric material for that key and no other, to be put into its record. Raises ProviderError."""
+        Raises ProviderError, MaterialError for a spec that the library at hand does not have.
+        """
+        key_id = f"mrk-{self.random(16).hex()}" if kind.multi_region else str(uuid.UUID(bytes=self.random(16), version=4))
+        name = KeyName(account_id, region, key_id)
+        material = None if kind.origin == EXTERNAL else await self.new_material(name, now_ms, kind.spec)
+        return KeyRecord(
+            name,
+            now_ms,
+            manager,
+            description,
+            policy,
+            "" if material is None else material.material_id,
+            () if material is None else (material,),
+            state="PendingImport" if material is None else "Enabled",
+            tags=tags,
+            spec=kind.spec,
+            usage=kind.usage,
+            origin=kind.origin,
+            primary=region if kind.multi_region else None,
+            regions=(region,) if kind.multi_region else (),
+        )
+
+    async def new_material(self, name: KeyName, now_ms: int, spec: str = SYMMETRIC) -> Material:
+        """Fresh material for that key and no other, to be put into its record. Raises ProviderError, MaterialError."""
         material_id = self.random(32).hex()
-        wrapped = await self.provider.wrap(self.random(MATERIAL_SIZE), key_binding(name, material_id))
+        return await self.wrap(name, material_id, await asyncio.to_thread(fresh, spec, self.random), now_ms)
+
+    async def wrap(self, name: KeyName, material_id: str, plain: bytes, now_ms: int) -> Material:
+        """``plain`` as material of that key, to be put into its record. Raises ProviderError."""
+        wrapped = await self.provider.wrap(plain, key_binding(name, material_id))
         return Material(material_id, now_ms, self.provider.name, wrapped)
 
     async def managed_by_s3(self, account_id: str, region: str, now_ms: int) -> KeyRecord:
@@ -154,23 +182,25 @@ class KeyRing:
 
     async def seal(self, record: KeyRecord, plain: bytes, context: Mapping[str, str]) -> bytes:
         """A ciphertext blob under the current material. Raises ContextError, ProviderError."""
-        material = await self._material(record, record.current)
+        material = await self.material(record)
         return seal_blob(record.name, record.current, material, plain, context, self.random(RANDOM_SIZE))
 
     async def open(self, record: KeyRecord, blob: Blob, context: Mapping[str, str]) -> bytes:
         """Raises BlobError (also for a material this key never had), ContextError, ProviderError."""
-        if blob.key != record.name or record.material(blob.material_id) is None:
+        if not record.name.related(blob.key) or record.material(blob.material_id) is None:
             raise BlobError
-        return open_blob(blob, await self._material(record, blob.material_id), context)
+        return open_blob(blob, await self.material(record, blob.material_id), context)
 
-    async def _material(self, record: KeyRecord, material_id: str) -> bytes:
+    async def material(self, record: KeyRecord, material_id: str | None = None) -> bytes:
+        """The plain material, None: the current one. Raises ProviderError, Unavailable also for what was deleted or expired."""
+        material_id = material_id or record.current
         where = (record.name, material_id)
         generation = self._fresh()
+        material = record.material(material_id)
+        if material is None or not material.wrapped or material.provider != self.provider.name:
+            raise Unavailable(f"no provider for the material of {record.name.arn}")
         plain = self._materials.get(where)
         if plain is None:
-            material = record.material(material_id)
-            if material is None or material.provider != self.provider.name:
-                raise Unavailable(f"no provider for the material of {record.name.arn}")
             plain = await self.provider.unwrap(material.wrapped, key_binding(record.name, material_id))
             self._remember(self._materials, where, plain, generation)
         return plain
@@ -204,7 +234,7 @@ def read_key(transaction: Transaction, name: KeyName, now_ms: int) -> KeyRecord 
     if value is None:
         return None
     record = KeyRecord.read(name, value)
-    return None if record.gone(now_ms) else record
+    return None if record.gone(now_ms) else record.at(now_ms)
 
 
 def read_alias(transaction: Transaction, name: AliasName, now_ms: int) -> AliasRecord | None:
