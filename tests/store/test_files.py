@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import os
 import resource
 import signal
@@ -42,12 +44,61 @@ async def test_files_lie_in_shards_for_their_owner_alone(blobs: FileBlobs, tmp_p
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
-async def test_a_write_back_is_started_early_and_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "WRITE_BACK", 100_000)
+@pytest.mark.parametrize("way", ["direct", "refused at once", "refused when written", "not on this system"])
+async def test_whole_buffers_and_what_is_left_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """However the file system takes direct writing, and whatever the sizes, the bytes are the same."""
+    real_fcntl, real_write = fcntl.fcntl, os.write
+
+    def refusing_fcntl(descriptor: int, command: int, value: int = 0) -> int:
+        if command == fcntl.F_SETFL and value & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "no direct writing here")
+        return real_fcntl(descriptor, command, value)
+
+    def refusing_write(descriptor: int, data: memoryview) -> int:
+        if real_fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "no direct writing here")
+        return real_write(descriptor, data)
+
+    monkeypatch.setattr(files, "GATHERED", 16_384)
+    if way == "refused at once":
+        monkeypatch.setattr(fcntl, "fcntl", refusing_fcntl)
+    elif way == "refused when written":
+        monkeypatch.setattr(os, "write", refusing_write)
+    elif way == "not on this system":
+        monkeypatch.setattr(files, "_DIRECT", 0)
     blobs = FileBlobs(tmp_path)
-    pieces = [os.urandom(60_000) for _ in range(20)]
-    blob_id = await store(blobs, *pieces)
-    assert await blobs.read(blob_id, 0, 2_000_000) == b"".join(pieces)
+    for size in (1, 16_383, 16_384, 16_385, 32_768, 100_000):
+        data = os.urandom(size)
+        for step in (size, 1000, 16_384):
+            blob_id = await store(blobs, *(data[at : at + step] for at in range(0, size, step)))
+            assert await blobs.read(blob_id, 0, 200_000) == data
+    await blobs.close()
+
+
+async def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "GATHERED", 16_384)
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[: max(1, len(data) // 2)]))
+    blobs = FileBlobs(tmp_path)
+    data = os.urandom(40_000)
+    blob_id = await store(blobs, data)
+    assert await blobs.read(blob_id, 0, 40_000) == data
+    await blobs.close()
+
+
+async def test_a_failed_write_is_unavailable_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int, _data: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    blobs = FileBlobs(tmp_path)
+    writer = await blobs.create()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(Unavailable, match="No space"):
+            await writer.write(bytes(files.GATHERED))
+    await writer.abort()
+    assert os.listdir(tmp_path / "tmp") == []
+    assert await listed(blobs) == {}
     await blobs.close()
 
 
@@ -122,6 +173,7 @@ async def main():
     writer = await blobs.create()
     try:
         await writer.write(b"x" * 200_000)
+        await writer.commit()
     except Unavailable:
         await writer.abort()
     else:

@@ -22,7 +22,7 @@ from strongroom.s3.uploads import check_part_number
 from strongroom.s3.versions import IN_ROW, asked_version
 from strongroom.seal import Forged, Truncated
 from strongroom.seal.format import Envelope, Mode, Piece, blob_associated_data, decode_manifest
-from strongroom.seal.stream import FIRST_PLAIN, HEADER, PLAIN, Opener, Span, open_whole, sealed_size, span
+from strongroom.seal.stream import FIRST_PLAIN, HEADER, PLAIN, SEGMENT, Opener, Span, open_whole, sealed_size, span
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from strongroom.s3.rooms import Rooms
     from strongroom.store.contract import PartRow, VersionRow
 
-WINDOW: Final = 32  # segments read and opened at a time: 2 MiB
+WINDOW: Final = 32  # segments read at a time: 2 MiB
+AT_ONCE: Final = 4  # segments opened and sent at a time
 #: Response header overrides of GetObject and HeadObject: member of the input -> member of the output.
 _OVERRIDES: Final = {
     "ResponseCacheControl": "CacheControl",
@@ -146,10 +147,8 @@ class Opened:
                     opener, opener_of = Opener(self._data_key, bound, header, sealed_size(piece.size)), piece.blob_id
                 if len(sealed) != span.length:  # whole segments may be missing at its end: those that are there would open
                     raise Truncated("the blob is shorter than its manifest says")
-                plaintext = opener.open(span.first_segment, sealed)
-                yield (
-                    plaintext if span.skip == 0 and span.take == len(plaintext) else plaintext[span.skip : span.skip + span.take]
-                )
+                for plaintext in _opened(opener, span, sealed):
+                    yield plaintext
                 window = following
         finally:
             if ahead is not None:
@@ -169,6 +168,18 @@ class Opened:
                 end = min(last, FIRST_PLAIN + (segment + WINDOW - 1) * PLAIN - 1)
                 yield _Window(piece, span(piece.size, first, end))
                 first = end + 1
+
+
+def _opened(opener: Opener, span: Span, sealed: bytes) -> Iterator[bytes]:
+    """The plaintext of a window, a few segments at a time: what is opened is still in the processor's cache when it is copied on."""
+    view = memoryview(sealed)
+    skip, left = span.skip, span.take
+    for start in range(0, len(view), AT_ONCE * SEGMENT):
+        plaintext = opener.open(span.first_segment + start // SEGMENT, view[start : start + AT_ONCE * SEGMENT])
+        if skip or len(plaintext) > left:
+            plaintext = plaintext[skip : skip + left]
+        skip, left = 0, left - len(plaintext)
+        yield plaintext
 
 
 async def _resumed(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:

@@ -10,11 +10,14 @@ start-up. All file calls run in threads. Never knows what the bytes are.
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
+import mmap
 import os
 import re
 import secrets
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -29,7 +32,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 THREADS: Final = 16  # file calls at once, at most
-WRITE_BACK: Final = 8 << 20  # bytes after which the kernel is told to start writing, so that the last fsync finds little to do
+# Bytes that are gathered and then written at once, past the page cache where the file system can (O_DIRECT): what was uploaded is
+# rarely read at once, filling the cache costs more processor time than sealing, and the last fsync finds little to do.
+GATHERED: Final = 2 << 20
+_BUFFERS_KEPT: Final = 8  # free buffers that wait for the next upload
+_DIRECT: Final = getattr(os, "O_DIRECT", 0)
 _LONGEST_READ: Final = 1 << 30
 _BLOB_ID: Final = re.compile(r"[0-9a-f]{32}")
 _SHARD: Final = re.compile(r"[0-9a-f]{2}")
@@ -56,6 +63,7 @@ class FileBlobs:
         self._blobs = str(folder / "blobs")
         self._unfinished = str(folder / "tmp")
         self._random = random
+        self._buffers: deque[mmap.mmap] = deque(maxlen=_BUFFERS_KEPT)
         self._durable: set[str] = set()  # shard folders known to be on the disk with their names
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="blobs")
         try:
@@ -114,6 +122,16 @@ class FileBlobs:
             raise missing("blobs: no such file") from error
         except OSError as error:
             raise Unavailable(f"blobs: {error.strerror}") from error
+
+    def take_buffer(self) -> mmap.mmap:
+        """``GATHERED`` bytes on the borders of pages, as direct writing wants them."""
+        try:
+            return self._buffers.pop()
+        except IndexError:
+            return mmap.mmap(-1, GATHERED)
+
+    def give_buffer(self, buffer: mmap.mmap) -> None:
+        self._buffers.append(buffer)
 
     def begin(self) -> tuple[str, str, int]:
         """A new unfinished file: its blob id, path and descriptor. Its lock says that the writer lives."""
@@ -209,8 +227,10 @@ class FileBlobWriter:
         self._descriptor = -1
         self._path = ""
         self._id = ""
-        self._written = 0
-        self._started = 0  # bytes whose writing to the disk has been started
+        self._buffer: mmap.mmap | None = None
+        self._gathered = 0  # bytes in the buffer
+        self._written = 0  # bytes in the file
+        self._direct = _DIRECT != 0
         self._over = False
 
     @property
@@ -238,19 +258,51 @@ class FileBlobWriter:
     def _write(self, data: bytes | bytearray | memoryview) -> None:
         with self._lock:
             self._require_open()
+            if self._buffer is None:
+                self._buffer = self._owner.take_buffer()
             rest = memoryview(data).cast("B")
             while rest:
-                count = os.write(self._descriptor, rest)
-                self._written += count
+                count = min(len(rest), GATHERED - self._gathered)
+                self._buffer[self._gathered : self._gathered + count] = rest[:count]
+                self._gathered += count
                 rest = rest[count:]
-            if self._written - self._started >= WRITE_BACK:
-                # On pages that are still to be written, this starts the writing and drops nothing.
-                os.posix_fadvise(self._descriptor, self._started, self._written - self._started, os.POSIX_FADV_DONTNEED)
-                self._started = self._written
+                if self._gathered == GATHERED:
+                    self._flush(self._buffer)
+
+    def _flush(self, buffer: mmap.mmap) -> None:
+        """Write what was gathered: whole buffers directly, the last one (of any length) and all else through the page cache."""
+        self._go_direct(self._direct and self._gathered == GATHERED)
+        started = self._written
+        with memoryview(buffer) as whole:
+            done = 0
+            while done < self._gathered:
+                try:
+                    done += os.write(self._descriptor, whole[done : self._gathered])
+                except OSError as error:
+                    if error.errno != errno.EINVAL or not self._direct:
+                        raise
+                    self._go_direct(False)  # this file system cannot, or no longer after a short write
+        self._written += done
+        self._gathered = 0
+        if not self._direct and done == GATHERED:
+            # On pages that are still to be written, this starts the writing and drops nothing.
+            os.posix_fadvise(self._descriptor, started, done, os.POSIX_FADV_DONTNEED)
+
+    def _go_direct(self, direct: bool) -> None:
+        flags = fcntl.fcntl(self._descriptor, fcntl.F_GETFL)
+        wanted = flags | _DIRECT if direct else flags & ~_DIRECT
+        if wanted != flags:
+            try:
+                fcntl.fcntl(self._descriptor, fcntl.F_SETFL, wanted)
+            except OSError:  # tmpfs and others
+                direct = False
+        self._direct = direct
 
     def _commit(self) -> None:
         with self._lock:
             self._require_open()
+            if self._buffer is not None and self._gathered:
+                self._flush(self._buffer)
             os.fsync(self._descriptor)
             self._owner.publish(self._id, self._path)
             self._over = True
@@ -268,5 +320,8 @@ class FileBlobWriter:
             raise OSError(0, "the blob is committed or aborted")
 
     def _close(self) -> None:
+        if self._buffer is not None:
+            self._owner.give_buffer(self._buffer)
+            self._buffer = None
         descriptor, self._descriptor = self._descriptor, -1
         os.close(descriptor)
