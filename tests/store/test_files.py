@@ -97,7 +97,7 @@ async def test_a_failed_write_is_unavailable_and_leaves_nothing(tmp_path: Path, 
         with pytest.raises(Unavailable, match="No space"):
             await writer.write(bytes(files.GATHERED))
     await writer.abort()
-    assert os.listdir(tmp_path / "tmp") == []
+    assert list((tmp_path / "tmp").iterdir()) == []
     assert await listed(blobs) == {}
     await blobs.close()
 
