@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -52,17 +51,19 @@ from strongroom.s3.bucket_settings import BucketSettings
 from strongroom.s3.buckets import Buckets
 from strongroom.s3.copying import Copying
 from strongroom.s3.deleting import Deleting
+from strongroom.s3.dependents import Dependents
 from strongroom.s3.listing import Listing
 from strongroom.s3.multipart import Multipart
 from strongroom.s3.parts import Parts
 from strongroom.s3.reading import Reading
-from strongroom.s3.rooms import Rooms, S3Settings
+from strongroom.s3.rooms import Rooms
 from strongroom.s3.upkeep import Upkeep
 from strongroom.s3.upload_listing import UploadListing
 from strongroom.s3.writing import Writing
 from strongroom.startup import StartError, folder, self_test
 from strongroom.startup.first_account import first_account
-from strongroom.startup.root_key import KIND, SCOPE, Subkeys, check_root_key, ensure_root_key_check
+from strongroom.startup.opening import LowerRooms, now
+from strongroom.startup.root_key import KIND, SCOPE, Subkeys, ensure_root_key_check
 from strongroom.store.contract import StoreError
 from strongroom.store.files import FileBlobs
 from strongroom.store.sqlite import SqliteCatalog
@@ -71,10 +72,6 @@ _UPKEEP_LOCK: Final = "upkeep.lock"
 _UPKEEP_AGAIN: Final = 15.0  # seconds after which a worker asks anew whether upkeep is its duty
 _SWITCH_SECONDS: Final = 0.0005  # how long a digest thread may keep the loop waiting for the interpreter
 _RESPAWN_SECONDS: Final = 0.1
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 # ------------------------------------------------------------------------------------------------------------- one worker
@@ -98,20 +95,9 @@ class House:
 
 async def build(config: Config, numbers: Numbers | None = None) -> House:
     """Open every room of one worker on a data folder that ``first_start`` has made. Raises StartError, StoreError."""
-    root_key = folder.read_root_key(config.data_dir)
-    subkeys = Subkeys.of(root_key)
-    catalog = SqliteCatalog.open(config.data_dir)
-    blobs = FileBlobs(config.data_dir)
-    try:
-        await check_root_key(catalog, root_key)
-        keys = DataKeys(catalog, subkeys.kms, now)
-        await keys.open()
-    except BaseException:
-        await blobs.close()
-        await catalog.close()
-        raise
-    buckets = BucketCache(catalog, keys, config.new_bucket_sse_c)
-    rooms = Rooms(catalog, blobs, keys, buckets, S3Settings(config.new_bucket_sse_c, config.regions), now, os.urandom)
+    lower = await LowerRooms.open(config)
+    catalog, blobs, keys, buckets, rooms = lower.catalog, lower.blobs, lower.keys, lower.buckets, lower.rooms
+    subkeys = lower.subkeys
     kms = kms_rooms(keys.ring, subkeys.kms)
     register = Register([*s3_rooms(rooms), *kms, Sts(Identities(catalog, subkeys.iam, now))])
     gate = Gate(
@@ -130,7 +116,7 @@ async def build(config: Config, numbers: Numbers | None = None) -> House:
         observe=None if numbers is None else Requests(numbers).observe,
     )
     chores = (kms.deletion.destroy_due, kms.rotation.rotate_due, blobs.sweep_unfinished)
-    upkeep = Upkeep(rooms, chores, grace=config.discard_grace_seconds)
+    upkeep = Upkeep(rooms, chores, soon=(Dependents(rooms).tell_scheduled,), grace=config.discard_grace_seconds)
     pages = Pages(gate.handle, partial(_ready, catalog), {} if numbers is None else {"metrics": numbers_page(numbers)})
     return House(catalog, blobs, register, gate, upkeep, pages.handle)
 

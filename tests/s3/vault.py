@@ -24,7 +24,7 @@ from strongroom.edge.promises import Promises
 from strongroom.edge.stall import Pace
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.rooms import kms_rooms
-from strongroom.s3.bucket_cache import Bucket, BucketCache
+from strongroom.s3.bucket_cache import VERSIONING, Bucket, BucketCache, bucket_scope
 from strongroom.s3.bucket_settings import BucketSettings
 from strongroom.s3.buckets import Buckets
 from strongroom.s3.copying import Copying
@@ -174,14 +174,25 @@ class Vault:
         await self.run("CreateBucket", Bucket=name, **given)
         return await self.buckets.find(name)
 
+    async def versioned(self, bucket: str = "bucket") -> None:
+        """As the rooms keep it; the operation that sets it is not built."""
+        scope = bucket_scope((await self.buckets.find(bucket)).bucket_id)
+        await self.catalog.write(lambda tx: tx.set_document(scope, VERSIONING, {"status": "Enabled"}))
+
+    async def delete_marker(self, object_key: str, bucket: str = "bucket") -> None:
+        row = VersionRow(
+            (await self.buckets.find(bucket)).bucket_id, object_key, os.urandom(16).hex(), False, True, 0, 1, b"", b"", b""
+        )
+        await self.catalog.write(lambda tx: tx.insert_version(row))
+
     async def rule(self, algorithm: str, kms_key: str | None = None, *, bucket: str = "bucket", **more: Any) -> None:
         default = {"SSEAlgorithm": algorithm} | ({} if kms_key is None else {"KMSMasterKeyID": kms_key})
         configuration = {"Rules": [{"ApplyServerSideEncryptionByDefault": default, **more}]}
         await self.run("PutBucketEncryption", Bucket=bucket, ServerSideEncryptionConfiguration=configuration)
 
-    async def kms_key(self) -> tuple[str, str]:
+    async def kms_key(self, **given: Any) -> tuple[str, str]:
         """A new key: its id and its ARN."""
-        metadata = (await self.kms("CreateKey"))["KeyMetadata"]
+        metadata = (await self.kms("CreateKey", **given))["KeyMetadata"]
         return metadata["KeyId"], metadata["Arn"]
 
     async def row(self, object_key: str, bucket: str = "bucket") -> VersionRow:

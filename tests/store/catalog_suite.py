@@ -111,6 +111,66 @@ _keys = st.text(st.sampled_from("\0ab/é\uffff\U0001f600\U0010ffff"), max_size=4
 
 
 class CatalogSuite:
+    # ---- walking
+
+    async def test_buckets_of_all_accounts_are_walked_by_name(self, catalog: Catalog) -> None:
+        rows = [bucket(name, account_id=account) for name, account in (("b", "1" * 12), ("a", "2" * 12), ("c", "1" * 12))]
+        for row in rows:
+            await catalog.write(lambda tx, row=row: tx.create_bucket(row))  # type: ignore[misc]
+        assert [row.name for row in await catalog.every_bucket(limit=9)] == ["a", "b", "c"]
+        assert [row.name for row in await catalog.every_bucket(limit=1)] == ["a"]
+        assert await catalog.every_bucket(after="a", limit=1) == [rows[0]]
+        assert await catalog.every_bucket(after="c", limit=1) == []
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 100])
+    async def test_every_version_is_walked_by_key_and_age(self, catalog: Catalog, limit: int) -> None:
+        bucket_id = (await make_bucket(catalog)).bucket_id
+        other = (await make_bucket(catalog, "other")).bucket_id
+        rows = [
+            version(bucket_id, "a/1"),
+            version(bucket_id, "a/1", delete_marker=True, body=None),
+            version(bucket_id, "a/1", null_version=True),
+            version(bucket_id, "a/2", delete_marker=True),
+            version(bucket_id, "a/\u00e9"),
+            version(bucket_id, "a/\U0001f600", null_version=True),
+            version(bucket_id, "a/\U0001f600"),
+            version(bucket_id, "b"),
+        ]
+        await insert(catalog, version(other, "a/0"), *rows)
+        for prefix in ("", "a/", "a/1", "b", "c"):
+            expected = [without_body(row) for row in rows if row.object_key.startswith(prefix)]
+            found: list[VersionRow] = []
+            after = None
+            while True:
+                page, after = await catalog.versions(bucket_id, prefix=prefix, after=after, limit=limit)
+                assert len(page) <= limit
+                found += page
+                if after is None:
+                    break
+            assert found == expected
+            assert await catalog.count_versions(bucket_id, prefix=prefix) == len(expected)
+        assert await catalog.versions(new_id(), limit=limit) == ([], None)
+        assert await catalog.count_versions(new_id()) == 0
+
+    async def test_a_walk_meets_what_stays_exactly_once_whatever_is_written(self, catalog: Catalog) -> None:
+        bucket_id = (await make_bucket(catalog)).bucket_id
+        rows = [version(bucket_id, key) for key in "abcde"]
+        await insert(catalog, *rows)
+        found: list[VersionRow] = []
+        after = None
+        while True:
+            page, after = await catalog.versions(bucket_id, after=after, limit=1)
+            found += page
+            if after is None:
+                break
+            for key in {page[0].object_key, "e"} - {found[-2].object_key if len(found) > 1 else ""}:
+                await insert(catalog, version(bucket_id, key))  # what was met is no longer the newest, nor is what will be met
+            newest = await catalog.latest(bucket_id, "c")
+            assert newest is not None
+            if newest != rows[2]:  # and here it becomes so again
+                await catalog.write(lambda tx, newest=newest: tx.delete_version(newest))  # type: ignore[misc]
+        assert [row for row in found if row in list(map(without_body, rows))] == list(map(without_body, rows))
+
     # ---- buckets
 
     async def test_a_bucket_is_found_by_its_name_and_only_while_it_exists(self, catalog: Catalog) -> None:
@@ -442,9 +502,11 @@ class CatalogSuite:
         kept, dropped, never = new_id(), new_id(), new_id()
         await catalog.write(lambda tx: tx.keep([kept, dropped, kept]))
         assert await catalog.unkept([never, kept, dropped]) == [never]
+        assert await catalog.kept([never, kept, dropped]) == [kept, dropped]
         await catalog.write(lambda tx: tx.discard([dropped, dropped]))
         assert await catalog.discarded(9) == [dropped]
         assert await catalog.unkept([never, kept, dropped]) == [never]
+        assert await catalog.kept([never, kept, dropped]) == [kept]
         await catalog.forget([dropped])
         assert await catalog.discarded(9) == []
         assert await catalog.unkept([never, kept, dropped]) == [never, dropped]

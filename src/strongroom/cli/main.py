@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 from strongroom import __version__
 from strongroom.cli.account import account
 from strongroom.cli.doctor import doctor
+from strongroom.cli.keys import keys
 from strongroom.cli.serve import serve, show_config
 from strongroom.config import ConfigError
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.add_typer(account, name="account")
+app.add_typer(keys, name="keys")
 app.command()(doctor)
 app.command("config")(show_config)
 
@@ -52,6 +54,7 @@ def strongroom(
 def main() -> NoReturn:
     """Exit codes: 0, 1 for what could not be done, 2 for what was asked wrongly."""
     from strongroom.iam.identities import IdentityError
+    from strongroom.kms.operating import KeyProblem
     from strongroom.startup import StartError
     from strongroom.store.contract import StoreError
 
@@ -59,7 +62,7 @@ def main() -> NoReturn:
         code: object = app(standalone_mode=False)
     except TyperException as error:
         _fail(error.format_message(), error.exit_code)
-    except ConfigError as error:
+    except (ConfigError, KeyProblem) as error:
         _fail(str(error), 2)
     except (StartError, IdentityError, StoreError) as error:
         _fail(str(error), 1)

@@ -16,7 +16,7 @@ from strongroom.kms.local import LocalProvider
 from strongroom.kms.names import S3_ALIAS
 from strongroom.kms.records import SYMMETRIC
 from strongroom.kms.ring import KeyRing
-from strongroom.kms.service_keys import ServiceKey, ServiceKeys
+from strongroom.kms.service_keys import KeyFault, ServiceKey, ServiceKeys
 from strongroom.policy.decide import Authority
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ class DataKeys:
     async def open(self) -> None:
         """At start-up: load S3's own keys, or make them. Raises ProviderError, ValueError; the server must not start then."""
         await self._service_keys.open(self.ring.now_ms())
+
+    async def open_what_opens(self) -> list[KeyFault]:
+        """As ``open``, for the operator's tools: makes nothing, and tells which of S3's own keys do not open."""
+        return await self._service_keys.open_what_opens()
 
     async def generate(self, call: Call, kms_key: str | None, region: str, context: Mapping[str, str]) -> KmsDataKey:
         """A fresh data key under ``kms_key`` (key id, key ARN, alias or alias ARN; None: aws/s3 of the caller's account)."""

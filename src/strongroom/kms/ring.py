@@ -16,6 +16,7 @@ from strongroom.kms.blob import RANDOM_SIZE, Blob, BlobError, open_blob, seal_bl
 from strongroom.kms.contract import Provider, Unavailable
 from strongroom.kms.material import fresh
 from strongroom.kms.names import S3_ALIAS, AliasName, KeyName
+from strongroom.kms.notices import announce
 from strongroom.kms.records import (
     ALIAS_KIND,
     EXTERNAL,
@@ -165,7 +166,10 @@ class KeyRing:
         return await self.catalog.write(work)
 
     async def change(self, name: KeyName, now_ms: int, work: Callable[[Transaction, KeyRecord], KeyRecord]) -> KeyRecord | None:
-        """Replace the record by what ``work`` makes of it, in one transaction. None when the key is gone; ``work`` may raise."""
+        """Replace the record by what ``work`` makes of it, in one transaction. None when the key is gone; ``work`` may raise.
+
+        A deletion that is scheduled by it is put on the queue of ``notices``.
+        """
 
         def within(transaction: Transaction) -> KeyRecord | None:
             record = read_key(transaction, name, now_ms)
@@ -174,6 +178,8 @@ class KeyRing:
             changed = work(transaction, record)
             if changed != record:
                 transaction.set_document(name.scope, KEY_KIND, changed.document())
+                if changed.deletion_ms not in {None, record.deletion_ms}:
+                    announce(transaction, name)
             return changed
 
         return await self.catalog.write(within)
@@ -190,6 +196,11 @@ class KeyRing:
         if not record.name.related(blob.key) or record.material(blob.material_id) is None:
             raise BlobError
         return open_blob(blob, await self.material(record, blob.material_id), context)
+
+    async def check_material(self, record: KeyRecord, material_id: str) -> None:
+        """Whether that material opens, asked anew. Raises ProviderError."""
+        self._materials.pop((record.name, material_id), None)
+        await self.material(record, material_id)
 
     async def material(self, record: KeyRecord, material_id: str | None = None) -> bytes:
         """The plain material, None: the current one. Raises ProviderError, Unavailable also for what was deleted or expired."""

@@ -9,6 +9,7 @@ import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from strongroom.kms.contract import ProviderError
 from strongroom.kms.records import binding
 from strongroom.seal.wrap import derive
 
@@ -30,6 +31,15 @@ _MOST: Final = 1000
 class ServiceKey:
     key_id: str  # 32 hex
     key: bytes = field(repr=False)  # 32 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFault:
+    """A key of ours that does not open, or is not there at all."""
+
+    what: str  # which key
+    why: str  # a text without secrets
+    missing: bool = False
 
 
 class ServiceKeys:
@@ -60,6 +70,28 @@ class ServiceKeys:
         if root is None:
             root = await self._make(_METADATA, await self._document(self._random(16).hex(), "s3-metadata", now_ms))
         self._metadata_root = (await self._unwrapped(root, "s3-metadata")).key
+
+    async def open_what_opens(self) -> list[KeyFault]:
+        """For the operator's tools: load what can be loaded, and make nothing. What could not be loaded is returned."""
+        faults: list[KeyFault] = []
+        rows = await self._rows()
+        rows.sort(key=lambda row: (row[1].get("created_ms", 0), row[0]))
+        for scope, value in rows:
+            try:
+                self._current = self._keys[value["key_id"]] = await self._unwrapped(value, "s3")
+            except (ProviderError, ValueError, KeyError, TypeError) as error:
+                faults.append(KeyFault(f"service key {scope.removeprefix(_S3)}", _reason(error)))
+        if not rows:
+            faults.append(KeyFault("service key", "there is none: no object of SSE-S3 can be opened", missing=True))
+        root = await self._catalog.document(_METADATA, SERVICE_KEY_KIND)
+        try:
+            if root is None:
+                faults.append(KeyFault("metadata root", "it is not there: no metadata can be opened", missing=True))
+            else:
+                self._metadata_root = (await self._unwrapped(root, "s3-metadata")).key
+        except (ProviderError, ValueError, KeyError, TypeError) as error:
+            faults.append(KeyFault("metadata root", _reason(error)))
+        return faults
 
     def key(self, key_id: str | None) -> ServiceKey:
         """None: the current one. Raises LookupError for an id that is unknown, and before ``open``."""
@@ -107,3 +139,7 @@ class ServiceKeys:
         key_id: str = value["key_id"]
         wrapped = base64.b64decode(value["wrapped"], validate=True)
         return ServiceKey(key_id, await self._provider.unwrap(wrapped, binding(SERVICE_KEY_KIND, purpose, key_id)))
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, ProviderError) else f"its document is damaged ({type(error).__name__})"

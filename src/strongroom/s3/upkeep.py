@@ -30,11 +30,21 @@ _log = structlog.get_logger("strongroom.upkeep")
 
 
 class Upkeep:
-    """``chores`` are other rooms' periodic duties (destroying keys that are due), run at each sweep."""
+    """``chores`` are other rooms' periodic duties (destroying keys that are due), run at each sweep; ``soon`` are those that
+    are looked after every few seconds.
+    """
 
-    def __init__(self, rooms: Rooms, chores: tuple[Callable[[], Awaitable[object]], ...] = (), *, grace: float = GRACE) -> None:
+    def __init__(
+        self,
+        rooms: Rooms,
+        chores: tuple[Callable[[], Awaitable[object]], ...] = (),
+        *,
+        soon: tuple[Callable[[], Awaitable[object]], ...] = (),
+        grace: float = GRACE,
+    ) -> None:
         self._rooms = rooms
         self._chores = chores
+        self._soon = soon
         self._grace = grace
         self._marks: deque[tuple[float, int]] = deque()  # (when, what was given up by then)
 
@@ -80,7 +90,8 @@ class Upkeep:
         """Until cancelled. A failing step is logged and tried again at its next turn."""
         since_sweep = SWEEP_EVERY
         while True:
-            await self._step(self.delete_due)
+            for chore in (self.delete_due, *self._soon):
+                await self._step(chore)
             if since_sweep >= SWEEP_EVERY:
                 since_sweep = 0.0
                 for chore in (self.sweep, *self._chores):

@@ -12,6 +12,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
+#: Where a walk over versions goes on: behind that version of that object key. Opaque to who walks.
+Place = tuple[str, int]
+
 
 class StoreError(Exception):
     """Base of what a store may raise."""
@@ -85,6 +88,10 @@ class Reader(Protocol):
         """By name, strictly after ``after``."""
         ...
 
+    async def every_bucket(self, *, after: str = "", limit: int) -> list[BucketRow]:
+        """Of all accounts, by name, strictly after ``after``."""
+        ...
+
     async def latest(self, bucket_id: str, object_key: str) -> VersionRow | None:
         """The newest version (it may be a delete marker), with its body."""
         ...
@@ -100,6 +107,20 @@ class Reader(Protocol):
 
         Keys begin with ``prefix``, are >= ``start`` and, if given, > ``after``. Costs O(limit), not O(bucket).
         """
+        ...
+
+    async def versions(
+        self, bucket_id: str, *, prefix: str = "", after: Place | None = None, limit: int
+    ) -> tuple[list[VersionRow], Place | None]:
+        """Every version of every key, delete markers included, without bodies: by object key, the oldest version first.
+
+        With where to go on, which is None at the end. One page is of one moment, and a version that stays while pages are turned is
+        in exactly one of them, whatever else is written meanwhile.
+        """
+        ...
+
+    async def count_versions(self, bucket_id: str, *, prefix: str = "") -> int:
+        """How many ``versions`` gives. Costs a look at each entry of an index."""
         ...
 
     async def upload(self, bucket_id: str, upload_id: str) -> UploadRow | None: ...
@@ -232,6 +253,10 @@ class Catalog(Reader, Protocol):
 
     async def unkept(self, blob_ids: Sequence[str]) -> list[str]:
         """Those of the given ids that no row names (neither kept nor waiting for deletion)."""
+        ...
+
+    async def kept(self, blob_ids: Sequence[str]) -> list[str]:
+        """Those of the given ids that are kept because a row names them."""
         ...
 
     async def close(self) -> None: ...

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from sqlalchemy.dialects import sqlite as dialects
 
-from strongroom.store.contract import BucketRow, PartRow, Unavailable, UploadRow, VersionRow
+from strongroom.store.contract import BucketRow, PartRow, Place, Unavailable, UploadRow, VersionRow
 from strongroom.store.generation import Generation
 from strongroom.store.schema import FORMAT, ddl
 from strongroom.store.sqlite_commits import PATIENCE, GroupCommit
@@ -203,9 +203,16 @@ class SqliteCatalog:
         await self._commits.write(work)
 
     async def unkept(self, blob_ids: Sequence[str]) -> list[str]:
+        return await self._chosen(blob_ids, lambda blob_id: not self._rows.is_kept(blob_id))
+
+    async def kept(self, blob_ids: Sequence[str]) -> list[str]:
+        return await self._chosen(blob_ids, self._rows.is_named)
+
+    @staticmethod
+    async def _chosen(blob_ids: Sequence[str], condition: Callable[[str], bool]) -> list[str]:
         found: list[str] = []
         for first in range(0, len(blob_ids), _CHUNK):
-            found.extend(blob_id for blob_id in blob_ids[first : first + _CHUNK] if not self._rows.is_kept(blob_id))
+            found.extend(filter(condition, blob_ids[first : first + _CHUNK]))
             await asyncio.sleep(0)
         return found
 
@@ -219,6 +226,9 @@ class SqliteCatalog:
     ) -> list[BucketRow]:
         return self._rows.buckets(account_id, prefix, after, region, limit)
 
+    async def every_bucket(self, *, after: str = "", limit: int) -> list[BucketRow]:
+        return self._rows.every_bucket(after, limit)
+
     async def latest(self, bucket_id: str, object_key: str) -> VersionRow | None:
         return self._rows.latest(bucket_id, object_key)
 
@@ -229,6 +239,14 @@ class SqliteCatalog:
         self, bucket_id: str, *, start: str = "", after: str | None = None, prefix: str = "", limit: int
     ) -> list[VersionRow]:
         return self._rows.current(bucket_id, start, after, prefix, limit)
+
+    async def versions(
+        self, bucket_id: str, *, prefix: str = "", after: Place | None = None, limit: int
+    ) -> tuple[list[VersionRow], Place | None]:
+        return self._rows.versions(bucket_id, prefix, after, limit)
+
+    async def count_versions(self, bucket_id: str, *, prefix: str = "") -> int:
+        return self._rows.count_versions(bucket_id, prefix)
 
     async def upload(self, bucket_id: str, upload_id: str) -> UploadRow | None:
         return self._rows.upload(bucket_id, upload_id)

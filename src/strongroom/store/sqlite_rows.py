@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from strongroom.store.contract import BucketRow, PartRow, Unavailable, UploadRow, VersionRow
+from strongroom.store.contract import BucketRow, PartRow, Place, Unavailable, UploadRow, VersionRow
 from strongroom.store.ranges import name_range
 
 if TYPE_CHECKING:
@@ -84,6 +84,9 @@ class Rows:
             found = self.all(self._sql.buckets_in_region, account_id, low, high, region, limit)
         return [bucket_row(row) for row in found]
 
+    def every_bucket(self, after: str, limit: int) -> list[BucketRow]:
+        return [bucket_row(row) for row in self.all(self._sql.every_bucket, after.encode(), limit)]
+
     # ---- versions
 
     def latest(self, bucket_id: str, object_key: str) -> VersionRow | None:
@@ -120,6 +123,23 @@ class Rows:
             VersionRow(bucket_id, key.decode(), version_id, null == 1, marker == 1, size, modified_ms, seal, meta, manifest)
             for key, version_id, null, marker, size, modified_ms, seal, meta, manifest in found
         ]
+
+    def versions(self, bucket_id: str, prefix: str, after: Place | None, limit: int) -> tuple[list[VersionRow], Place | None]:
+        low, high = name_range(prefix)
+        behind = (low, 0)  # a version's number in its key is never below 1
+        if after is not None:
+            behind = max(behind, (after[0].encode(), after[1]))
+        which = (self.number(bucket_id), *behind, high)
+        found = self.all(self._sql.list_versions, *which, *which, limit)
+        rows = [
+            VersionRow(bucket_id, key.decode(), version_id, null == 1, marker == 1, size, modified_ms, seal, meta, manifest)
+            for key, _, version_id, null, marker, size, modified_ms, seal, meta, manifest in found
+        ]
+        return rows, (rows[-1].object_key, found[-1][1]) if len(rows) == limit else None
+
+    def count_versions(self, bucket_id: str, prefix: str) -> int:
+        count: int = self.one(self._sql.count_versions, self.number(bucket_id), *name_range(prefix))[0]
+        return count
 
     # ---- uploads and parts
 
@@ -171,3 +191,6 @@ class Rows:
     def is_kept(self, blob_id: str) -> bool:
         wanted = bytes.fromhex(blob_id)
         return self.one(self._sql.is_kept, wanted, wanted, wanted) is not None
+
+    def is_named(self, blob_id: str) -> bool:
+        return self.one(self._sql.is_named, bytes.fromhex(blob_id)) is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, LargeBinary, bindparam, delete, exists, func, insert, select, tuple_, update
+from sqlalchemy import BigInteger, LargeBinary, bindparam, delete, exists, func, insert, select, tuple_, union_all, update
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
@@ -30,6 +30,7 @@ class Statements:
     bucket_number: str
     buckets: str
     buckets_in_region: str
+    every_bucket: str
     count_buckets: str
     insert_bucket: str
     any_version: str
@@ -40,6 +41,8 @@ class Statements:
     current_null: str
     hidden_null: str
     list_current: str
+    list_versions: str
+    count_versions: str
     tx_current: str
     tx_hidden: str
     tx_numbered: str
@@ -74,6 +77,7 @@ class Statements:
     discarded: str
     discarded_mark: str
     is_kept: str
+    is_named: str
 
 
 # A statement, and the names of its parameters in the order in which they are passed.
@@ -109,6 +113,10 @@ def _buckets() -> dict[str, _Declared]:
         "bucket_number": (select(bucket.c.id).where(bucket.c.bucket_id == _of("bucket_id")), ("bucket_id",)),
         "buckets": (ordered, ("account_id", "low", "high", "limit")),
         "buckets_in_region": (regional, ("account_id", "low", "high", "region", "limit")),
+        "every_bucket": (
+            select(*columns).where(bucket.c.name > _bytes("after")).order_by(bucket.c.name).limit(_of("limit")).offset(ZERO),
+            ("after", "limit"),
+        ),
         "count_buckets": (
             select(func.count()).select_from(bucket).where(bucket.c.account_id == _of("account_id")),
             ("account_id",),
@@ -133,6 +141,23 @@ def _versions() -> dict[str, _Declared]:
         c.bucket == _of("bucket"), c.current == ONE, c.object_key >= _bytes("low"), c.object_key < _bytes("high")
     )
     replaced = ("current", "version_id", "delete_marker", "size", "modified_ms", "seal", "meta", "manifest", "body")
+    # Both halves of ``version_order`` in one statement, so that a version that stops being the current one is in neither twice
+    # nor in none of them; the database merges them without sorting.
+    walk = ("bucket", "after_key", "after_seq", "high")
+    halves = [
+        select(c.object_key.label("object_key"), c.seq.label("seq"), *shown).where(
+            c.bucket == _of("bucket"),
+            c.current == half,
+            tuple_(c.object_key, c.seq) > tuple_(_bytes("after_key"), _of("after_seq")),
+            c.object_key < _bytes("high"),
+        )
+        for half in (ONE, ZERO)
+    ]
+    walked = union_all(*halves)
+    walked = walked.order_by(walked.selected_columns.object_key, walked.selected_columns.seq).limit(_of("limit")).offset(ZERO)
+    counted = select(func.count()).where(
+        c.bucket == _of("bucket"), c.current.in_((ZERO, ONE)), c.object_key >= _bytes("low"), c.object_key < _bytes("high")
+    )
     resealed = update(version).values(seal=_bytes("seal"), meta=_bytes("meta")).where(c.id == _of("id"))
     return {
         "current": (whole.where(*is_current), key),
@@ -141,6 +166,8 @@ def _versions() -> dict[str, _Declared]:
         "current_null": (whole.where(*is_current, c.null_version == ONE), key),
         "hidden_null": (whole.where(*is_hidden_null), key),
         "list_current": (listed.order_by(c.object_key).limit(_of("limit")).offset(ZERO), ("bucket", "low", "high", "limit")),
+        "list_versions": (walked, (*walk, *walk, "limit")),
+        "count_versions": (counted, ("bucket", "low", "high")),
         "tx_current": (within.where(*is_current), key),
         "tx_hidden": (within.where(*is_hidden).order_by(c.seq.desc()).limit(ONE).offset(ZERO), key),
         "tx_numbered": (within.where(*is_numbered), (*key, "version_id")),
@@ -229,6 +256,7 @@ def _blobs() -> dict[str, _Declared]:
         ),
         "discarded_mark": (select(func.coalesce(func.max(discarded.c.id), ZERO)), ()),
         "is_kept": (select(wanted).where(kept | waiting), ("blob_id", "blob_id", "blob_id")),
+        "is_named": (select(blob.c.blob_id).where(blob.c.blob_id == wanted), one),
     }
 
 

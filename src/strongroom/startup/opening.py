@@ -1,0 +1,89 @@
+"""Opens the lower rooms on a data folder: what each worker and each of the operator's tools begin with.
+
+Never knows HTTP, who may do what, or what is done with the rooms.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Self
+
+from strongroom.config import Config
+from strongroom.kms.data_keys import DataKeys
+from strongroom.kms.service_keys import KeyFault
+from strongroom.s3.bucket_cache import BucketCache
+from strongroom.s3.rooms import Rooms, S3Settings
+from strongroom.startup import StartError, folder
+from strongroom.startup.root_key import Subkeys, check_root_key
+from strongroom.store.files import FileBlobs
+from strongroom.store.sqlite import SqliteCatalog
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class LowerRooms:
+    """Everything below the gate, open. Closed by whoever opened it."""
+
+    catalog: SqliteCatalog
+    blobs: FileBlobs
+    subkeys: Subkeys = field(repr=False)
+    keys: DataKeys
+    buckets: BucketCache
+    rooms: Rooms
+    faults: list[KeyFault]  # service keys that do not open: only what ``opened`` gives to a tool that asks for it may have any
+
+    @classmethod
+    async def open(cls, config: Config) -> Self:
+        """For a worker, on a folder that a first start has made. Raises StartError, StoreError, ProviderError."""
+        return await cls._open(config, serving=True)
+
+    @classmethod
+    async def _open(cls, config: Config, *, serving: bool) -> Self:
+        root_key = folder.read_root_key(config.data_dir)
+        subkeys = Subkeys.of(root_key)
+        catalog = SqliteCatalog.open(config.data_dir)
+        blobs = FileBlobs(config.data_dir)
+        faults: list[KeyFault] = []
+        try:
+            await check_root_key(catalog, root_key)
+            keys = DataKeys(catalog, subkeys.kms, now)
+            if serving:
+                await keys.open()
+            else:
+                faults = await keys.open_what_opens()
+        except BaseException:
+            await blobs.close()
+            await catalog.close()
+            raise
+        buckets = BucketCache(catalog, keys, config.new_bucket_sse_c)
+        settings = S3Settings(config.new_bucket_sse_c, config.regions)
+        rooms = Rooms(catalog, blobs, keys, buckets, settings, now, os.urandom)
+        return cls(catalog, blobs, subkeys, keys, buckets, rooms, faults)
+
+    async def close(self) -> None:
+        await self.blobs.close()
+        await self.catalog.close()
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, config: Config, *, with_faults: bool = False) -> AsyncGenerator[Self]:
+        """For a tool of the operator's, whether a server runs on the folder or not. Makes nothing. Raises StartError, StoreError.
+
+        ``with_faults``: service keys that do not open are told in ``faults``, and are no error.
+        """
+        os.umask(0o077)
+        folder.require_existing(config.data_dir)
+        lower = await cls._open(config, serving=False)
+        try:
+            if lower.faults and not with_faults:
+                raise StartError(f"{lower.faults[0].what}: {lower.faults[0].why}; run  strongroom verify")
+            yield lower
+        finally:
+            await lower.close()
