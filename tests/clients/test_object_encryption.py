@@ -69,6 +69,24 @@ def test_4_3_which_encryption_wins(s3, bucket, keys, number, default, request_, 
             assert (head["ETag"] == f'"{hashlib.md5(body).hexdigest()}"') == (expected == AES)  # 26
 
 
+@pytest.mark.parametrize("flag", [False, True])
+def test_20_dsse_has_two_layers_and_never_a_bucket_key(server, s3, bucket, keys, flag):
+    put_rule(s3, bucket, "aws:kms:dsse", keys[0]["KeyId"], BucketKeyEnabled=flag)  # 4.3.9, 6.6
+    body = os.urandom(100_000)
+    for given, winner in (
+        ({}, keys[0]),
+        ({"ServerSideEncryption": "aws:kms:dsse"}, keys[2]),  # 6.4
+        ({"ServerSideEncryption": "aws:kms:dsse", "SSEKMSKeyId": keys[1]["KeyId"], "BucketKeyEnabled": True}, keys[1]),  # 6.9
+    ):
+        expected = {**under(winner["Arn"]), "ServerSideEncryption": "aws:kms:dsse"}
+        assert encryption_of(s3.put_object(Bucket=bucket, Key="k", Body=body, **given)) == expected
+        assert encryption_of(s3.head_object(Bucket=bucket, Key="k")) == expected
+        got = s3.get_object(Bucket=bucket, Key="k")
+        assert (encryption_of(got), got["Body"].read()) == (expected, body)
+        assert s3.get_object(Bucket=bucket, Key="k", Range="bytes=70000-70009")["Body"].read() == body[70000:70010]
+        assert f"{SSE}-bucket-key-enabled" not in server.ask("HEAD", f"/{bucket}/k").headers
+
+
 def test_19_headers_that_are_off_are_absent(server, s3, bucket, keys):
     for given in ({}, {"ServerSideEncryption": "aws:kms", "BucketKeyEnabled": False}):
         s3.put_object(Bucket=bucket, Key="k", Body=b"x", **given)

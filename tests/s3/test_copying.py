@@ -195,7 +195,6 @@ async def test_conditions_of_source_and_destination(vault):
         ({"CopySourceSSECustomerAlgorithm": "AES256"}, 400, "InvalidRequest"),
         ({"SSEKMSKeyId": "x"}, 400, "InvalidArgument"),
         ({"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "x"}, 400, "KMS.NotFoundException"),
-        ({"ServerSideEncryption": "aws:kms:dsse"}, 501, "NotImplemented"),
     ],
     ids=lambda value: str(value)[:40],
 )

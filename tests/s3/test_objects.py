@@ -333,7 +333,6 @@ async def test_how_many_may_be_deleted_at_once(vault, count):
         ({"ACL": "public-read"}, 400, "AccessControlListNotSupported", {}),
         ({"ACL": "mine"}, 400, "InvalidArgument", {"ArgumentName": "x-amz-acl", "ArgumentValue": "mine"}),
         ({"GrantRead": "id=1"}, 400, "AccessControlListNotSupported", {}),
-        ({"ServerSideEncryption": "aws:kms:dsse"}, 501, "NotImplemented", {}),
         ({"Bucket": "nobodys"}, 404, "NoSuchBucket", {"BucketName": "nobodys"}),
     ],
     ids=lambda value: str(value)[:30],

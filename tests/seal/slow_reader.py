@@ -4,9 +4,11 @@ Section numbers are those of the page. It has a right to be wrong only where the
 """
 
 import hashlib
+import hmac
 import math
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -91,6 +93,45 @@ def range_plan(plain: int, first: int, last: int) -> tuple[int, int]:
     return 65536 * first_segment, min(65536 * (last_segment + 1), sealed_length(plain))
 
 
+# Section 3.1
+
+
+def outer_length(inner: int) -> int:
+    return inner + 40 + 32 * max(1, math.ceil((inner + 40) / 65504))
+
+
+def outer_plain_length(sealed: int) -> int:
+    segments = math.ceil(sealed / 65536)
+    last = sealed - 65536 * (segments - 1)
+    if sealed < 72 or segments > 2**32 or (segments > 1 and last <= 32):
+        raise Truncated
+    return sealed - 40 - 32 * segments
+
+
+def outer_associated_data(blob_id: str, part_number: int) -> bytes:
+    return b"strongroom/seal/outer-stream/1" + bytes.fromhex(blob_id) + part_number.to_bytes(2, "big")
+
+
+def read_outer_stream(data_key: bytes, associated_data: bytes, sealed: bytes) -> bytes:
+    outer_plain_length(len(sealed))
+    if sealed[0] != 40:
+        raise Forged
+    salt, prefix = sealed[1:33], sealed[33:40]
+    keys = HKDF(algorithm=SHA256(), length=64, salt=salt, info=associated_data).derive(data_key)
+    inner = b""
+    index = 0
+    while 65536 * index < len(sealed):
+        start, end = max(40, 65536 * index), min(65536 * (index + 1), len(sealed))
+        last = b"\x01" if end == len(sealed) else b"\x00"
+        block = prefix + index.to_bytes(4, "big") + last + bytes(4)
+        ciphertext, tag = sealed[start : end - 32], sealed[end - 32 : end]
+        if not hmac.compare_digest(hmac.new(keys[32:], block + ciphertext, "sha256").digest(), tag):
+            raise Forged
+        inner += Cipher(algorithms.AES(keys[:32]), modes.CTR(block)).decryptor().update(ciphertext)
+        index += 1
+    return inner
+
+
 # Section 4
 
 
@@ -141,24 +182,31 @@ def read_envelope(data: bytes) -> dict[str, object]:
     if len(data) < 6:
         raise Truncated
     version, mode, flags = data[3], data[4], data[5]
-    if version != 1 or mode not in {1, 2, 4} or flags not in {0, 1}:
+    if version != 1 or mode not in {1, 2, 3, 4} or flags not in {0, 1}:
         raise Unsupported
     key_id, rest = take(data[6:])
     key_arn, rest = take(rest)
     kms, rest = take(rest)
     context, rest = take(rest)
     wrapped, rest = take(rest)
+    outer_wrapped = b""
+    if mode == 3:
+        outer_wrapped, rest = take(rest)
     if rest:
         raise Truncated
     pairs = read_context(context)
     text(key_id)
     text(key_arn)
-    if mode in {1, 4}:
-        hexadecimal = len(key_id) == 32 and all(digit in b"0123456789abcdef" for digit in key_id)
-        if not hexadecimal or key_arn or kms or context or flags:
-            raise NotOurs
-    elif key_id or not key_arn or not kms:
+    hexadecimal = len(key_id) == 32 and all(digit in b"0123456789abcdef" for digit in key_id)
+    if mode in {1, 4} and (not hexadecimal or key_arn or kms or context or flags):
         raise NotOurs
+    if mode == 2 and (key_id or not key_arn or not kms):
+        raise NotOurs
+    if mode == 3 and (not hexadecimal or not key_arn or not kms or flags):
+        raise NotOurs
+    if mode == 3 and (wrapped == b"") != (outer_wrapped == b""):
+        raise NotOurs
+    keys = 2 + len(wrapped) + (2 + len(outer_wrapped) if mode == 3 else 0)
     return {
         "mode": mode,
         "bucket_key": flags == 1,
@@ -167,7 +215,8 @@ def read_envelope(data: bytes) -> dict[str, object]:
         "kms_wrapped": kms,
         "context": pairs,
         "wrapped": wrapped,
-        "bare": data[: len(data) - 2 - len(wrapped)] + b"\0\0",
+        "outer_wrapped": outer_wrapped,
+        "bare": data[: len(data) - keys] + (bytes(4) if mode == 3 else bytes(2)),
     }
 
 
@@ -181,6 +230,11 @@ def unwrap(kek: bytes, wrapped: bytes, binding: bytes) -> bytes:
         return AESGCMSIV(kek).decrypt(wrapped[:12], wrapped[12:], b"strongroom/seal/wrap/1" + binding)
     except InvalidTag:
         raise Forged from None
+
+
+def outer_version_binding(bucket_id: str, object_key: str, version_id: str, manifest: bytes, bare: bytes) -> bytes:
+    place = lp(bucket_id.encode()) + lp(object_key.encode()) + lp(version_id.encode())
+    return b"strongroom/seal/outer-version/1" + place + hashlib.sha256(manifest).digest() + bare
 
 
 def version_binding(bucket_id: str, object_key: str, version_id: str, manifest: bytes, bare: bytes) -> bytes:
@@ -225,16 +279,21 @@ def read_object(
     manifest: bytes,
     streams: dict[str, bytes],
     customer_key: bytes = b"",
+    outer_kek: bytes = b"",
 ) -> bytes:
+    """``outer_kek``: the second key-encrypting key of DSSE-KMS."""
     envelope = read_envelope(seal)
-    binding = version_binding(*place, manifest, envelope["bare"])
-    data_key = unwrap(kek, envelope["wrapped"], binding)
+    data_key = unwrap(kek, envelope["wrapped"], version_binding(*place, manifest, envelope["bare"]))
     if envelope["mode"] == 4:
         data_key = open_lock(customer_key, data_key, place[0], place[1])
+    if envelope["mode"] == 3:
+        outer_key = unwrap(outer_kek, envelope["outer_wrapped"], outer_version_binding(*place, manifest, envelope["bare"]))
     plaintext = b""
     for blob_id, part_number, size in read_manifest(manifest):
         sealed = streams[blob_id]
-        if len(sealed) != sealed_length(size):
+        if len(sealed) != (outer_length(sealed_length(size)) if envelope["mode"] == 3 else sealed_length(size)):
             raise Truncated
+        if envelope["mode"] == 3:
+            sealed = read_outer_stream(outer_key, outer_associated_data(blob_id, part_number), sealed)
         plaintext += read_stream(data_key, stream_associated_data(blob_id, part_number), sealed)
     return plaintext

@@ -13,9 +13,11 @@ from strongroom.seal.format import (
     Mode,
     Piece,
     binding,
-    blob_associated_data,
     decode_manifest,
     encode_manifest,
+    outer_associated_data,
+    outer_binding,
+    stream_associated_data,
     with_wrapped,
 )
 from tests.seal import slow_reader
@@ -23,22 +25,36 @@ from tests.seal import slow_reader
 KEY_ID = "0123456789abcdef" * 2
 ARN = "arn:aws:kms:eu-central-1:111122223333:key/0d990263-018e-4e65-a703-eff731de951e"
 BLOB_ID = "ab" * 16
+DSSE = Envelope(Mode.DSSE_KMS, KEY_ID, ARN, bytes(50), {"a": "1"}, wrapped=bytes(60), outer_wrapped=bytes(60))
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 contexts = st.dictionaries(texts, texts, max_size=5)
-envelopes = st.builds(
-    Envelope,
-    mode=st.sampled_from([Mode.SSE_S3, Mode.SSE_C]),
-    key_id=st.binary(min_size=16, max_size=16).map(bytes.hex),
-    wrapped=st.binary(max_size=160),
-) | st.builds(
-    Envelope,
-    mode=st.just(Mode.SSE_KMS),
-    key_arn=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20),
-    kms_wrapped=st.binary(min_size=1, max_size=40),
-    context=contexts,
-    bucket_key=st.booleans(),
-    wrapped=st.binary(max_size=70),
+envelopes = (
+    st.builds(
+        Envelope,
+        mode=st.sampled_from([Mode.SSE_S3, Mode.SSE_C]),
+        key_id=st.binary(min_size=16, max_size=16).map(bytes.hex),
+        wrapped=st.binary(max_size=160),
+    )
+    | st.builds(
+        Envelope,
+        mode=st.just(Mode.SSE_KMS),
+        key_arn=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20),
+        kms_wrapped=st.binary(min_size=1, max_size=40),
+        context=contexts,
+        bucket_key=st.booleans(),
+        wrapped=st.binary(max_size=70),
+    )
+    | st.builds(
+        Envelope,
+        mode=st.just(Mode.DSSE_KMS),
+        key_id=st.binary(min_size=16, max_size=16).map(bytes.hex),
+        key_arn=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20),
+        kms_wrapped=st.binary(min_size=1, max_size=40),
+        context=contexts,
+        wrapped=st.binary(min_size=1, max_size=70),
+        outer_wrapped=st.binary(min_size=1, max_size=70),
+    )
 )
 pieces = st.builds(
     Piece,
@@ -53,7 +69,7 @@ def test_an_envelope_comes_back_and_is_read_alike(envelope):
     encoded = envelope.encode()
     assert Envelope.decode(encoded) == envelope
     read = slow_reader.read_envelope(encoded)
-    assert read.pop("bare") == Envelope(**{**read, "mode": Mode(read["mode"]), "wrapped": b""}).encode()
+    assert read.pop("bare") == Envelope(**{**read, "mode": Mode(read["mode"]), "wrapped": b"", "outer_wrapped": b""}).encode()
     assert Envelope(**{**read, "mode": Mode(read["mode"])}) == envelope
 
 
@@ -101,6 +117,7 @@ def test_every_cut_of_an_envelope_is_an_error():
     for envelope in (
         Envelope(Mode.SSE_S3, key_id=KEY_ID, wrapped=bytes(60)),
         Envelope(Mode.SSE_KMS, key_arn=ARN, kms_wrapped=bytes(50), context={"a": "1", "b": "2"}, wrapped=bytes(60)),
+        DSSE,
     ):
         encoded = envelope.encode()
         for length in range(len(encoded)):
@@ -121,7 +138,14 @@ def test_every_cut_of_an_envelope_is_an_error():
         Envelope(Mode.SSE_KMS, key_arn=ARN),
         Envelope(Mode.SSE_KMS, kms_wrapped=b"x"),
         Envelope(Mode.SSE_KMS, key_id=KEY_ID, key_arn=ARN, kms_wrapped=b"x"),
+        Envelope(Mode.SSE_S3, key_id=KEY_ID, outer_wrapped=b"x"),
+        Envelope(Mode.SSE_KMS, key_arn=ARN, kms_wrapped=b"x", wrapped=b"x", outer_wrapped=b"x"),
         Envelope(Mode.DSSE_KMS, key_arn=ARN, kms_wrapped=b"x"),
+        Envelope(Mode.DSSE_KMS, key_id=KEY_ID, kms_wrapped=b"x"),
+        Envelope(Mode.DSSE_KMS, key_id=KEY_ID, key_arn=ARN),
+        Envelope(Mode.DSSE_KMS, key_id=KEY_ID, key_arn=ARN, kms_wrapped=b"x", bucket_key=True),
+        Envelope(Mode.DSSE_KMS, key_id=KEY_ID, key_arn=ARN, kms_wrapped=b"x", wrapped=b"x"),
+        Envelope(Mode.DSSE_KMS, key_id=KEY_ID, key_arn=ARN, kms_wrapped=b"x", outer_wrapped=b"x"),
         Envelope(Mode.SSE_C),
         Envelope(Mode.SSE_C, key_id=KEY_ID, bucket_key=True),
         Envelope(Mode.SSE_C, key_id=KEY_ID, kms_wrapped=b"x"),
@@ -157,16 +181,18 @@ def test_a_piece_that_does_not_fit_is_not_encoded(piece):
         encode_manifest([piece])
     if piece.size == 1:
         with pytest.raises(ValueError):
-            blob_associated_data(piece.blob_id, piece.part_number)
+            stream_associated_data(piece.blob_id, piece.part_number)
 
 
 def test_associated_data_is_that_of_the_document():
-    assert blob_associated_data(BLOB_ID, 10_000) == slow_reader.stream_associated_data(BLOB_ID, 10_000)
+    assert stream_associated_data(BLOB_ID, 10_000) == slow_reader.stream_associated_data(BLOB_ID, 10_000)
+    assert outer_associated_data(BLOB_ID, 10_000) == slow_reader.outer_associated_data(BLOB_ID, 10_000)
 
 
 @given(st.tuples(texts, texts, texts), st.tuples(texts, texts, texts), st.binary(max_size=5), st.binary(max_size=5))
 def test_a_binding_tells_every_two_places_apart(one, other, manifest, changed):
     assert binding(*one, manifest) == slow_reader.version_binding(*one, manifest, b"")
+    assert outer_binding(binding(*one, manifest) + b"bare") == slow_reader.outer_version_binding(*one, manifest, b"bare")
     assert (binding(*one, manifest) == binding(*other, changed)) == ((one, manifest) == (other, changed))
     joined = "".join(one)
     splits = [
@@ -185,7 +211,7 @@ def test_errors_tell_the_four_reasons_apart():
     for changed, error in [
         (b"PK\3\4" + encoded, NotOurs),
         (b"SRE\x02" + encoded[4:], Unsupported),
-        (b"SRE\x01\x03" + encoded[5:], Unsupported),
+        (b"SRE\x01\x05" + encoded[5:], Unsupported),
         (encoded + b"\0", Truncated),
     ]:
         with pytest.raises(error) as caught:
@@ -194,7 +220,7 @@ def test_errors_tell_the_four_reasons_apart():
 
 
 def test_no_wrapped_bytes_in_a_repr():
-    shown = repr(Envelope(Mode.SSE_KMS, key_arn=ARN, kms_wrapped=b"KMS-BYTES", wrapped=b"WRAPPED-BYTES"))
+    shown = repr(Envelope(Mode.DSSE_KMS, KEY_ID, ARN, b"KMS-BYTES", wrapped=b"WRAPPED-BYTES", outer_wrapped=b"OUTER-BYTES"))
     assert ARN in shown
     assert "BYTES" not in shown
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.seal import Forged, SealError, Truncated
-from strongroom.seal.format import blob_associated_data
+from strongroom.seal.format import stream_associated_data
 from strongroom.seal.stream import (
     FIRST_PLAIN,
     HEADER,
@@ -28,7 +28,7 @@ from strongroom.seal.stream import (
 from tests.seal import slow_reader
 
 DATA_KEY = bytes(range(32))
-ASSOCIATED_DATA = blob_associated_data("0123456789abcdef" * 2, 3)
+ASSOCIATED_DATA = stream_associated_data("0123456789abcdef" * 2, 3)
 BORDERS = [FIRST_PLAIN + n * PLAIN for n in range(3)]
 SIZES = [0, 1, 15, 16, 17, 4096] + [border + by for border in BORDERS for by in (-1, 0, 1)]
 _bytes = random.Random(1).randbytes
@@ -314,8 +314,8 @@ def test_a_stream_opens_only_for_its_key_and_place(size):
     for data_key, associated_data in [
         (bytes(32), ASSOCIATED_DATA),
         (DATA_KEY, b""),
-        (DATA_KEY, blob_associated_data("0123456789abcdef" * 2, 4)),
-        (DATA_KEY, blob_associated_data("1123456789abcdef" + "0123456789abcdef", 3)),
+        (DATA_KEY, stream_associated_data("0123456789abcdef" * 2, 4)),
+        (DATA_KEY, stream_associated_data("1123456789abcdef" + "0123456789abcdef", 3)),
     ]:
         with pytest.raises(Forged):
             open_whole(data_key, associated_data, sealed)

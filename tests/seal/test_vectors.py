@@ -10,7 +10,8 @@ import pytest
 
 from strongroom import seal
 from strongroom.seal import customer, stream, wrap
-from strongroom.seal.format import Envelope, Mode, Piece, binding, decode_manifest, encode_manifest
+from strongroom.seal.ctr_hmac import CTR_HMAC
+from strongroom.seal.format import Envelope, Mode, Piece, binding, decode_manifest, encode_manifest, outer_binding
 from tests.seal import slow_reader
 
 VECTORS = Path(__file__).parent.parent / "vectors"
@@ -57,24 +58,33 @@ def edited(sealed, edits):
 
 @pytest.mark.parametrize("case", cases("stream"))
 def test_stream(case):
+    check_stream(case, stream.GCM_HKDF, slow_reader.read_stream)
+
+
+@pytest.mark.parametrize("case", cases("outer_stream"))
+def test_outer_stream(case):
+    check_stream(case, CTR_HMAC, slow_reader.read_outer_stream)
+
+
+def check_stream(case, construction, slow):
     data_key, associated_data, salt, prefix = unhex(case, "data_key", "associated_data", "salt", "nonce_prefix")
     plain = bytes(i % 251 for i in range(case["plain_size"]))
     sealing_key = bytes.fromhex(case.get("sealed_under", case["data_key"]))
     sealed_for = bytes.fromhex(case.get("sealed_for", case["associated_data"]))
-    sealed = edited(stream.seal(sealing_key, sealed_for, plain, lambda _: salt + prefix), case["edits"])
+    sealed = edited(stream.seal(sealing_key, sealed_for, plain, lambda _: salt + prefix, construction), case["edits"])
     assert (len(sealed), hashlib.sha256(sealed).hexdigest()) == (case["sealed_size"], case["sealed_sha256"])
     if "sealed" in case:
         assert sealed.hex() == case["sealed"]
 
     def in_runs(data_key, associated_data, sealed):
-        opener = stream.Opener(data_key, associated_data, sealed[: stream.HEADER], len(sealed))
+        opener = stream.Opener(data_key, associated_data, sealed[: stream.HEADER], len(sealed), construction)
         segments = range(0, len(sealed), stream.SEGMENT)
         return b"".join(opener.open(at // stream.SEGMENT, sealed[at : at + stream.SEGMENT]) for at in segments)
 
     expected = plain if case["expect"] == "ok" else None
-    assert outcome(case, seal, stream.open_whole, data_key, associated_data, sealed) == expected
+    assert outcome(case, seal, stream.open_whole, data_key, associated_data, sealed, construction) == expected
     assert outcome(case, seal, in_runs, data_key, associated_data, sealed) == expected
-    assert outcome(case, slow_reader, slow_reader.read_stream, data_key, associated_data, sealed) == expected
+    assert outcome(case, slow_reader, slow, data_key, associated_data, sealed) == expected
 
 
 @pytest.mark.parametrize("case", cases("envelope"))
@@ -86,7 +96,10 @@ def test_envelope(case):
         return
     fields = case["fields"]
     fields |= {"mode": Mode(fields["mode"]), "wrapped": bytes.fromhex(fields["wrapped"])}
-    fields["kms_wrapped"] = bytes.fromhex(fields["kms_wrapped"])
+    fields |= {
+        "kms_wrapped": bytes.fromhex(fields["kms_wrapped"]),
+        "outer_wrapped": bytes.fromhex(fields.get("outer_wrapped", "")),
+    }
     assert envelope == Envelope(**fields)
     assert envelope.encode() == encoded
     assert {name: read[name] for name in fields} == fields
@@ -108,7 +121,10 @@ def test_version(case):
     kek, manifest, bare, wrapped = unhex(case, "kek", "manifest", "bare_envelope", "wrapped")
     where = case["bucket_id"], case["object_key"], case["version_id"]
     bound = binding(*where, manifest) + bare
-    assert slow_reader.version_binding(*where, manifest, bare) == bound
+    slow = slow_reader.version_binding
+    if case.get("outer"):
+        bound, slow = outer_binding(bound), slow_reader.outer_version_binding
+    assert slow(*where, manifest, bare) == bound
     opened = outcome(case, seal, wrap.unwrap, kek, wrapped, bound)
     assert outcome(case, slow_reader, slow_reader.unwrap, kek, wrapped, bound) == opened
     if opened is not None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strongroom.seal import Forged, SealError, Truncated, Unsupported
-from strongroom.seal.format import Envelope, Mode, Piece, binding, blob_associated_data, encode_manifest
+from strongroom.seal.format import Envelope, Mode, Piece, binding, encode_manifest, stream_associated_data
 from strongroom.seal.stream import Sealer, seal
 from strongroom.seal.wrap import Records, derive, record_associated_data, unwrap, wrap
 from tests.seal import slow_reader
@@ -134,7 +134,7 @@ def stored(envelope, sizes):
     data_key, streams, manifest, plaintext = os.urandom(32), {}, [], b""
     for number, size in enumerate(sizes, 0 if len(sizes) == 1 else 1):
         piece, plain = Piece(os.urandom(16).hex(), number, size), os.urandom(size)
-        associated_data = blob_associated_data(piece.blob_id, number)
+        associated_data = stream_associated_data(piece.blob_id, number)
         if number == 0:
             streams[piece.blob_id] = seal(data_key, associated_data, plain)
         else:

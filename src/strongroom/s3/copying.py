@@ -54,7 +54,7 @@ class Copying:
         body, size = await opened.read(None)
         algorithm = _algorithm(given, source.meta)
         copied = Measured("md5", algorithm.lower())
-        stored = await store_plaintext(self._rooms, key.data_key, size, measured(body, copied))
+        stored = await store_plaintext(self._rooms, key.layers, size, measured(body, copied))
         meta.etag = etag_of(key.mode, copied, self._rooms)
         meta.checksums = {algorithm: checksums.encoded(copied.digest(algorithm.lower()))}
         meta.checksum_type = checksums.FULL

@@ -23,6 +23,7 @@ from strongroom.s3.uploads import (
     find_upload,
     new_upload_id,
     no_such_upload,
+    open_upload_key,
     upload_place,
 )
 from strongroom.s3.versions import Condition, check_object_key, commit_version, milliseconds, new_version_id, stored_blobs
@@ -119,7 +120,7 @@ class Multipart:
         meta.etag = _etag(chosen.records)
         _set_checksum(given, record, chosen, meta)
         _check_size(given, chosen.size)
-        key = await self._sealing.reopen(call, bucket, upload.object_key, upload_place(upload.upload_id), upload.seal, b"")
+        key = await open_upload_key(self._sealing, call, bucket, upload)
         written = Written(new_version_id(rooms.random), null_version=bucket.versioning != "Enabled")
         manifest = encode_manifest(chosen.pieces)
         envelope = key.bound(bucket.bucket_id, upload.object_key, written.version_id, manifest, rooms.random)

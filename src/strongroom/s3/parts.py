@@ -21,7 +21,7 @@ from strongroom.s3.uploads import (
     check_part_number,
     find_upload,
     no_such_upload,
-    upload_place,
+    open_upload_key,
 )
 from strongroom.s3.versions import milliseconds, stored_blobs
 from strongroom.s3.writing import StoredBlob, etag_of, refuse_mixed_customer_key, store_blob
@@ -70,7 +70,7 @@ class Parts:
         row = await find_upload(self._rooms, bucket, call.input)
         record = UploadRecord.open(bucket, row)
         refuse_mixed_customer_key(call.input)
-        key = await self._sealing.reopen(call, bucket, row.object_key, upload_place(row.upload_id), row.seal, b"")
+        key = await open_upload_key(self._sealing, call, bucket, row)
         return row, record, key
 
     @operation("s3", "UploadPart", "s3:PutObject", on="object")
@@ -85,7 +85,7 @@ class Parts:
             raise ApiError("EntityTooLarge", ProposedSize=str(body.length), MaxSizeAllowed=str(MOST_PART))
         wanted = record.checksum or checksums.DEFAULT
         body.want("md5", wanted.lower())
-        stored = await store_blob(self._rooms, key.data_key, call.input["PartNumber"], body)
+        stored = await store_blob(self._rooms, key.layers, call.input["PartNumber"], body)
         claimed = body.claimed_checksum
         if record.checksum is not None and claimed is not None and claimed[0] != record.checksum:
             await self._rooms.blobs.delete(stored.blob_id)
@@ -113,7 +113,7 @@ class Parts:
         body, _ = await opened.read(wanted)
         algorithm = record.checksum or checksums.DEFAULT
         copied = Measured("md5", algorithm.lower())
-        stored = await store_blob(self._rooms, key.data_key, given["PartNumber"], measured(body, copied))
+        stored = await store_blob(self._rooms, key.layers, given["PartNumber"], measured(body, copied))
         kept = {algorithm: checksums.encoded(copied.digest(algorithm.lower()))}
         part = PartRecord(etag_of(key.mode, copied, self._rooms), kept)
         await self._put(bucket, row, given["PartNumber"], stored, part, call.now)

@@ -21,8 +21,8 @@ from strongroom.s3.sealing import Sealing, encryption_output
 from strongroom.s3.uploads import check_part_number
 from strongroom.s3.versions import IN_ROW, asked_version
 from strongroom.seal import Forged, Truncated
-from strongroom.seal.format import Envelope, Mode, Piece, blob_associated_data, decode_manifest
-from strongroom.seal.stream import FIRST_PLAIN, HEADER, PLAIN, SEGMENT, Opener, Span, open_whole, sealed_size, span
+from strongroom.seal.format import Envelope, Mode, Piece, decode_manifest
+from strongroom.seal.stream import FIRST_PLAIN, PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from strongroom.api.operation import Call
     from strongroom.s3.bucket_cache import Bucket
     from strongroom.s3.rooms import Rooms
+    from strongroom.seal.layers import LayeredOpener, Layers, Plan
     from strongroom.store.contract import PartRow, VersionRow
 
 WINDOW: Final = 32  # segments read at a time: 2 MiB
@@ -86,17 +87,17 @@ class _Window:
     """A run of plaintext inside one piece whose segments are read and opened together."""
 
     piece: Piece
-    span: Span
+    plan: Plan
 
 
 class Opened:
-    """One version, its manifest and its open data key: reads any range of plaintext."""
+    """One version, its manifest and its open data keys: reads any range of plaintext."""
 
-    def __init__(self, rooms: Rooms, row: VersionRow, pieces: list[Piece], data_key: bytes) -> None:
+    def __init__(self, rooms: Rooms, row: VersionRow, pieces: list[Piece], layers: Layers) -> None:
         self._rooms = rooms
         self._row = row
         self.pieces = pieces
-        self._data_key = data_key
+        self._layers = layers
         if sum(piece.size for piece in pieces) != row.size:
             raise Forged("the row's size is not that of its manifest")
 
@@ -106,13 +107,9 @@ class Opened:
 
     def small(self) -> bytes:
         """The plaintext of a version whose sealed body lives in its row. Raises SealError."""
-        piece = self.pieces[0]
         if self._row.body is None:
             raise Truncated("the row has lost its body")
-        plaintext = open_whole(self._data_key, blob_associated_data(piece.blob_id, piece.part_number), self._row.body)
-        if len(plaintext) != piece.size:
-            raise Forged("the body is not of its piece's size")
-        return plaintext
+        return self._layers.open_whole(self.pieces[0], self._row.body)
 
     async def read(self, wanted: ByteRange | None) -> tuple[bytes | AsyncIterator[bytes], int]:
         """(body, length) of a range or of all. The first bytes are open when it returns. Raises SealError, store.Gone."""
@@ -132,7 +129,8 @@ class Opened:
     async def _stream(self, wanted: ByteRange) -> AsyncGenerator[bytes, None]:
         """Plaintext chunks of about 2 MiB; the next window is read from disk while this one is on its way to the client."""
         ahead: asyncio.Task[bytes] | None = None
-        opener, opener_of = None, ""
+        opener: LayeredOpener | None = None
+        opener_of = ""
         windows = self._windows(wanted)
         window = next(windows, None)
         try:
@@ -140,14 +138,13 @@ class Opened:
                 sealed = await (ahead or asyncio.ensure_future(self._load(window)))
                 following = next(windows, None)
                 ahead = asyncio.ensure_future(self._load(following)) if following is not None else None
-                piece, span = window.piece, window.span
+                piece, plan = window.piece, window.plan
                 if opener is None or opener_of != piece.blob_id:
-                    header = sealed[:HEADER] if span.offset == 0 else await self._rooms.blobs.read(piece.blob_id, 0, HEADER)
-                    bound = blob_associated_data(piece.blob_id, piece.part_number)
-                    opener, opener_of = Opener(self._data_key, bound, header, sealed_size(piece.size)), piece.blob_id
-                if len(sealed) != span.length:  # whole segments may be missing at its end: those that are there would open
-                    raise Truncated("the blob is shorter than its manifest says")
-                for plaintext in _opened(opener, span, sealed):
+                    head = sealed
+                    if plan.offset > 0:
+                        head = await self._rooms.blobs.read(piece.blob_id, 0, self._layers.head_size(piece.size))
+                    opener, opener_of = self._layers.opener(piece, head), piece.blob_id
+                for plaintext in opener.read(plan, sealed, AT_ONCE):
                     yield plaintext
                 window = following
         finally:
@@ -155,7 +152,7 @@ class Opened:
                 ahead.cancel()
 
     async def _load(self, window: _Window) -> bytes:
-        return await self._rooms.blobs.read(window.piece.blob_id, window.span.offset, window.span.length)
+        return await self._rooms.blobs.read(window.piece.blob_id, window.plan.offset, window.plan.length)
 
     def _windows(self, wanted: ByteRange) -> Iterator[_Window]:
         start = 0
@@ -166,20 +163,8 @@ class Opened:
                 # Windows end where a segment ends, so that no segment is read or opened twice.
                 segment = 0 if first < FIRST_PLAIN else 1 + (first - FIRST_PLAIN) // PLAIN
                 end = min(last, FIRST_PLAIN + (segment + WINDOW - 1) * PLAIN - 1)
-                yield _Window(piece, span(piece.size, first, end))
+                yield _Window(piece, self._layers.plan(piece.size, first, end))
                 first = end + 1
-
-
-def _opened(opener: Opener, span: Span, sealed: bytes) -> Iterator[bytes]:
-    """The plaintext of a window, a few segments at a time: what is opened is still in the processor's cache when it is copied on."""
-    view = memoryview(sealed)
-    skip, left = span.skip, span.take
-    for start in range(0, len(view), AT_ONCE * SEGMENT):
-        plaintext = opener.open(span.first_segment + start // SEGMENT, view[start : start + AT_ONCE * SEGMENT])
-        if skip or len(plaintext) > left:
-            plaintext = plaintext[skip : skip + left]
-        skip, left = 0, left - len(plaintext)
-        yield plaintext
 
 
 async def _resumed(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
@@ -197,9 +182,9 @@ class Reading:
         self._sealing = Sealing(rooms.keys, rooms.random)
 
     async def open(self, call: Call, bucket: Bucket, row: VersionRow, envelope: Envelope) -> Opened:
-        """Open a version's data key for the caller. Raises ApiError ``KMS.…`` or AccessDenied, SealError."""
-        data_key = await self._sealing.open(call, bucket, row.object_key, row.version_id, row.seal, envelope, row.manifest)
-        return Opened(self._rooms, row, decode_manifest(row.manifest), data_key)
+        """Open a version's data keys for the caller. Raises ApiError ``KMS.…`` or AccessDenied, SealError."""
+        key = await self._sealing.open(call, bucket, row.object_key, row.version_id, row.seal, envelope, row.manifest)
+        return Opened(self._rooms, row, decode_manifest(row.manifest), key.layers)
 
     @operation("s3", "GetObject", "s3:GetObject", on="object", with_version="s3:GetObjectVersion")
     async def get_object(self, call: Call) -> Answer:

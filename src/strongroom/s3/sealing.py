@@ -2,7 +2,8 @@
 
 Every object has a random data key of its own. It is wrapped by AES-256-GCM-SIV under a key-encrypting key (KEK), bound to
 bucket id, object key, version id, manifest and to the envelope's own fields. The KEK is S3's service key (SSE-S3) or a data key
-that KMS made for this one object under the caller's rights (SSE-KMS). Never knows providers, formats of bytes, or HTTP.
+that KMS made for this one object under the caller's rights (SSE-KMS). DSSE-KMS has two: a data key as with SSE-KMS, and one for the
+outer layer as with SSE-S3. Never knows providers, formats of bytes, or HTTP.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from strongroom.api.errors import ApiError
 from strongroom.s3.encryption import CONTEXT_ARN
-from strongroom.seal.format import Envelope, Mode, bare, binding, with_wrapped
+from strongroom.seal.format import Envelope, Mode, bare, binding, outer_binding, with_wrapped
+from strongroom.seal.layers import Layers
 from strongroom.seal.wrap import unwrap, wrap
 
 if TYPE_CHECKING:
@@ -32,11 +34,12 @@ def object_arn(bucket_name: str, object_key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ObjectKey:
-    """An open data key, with what it takes to wrap it for a row. Lives for one request."""
+    """The open data keys of an object, with what it takes to wrap them for a row. Lives for one request."""
 
-    data_key: bytes = field(repr=False)
+    layers: Layers
     kek: bytes = field(repr=False)
-    envelope: Envelope  # without ``wrapped``
+    envelope: Envelope  # without its wrapped keys
+    outer_kek: bytes = field(default=b"", repr=False)  # where there is an outer data key
 
     @property
     def mode(self) -> Mode:
@@ -46,14 +49,18 @@ class ObjectKey:
         """The encoded envelope for the row of that version."""
         bare_envelope = self.envelope.encode()
         place = binding(bucket_id, object_key, version_id, manifest) + bare_envelope
-        return with_wrapped(bare_envelope, wrap(self.kek, self.data_key, place, random))
+        wrapped = wrap(self.kek, self.layers.inner, place, random)
+        if self.layers.outer is None:
+            return with_wrapped(bare_envelope, wrapped)
+        return with_wrapped(bare_envelope, wrapped, wrap(self.outer_kek, self.layers.outer, outer_binding(place), random))
 
 
 def encryption_output(envelope: Envelope) -> dict[str, Any]:
     """The members by which a response says how the object is encrypted (facts 4.2)."""
     if envelope.mode == Mode.SSE_S3:
         return {"ServerSideEncryption": "AES256"}
-    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": envelope.key_arn}
+    algorithm = "aws:kms:dsse" if envelope.mode == Mode.DSSE_KMS else "aws:kms"
+    return {"ServerSideEncryption": algorithm, "SSEKMSKeyId": envelope.key_arn}
 
 
 class Sealing:
@@ -65,8 +72,8 @@ class Sealing:
         """A data key for a new object. Raises ApiError ``KMS.…``, AccessDenied, or NotImplemented for modes that are not built."""
         if choice.mode == "SSE-S3":
             service = self._keys.service_key()
-            return ObjectKey(self._random(DATA_KEY), service.key, Envelope(Mode.SSE_S3, key_id=service.key_id))
-        if choice.mode != "SSE-KMS":
+            return ObjectKey(Layers(self._random(DATA_KEY)), service.key, Envelope(Mode.SSE_S3, key_id=service.key_id))
+        if choice.mode not in {"SSE-KMS", "DSSE-KMS"}:
             raise ApiError("NotImplemented", f"{choice.mode} is not implemented.")
         # A bucket key may be asked for (choice.bucket_key), but none exists in this version: the object is wrapped by KMS
         # itself, its context is the object's ARN, and it does not claim otherwise.
@@ -76,29 +83,33 @@ class Sealing:
         except ApiError as error:
             raise as_s3(error) from error
         envelope = Envelope(Mode.SSE_KMS, key_arn=made.key_arn, kms_wrapped=made.wrapped, context=dict(choice.context))
-        return ObjectKey(self._random(DATA_KEY), made.plain, envelope)
+        if choice.mode == "SSE-KMS":
+            return ObjectKey(Layers(self._random(DATA_KEY)), made.plain, envelope)
+        service = self._keys.service_key()
+        envelope = replace(envelope, mode=Mode.DSSE_KMS, key_id=service.key_id)
+        return ObjectKey(Layers(self._random(DATA_KEY), self._random(DATA_KEY)), made.plain, envelope, service.key)
 
     async def open(
         self, call: Call, bucket: Bucket, object_key: str, version_id: str, sealed: bytes, envelope: Envelope, manifest: bytes
-    ) -> bytes:
-        """The data key of a row whose ``sealed`` decodes to ``envelope``. Raises ApiError ``KMS.…`` and AccessDenied, SealError."""
-        kek = await self._kek(call, bucket, object_key, envelope)
-        place = binding(bucket.bucket_id, object_key, version_id, manifest) + bare(sealed, envelope)
-        return unwrap(kek, envelope.wrapped, place)
-
-    async def reopen(
-        self, call: Call, bucket: Bucket, object_key: str, version_id: str, sealed: bytes, manifest: bytes
     ) -> ObjectKey:
-        """As ``open``, with what it takes to wrap the data key anew."""
-        envelope = Envelope.decode(sealed)
+        """The data keys of a row whose ``sealed`` decodes to ``envelope``, with what it takes to wrap them anew.
+
+        Raises ApiError ``KMS.…`` and AccessDenied, SealError.
+        """
         kek = await self._kek(call, bucket, object_key, envelope)
         place = binding(bucket.bucket_id, object_key, version_id, manifest) + bare(sealed, envelope)
-        return ObjectKey(unwrap(kek, envelope.wrapped, place), kek, replace(envelope, wrapped=b""))
+        inner = unwrap(kek, envelope.wrapped, place)
+        stripped = replace(envelope, wrapped=b"", outer_wrapped=b"")
+        if envelope.mode != Mode.DSSE_KMS:
+            return ObjectKey(Layers(inner), kek, stripped)
+        outer_kek = self._keys.service_key(envelope.key_id).key
+        outer = unwrap(outer_kek, envelope.outer_wrapped, outer_binding(place))
+        return ObjectKey(Layers(inner, outer), kek, stripped, outer_kek)
 
     async def _kek(self, call: Call, bucket: Bucket, object_key: str, envelope: Envelope) -> bytes:
         if envelope.mode == Mode.SSE_S3:
             return self._keys.service_key(envelope.key_id).key
-        if envelope.mode != Mode.SSE_KMS:
+        if envelope.mode not in {Mode.SSE_KMS, Mode.DSSE_KMS}:
             raise ApiError("NotImplemented", f"{envelope.mode.name} is not implemented.")
         context = {**envelope.context, CONTEXT_ARN: object_arn(bucket.name, object_key)}
         try:

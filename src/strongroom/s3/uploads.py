@@ -14,12 +14,14 @@ from strongroom.api.errors import ApiError
 from strongroom.s3.checksums import ALGORITHMS
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.seal import Forged
-from strongroom.seal.format import decode_manifest
+from strongroom.seal.format import Envelope, decode_manifest
 from strongroom.seal.wrap import record_associated_data
 
 if TYPE_CHECKING:
+    from strongroom.api.operation import Call
     from strongroom.s3.bucket_cache import Bucket
     from strongroom.s3.rooms import Rooms
+    from strongroom.s3.sealing import ObjectKey, Sealing
     from strongroom.store.contract import PartRow, UploadRow
 
 MOST_PARTS: Final = 10_000
@@ -48,6 +50,12 @@ async def find_upload(rooms: Rooms, bucket: Bucket, given: Mapping[str, Any]) ->
     if row is None or row.object_key != given["Key"]:
         raise no_such_upload(upload_id)
     return row
+
+
+async def open_upload_key(sealing: Sealing, call: Call, bucket: Bucket, row: UploadRow) -> ObjectKey:
+    """The data keys all parts of an upload share. Raises as ``Sealing.open``."""
+    envelope = Envelope.decode(row.seal)
+    return await sealing.open(call, bucket, row.object_key, upload_place(row.upload_id), row.seal, envelope, b"")
 
 
 def check_part_number(number: int) -> None:

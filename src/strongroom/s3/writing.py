@@ -15,8 +15,8 @@ from strongroom.s3.encryption import choose
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.sealing import Sealing, encryption_output, object_arn
 from strongroom.s3.versions import IN_ROW, PUT_BYTES, Condition, check_object_key, commit_version, milliseconds, new_version_id
-from strongroom.seal.format import Mode, Piece, blob_associated_data, encode_manifest
-from strongroom.seal.stream import FIRST_PLAIN, Sealer, seal
+from strongroom.seal.format import Mode, Piece, encode_manifest
+from strongroom.seal.stream import FIRST_PLAIN
 from strongroom.store.contract import VersionRow
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from strongroom.s3.encryption import Choice
     from strongroom.s3.rooms import Rooms
     from strongroom.s3.sealing import ObjectKey
+    from strongroom.seal.layers import Layers
 
-INLINE: Final = FIRST_PLAIN  # bytes of plaintext whose stream is one segment; up to here the body lives in the row
+INLINE: Final = FIRST_PLAIN  # bytes of plaintext whose (inner) stream is one segment; up to here the body lives in the row
 
 #: Members of a write that nothing stands behind yet -> the header that is refused.
 _UNBUILT: Final = {
@@ -122,11 +123,11 @@ class Written:
         return {"VersionId": "null" if self.null_version else self.version_id} if bucket.versioning else {}
 
 
-async def store_blob(rooms: Rooms, data_key: bytes, part_number: int, plaintext: AsyncIterator[bytes] | Body) -> StoredBlob:
+async def store_blob(rooms: Rooms, layers: Layers, part_number: int, plaintext: AsyncIterator[bytes] | Body) -> StoredBlob:
     """Seal a stream into a new blob; durable when it returns. On any failure, cancellation included, nothing remains."""
     writer = await rooms.blobs.create()
     try:
-        sealer = Sealer(data_key, blob_associated_data(writer.blob_id, part_number), rooms.random)
+        sealer = layers.sealer(writer.blob_id, part_number, rooms.random)
         size = 0
         async for piece in plaintext:
             size += len(piece)
@@ -139,17 +140,17 @@ async def store_blob(rooms: Rooms, data_key: bytes, part_number: int, plaintext:
     return StoredBlob(writer.blob_id, size)
 
 
-def seal_in_row(rooms: Rooms, data_key: bytes, plaintext: bytes) -> StoredPlaintext:
+def seal_in_row(rooms: Rooms, layers: Layers, plaintext: bytes) -> StoredPlaintext:
     blob_id = rooms.random(16).hex()
-    sealed = seal(data_key, blob_associated_data(blob_id, IN_ROW), plaintext, rooms.random)
+    sealed = layers.seal(blob_id, IN_ROW, plaintext, rooms.random)
     return StoredPlaintext(encode_manifest([Piece(blob_id, IN_ROW, len(plaintext))]), len(plaintext), [], sealed)
 
 
-async def store_plaintext(rooms: Rooms, data_key: bytes, length: int, plaintext: AsyncIterator[bytes] | Body) -> StoredPlaintext:
+async def store_plaintext(rooms: Rooms, layers: Layers, length: int, plaintext: AsyncIterator[bytes] | Body) -> StoredPlaintext:
     """Seal ``length`` bytes of plaintext where bodies of that length live."""
     if length <= INLINE:
-        return seal_in_row(rooms, data_key, b"".join([piece async for piece in plaintext]))
-    stored = await store_blob(rooms, data_key, 1, plaintext)
+        return seal_in_row(rooms, layers, b"".join([piece async for piece in plaintext]))
+    stored = await store_blob(rooms, layers, 1, plaintext)
     return StoredPlaintext(encode_manifest([Piece(stored.blob_id, 1, stored.size)]), stored.size, [stored.blob_id], None)
 
 
@@ -163,7 +164,7 @@ async def commit_object(
     modified: datetime,
     condition: Condition,
 ) -> Written:
-    """Bind the data key to what was stored, seal the record, commit the row. Raises ApiError as ``commit_version``."""
+    """Bind the data keys to what was stored, seal the record, commit the row. Raises ApiError as ``commit_version``."""
     written = Written(new_version_id(rooms.random), null_version=bucket.versioning != "Enabled")
     envelope = key.bound(bucket.bucket_id, object_key, written.version_id, stored.manifest, rooms.random)
     record = meta.seal(bucket, object_key, written.version_id, size=stored.size, seal=envelope, manifest=stored.manifest)
@@ -212,9 +213,9 @@ class Writing:
         key = await self._sealing.new(call, bucket, object_key, choice)
         checksums.ask(body, client_names_one=checksums.names_checksum(given))
         if length <= INLINE:
-            stored = seal_in_row(rooms, key.data_key, await body.read(INLINE))
+            stored = seal_in_row(rooms, key.layers, await body.read(INLINE))
         else:
-            stored = await store_plaintext(rooms, key.data_key, length, body)
+            stored = await store_plaintext(rooms, key.layers, length, body)
         meta.etag = etag_of(key.mode, body, rooms)
         checksums.record(body, meta)
         written = await commit_object(rooms, bucket, object_key, key, meta, stored, call.now, condition)

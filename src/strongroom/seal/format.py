@@ -22,7 +22,9 @@ ENVELOPE_VERSION: Final = 1
 MANIFEST_VERSION: Final = 1
 
 _STREAM_LABEL: Final = b"strongroom/seal/stream/1"
+_OUTER_STREAM_LABEL: Final = b"strongroom/seal/outer-stream/1"
 _VERSION_LABEL: Final = b"strongroom/seal/version/1"
+_OUTER_VERSION_LABEL: Final = b"strongroom/seal/outer-version/1"
 _HEAD: Final = struct.Struct(">3sBBB")  # magic, version, mode, flags
 _MANIFEST_HEAD: Final = struct.Struct(">BI")  # version, count
 _PIECE: Final = struct.Struct(">16sHQ")  # blob id, part number, size
@@ -38,7 +40,7 @@ _SERVICE_KEY_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class Mode(IntEnum):
-    """How a data key is wrapped. 3 is reserved: no reader of version 1 opens it."""
+    """How a data key is wrapped."""
 
     SSE_S3 = 1
     SSE_KMS = 2
@@ -46,7 +48,7 @@ class Mode(IntEnum):
     SSE_C = 4
 
 
-_MODES: Final = {1: Mode.SSE_S3, 2: Mode.SSE_KMS, 4: Mode.SSE_C}
+_MODES: Final = {mode.value: mode for mode in Mode}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +84,14 @@ def decode_manifest(data: bytes) -> list[Piece]:
     return [Piece(blob_id.hex(), part_number, size) for blob_id, part_number, size in entries]
 
 
-def blob_associated_data(blob_id: str, part_number: int) -> bytes:
+def stream_associated_data(blob_id: str, part_number: int) -> bytes:
     """The associated data of the stream in that blob. Raises ValueError for what is not a blob id and part number."""
-    if not 0 <= part_number <= _FIELD_BYTES:
-        raise ValueError("a part number has 16 bits")
-    return _STREAM_LABEL + _blob_id(blob_id) + _U16.pack(part_number)
+    return _STREAM_LABEL + _blob_place(blob_id, part_number)
+
+
+def outer_associated_data(blob_id: str, part_number: int) -> bytes:
+    """The same for the outer stream of DSSE-KMS, which lies around the other in the same blob."""
+    return _OUTER_STREAM_LABEL + _blob_place(blob_id, part_number)
 
 
 def binding(bucket_id: str, object_key: str, version_id: str, manifest: bytes) -> bytes:
@@ -95,6 +100,11 @@ def binding(bucket_id: str, object_key: str, version_id: str, manifest: bytes) -
     Raises ValueError for text that is not Unicode (a lone surrogate).
     """
     return _VERSION_LABEL + place(bucket_id, object_key, version_id) + hashlib.sha256(manifest).digest()
+
+
+def outer_binding(bound: bytes) -> bytes:
+    """The same for the outer data key of DSSE-KMS, from what ``binding`` gave (and, if it was appended, the bare envelope)."""
+    return _OUTER_VERSION_LABEL + bound.removeprefix(_VERSION_LABEL)
 
 
 def place(bucket_id: str, object_key: str, version_id: str) -> bytes:
@@ -109,17 +119,18 @@ class Envelope:
     """How one data key is wrapped, and that wrapped data key. Nothing in it is authentic before ``wrapped`` has opened."""
 
     mode: Mode
-    key_id: str = ""  # SSE-S3, SSE-C: id of the service key, 32 hex
-    key_arn: str = ""  # SSE-KMS: ARN of the KMS key
-    kms_wrapped: bytes = field(default=b"", repr=False)  # SSE-KMS: KMS's ciphertext blob of the wrapping key
-    context: dict[str, str] = field(default_factory=dict[str, str])  # SSE-KMS: the encryption context the client sent
+    key_id: str = ""  # all but SSE-KMS: id of the service key, 32 hex
+    key_arn: str = ""  # SSE-KMS, DSSE-KMS: ARN of the KMS key
+    kms_wrapped: bytes = field(default=b"", repr=False)  # SSE-KMS, DSSE-KMS: KMS's ciphertext blob of the wrapping key
+    context: dict[str, str] = field(default_factory=dict[str, str])  # SSE-KMS, DSSE-KMS: the context the client sent
     bucket_key: bool = False
     wrapped: bytes = field(default=b"", repr=False)  # empty: the bare envelope, which the wrapped data key is bound to
+    outer_wrapped: bytes = field(default=b"", repr=False)  # DSSE-KMS: the outer data key, wrapped under the service key
 
     def encode(self) -> bytes:
         """Raises ValueError for fields that are too long, not Unicode, or not those of the mode."""
         context = _encode_context(self.context)
-        fields = (self.key_id.encode(), self.key_arn.encode(), self.kms_wrapped, context, self.wrapped)
+        fields = [self.key_id.encode(), self.key_arn.encode(), self.kms_wrapped, context, *self.wrapped_keys]
         problem = _contradiction(self)
         if problem is None and max(map(len, fields)) > _FIELD_BYTES:
             problem = "a field of an envelope is at most 65535 bytes"
@@ -127,6 +138,11 @@ class Envelope:
             raise ValueError(problem)
         head = _HEAD.pack(MAGIC, ENVELOPE_VERSION, self.mode, _BUCKET_KEY if self.bucket_key else 0)
         return head + b"".join([part for value in fields for part in (_U16.pack(len(value)), value)])
+
+    @property
+    def wrapped_keys(self) -> list[bytes]:
+        """The last fields, as many as the mode has."""
+        return [self.wrapped, self.outer_wrapped] if self.mode == Mode.DSSE_KMS else [self.wrapped]
 
     @classmethod
     def decode(cls, data: bytes) -> Envelope:
@@ -157,12 +173,12 @@ class Envelope:
         if mode not in _MODES or flags & ~_BUCKET_KEY:
             raise Unsupported(f"envelope mode {mode}, flags {flags:#04x}")
         fields = _fields(data, _HEAD.size)
-        if len(fields) != 5:
+        if len(fields) != (6 if mode == Mode.DSSE_KMS else 5):
             raise Truncated("the envelope does not end with its fields")
-        key_id, key_arn, kms_wrapped, context, wrapped = fields
+        key_id, key_arn, kms_wrapped, context, *keys = fields
         try:
             decoded = _decode_context(context) if context else {}
-            envelope = cls(_MODES[mode], key_id.decode(), key_arn.decode(), kms_wrapped, decoded, bool(flags), wrapped)
+            envelope = cls(_MODES[mode], key_id.decode(), key_arn.decode(), kms_wrapped, decoded, bool(flags), *keys)
         except UnicodeDecodeError:
             raise NotOurs("a text of the envelope is not UTF-8") from None
         problem = _contradiction(envelope)
@@ -175,20 +191,23 @@ class Envelope:
 _decoded: dict[bytes, Envelope] = {}
 
 
-def with_wrapped(bare_envelope: bytes, wrapped: bytes) -> bytes:
-    """The encoding of an envelope that is encoded without its wrapped data key (its last field). Raises ValueError when it is too long."""
-    if len(wrapped) > _FIELD_BYTES:
+def with_wrapped(bare_envelope: bytes, *wrapped: bytes) -> bytes:
+    """The encoding of an envelope, from that without its wrapped keys (its last fields). Raises ValueError for one that is too long."""
+    if max(map(len, wrapped)) > _FIELD_BYTES:
         raise ValueError("a field of an envelope is at most 65535 bytes")
-    return bare_envelope[:-2] + _U16.pack(len(wrapped)) + wrapped
+    return bare_envelope[: -2 * len(wrapped)] + b"".join([part for key in wrapped for part in (_U16.pack(len(key)), key)])
 
 
 def bare(encoded: bytes, envelope: Envelope) -> bytes:
-    """The encoded envelope without its wrapped data key, which is its last field: what ``wrapped`` is bound to."""
-    return encoded[: len(encoded) - len(envelope.wrapped) - 2] + b"\0\0"
+    """The encoded envelope without its wrapped keys, which are its last fields: what these are bound to."""
+    keys = envelope.wrapped_keys
+    return encoded[: len(encoded) - sum(map(len, keys)) - 2 * len(keys)] + b"\0\0" * len(keys)
 
 
 def _contradiction(envelope: Envelope) -> str | None:
     """Which fields a mode has is part of the format: an envelope that could be read in two ways does not exist."""
+    if envelope.outer_wrapped and envelope.mode != Mode.DSSE_KMS:
+        return "only an envelope of DSSE-KMS has an outer key"
     if envelope.mode in {Mode.SSE_S3, Mode.SSE_C}:
         if envelope.key_arn or envelope.kms_wrapped or envelope.context or envelope.bucket_key:
             return "an envelope of SSE-S3 or SSE-C has no fields of KMS"
@@ -197,7 +216,11 @@ def _contradiction(envelope: Envelope) -> str | None:
         if envelope.key_id or not envelope.key_arn or not envelope.kms_wrapped:
             return "an envelope of SSE-KMS names its KMS key and KMS's ciphertext, and no service key"
         return None
-    return f"mode {envelope.mode} is reserved"
+    if not envelope.key_arn or not envelope.kms_wrapped or not _SERVICE_KEY_ID.fullmatch(envelope.key_id):
+        return "an envelope of DSSE-KMS names its KMS key, KMS's ciphertext and a service key"
+    if envelope.bucket_key or bool(envelope.wrapped) != bool(envelope.outer_wrapped):
+        return "an envelope of DSSE-KMS has two wrapped keys and no bucket key"
+    return None
 
 
 def _encode_context(context: Mapping[str, str]) -> bytes:
@@ -232,6 +255,12 @@ def _fields(data: bytes, at: int) -> list[bytes]:
             raise Truncated("a field is cut short")
         found.append(data[start:at])
     return found
+
+
+def _blob_place(blob_id: str, part_number: int) -> bytes:
+    if not 0 <= part_number <= _FIELD_BYTES:
+        raise ValueError("a part number has 16 bits")
+    return _blob_id(blob_id) + _U16.pack(part_number)
 
 
 def _blob_id(blob_id: str) -> bytes:

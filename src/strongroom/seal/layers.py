@@ -1,0 +1,163 @@
+"""How the streams of one object are built: which constructions lie around one another, each under a data key of its own.
+
+One layer, or with DSSE-KMS two. Whoever seals, opens or plans a range asks here and need not know how many there are. Never knows
+where data keys come from or how they are wrapped. ``docs/spec/at-rest.md`` sections 3 and 3.1.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from strongroom.seal import Truncated
+from strongroom.seal.ctr_hmac import CTR_HMAC
+from strongroom.seal.format import Piece, outer_associated_data, stream_associated_data
+from strongroom.seal.segments import HEADER, MAX_SEGMENTS, SEGMENT, Span
+from strongroom.seal.stream import GCM_HKDF, Construction, Data, Opener, Sealer, open_whole, seal
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    construction: Construction
+    associated_data: Callable[[str, int], bytes]  # of the stream in that blob, with that part number
+    data_key: bytes = field(repr=False)  # 32 bytes
+
+    def bound(self, piece: Piece) -> bytes:
+        return self.associated_data(piece.blob_id, piece.part_number)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to read a range of a piece: the sealed bytes to fetch, and each layer's span of them."""
+
+    spans: tuple[Span, ...]  # innermost first
+
+    @property
+    def offset(self) -> int:
+        return self.spans[-1].offset
+
+    @property
+    def length(self) -> int:
+        return self.spans[-1].length
+
+
+class Layers:
+    """The open data keys of one object: ``inner`` of the stream over the plaintext, ``outer`` of the one around that, if any."""
+
+    __slots__ = ("_layers", "inner", "outer")
+
+    def __init__(self, inner: bytes, outer: bytes | None = None) -> None:
+        self.inner = inner
+        self.outer = outer
+        innermost = Layer(GCM_HKDF, stream_associated_data, inner)
+        self._layers = (innermost,) if outer is None else (innermost, Layer(CTR_HMAC, outer_associated_data, outer))
+
+    def sealed_size(self, plain: int) -> int:
+        """Bytes on disk of a piece over ``plain`` bytes of plaintext. Raises ValueError when there is no such piece."""
+        return self._sizes(plain)[-1]
+
+    def seal(self, blob_id: str, part_number: int, plaintext: bytes, random: Callable[[int], bytes] = os.urandom) -> bytes:
+        for layer in self._layers:
+            bound = layer.associated_data(blob_id, part_number)
+            plaintext = seal(layer.data_key, bound, plaintext, random, layer.construction)
+        return plaintext
+
+    def open_whole(self, piece: Piece, sealed: bytes) -> bytes:
+        """The plaintext of a whole piece. Raises Forged, Truncated."""
+        if len(sealed) != self.sealed_size(piece.size):
+            raise Truncated("the stream is not as long as its manifest says")
+        for layer in reversed(self._layers):
+            sealed = open_whole(layer.data_key, layer.bound(piece), sealed, layer.construction)
+        return sealed
+
+    def sealer(self, blob_id: str, part_number: int, random: Callable[[int], bytes] = os.urandom) -> LayeredSealer:
+        sealers = [
+            Sealer(layer.data_key, layer.associated_data(blob_id, part_number), random, layer.construction)
+            for layer in self._layers
+        ]
+        return LayeredSealer(sealers)
+
+    def plan(self, plain: int, first: int, last: int) -> Plan:
+        """How to read the bytes ``first`` to ``last``, inclusive, of a piece over ``plain`` bytes; as ``Segments.span``."""
+        spans: list[Span] = []
+        for layer, size in zip(self._layers, self._sizes(plain), strict=False):
+            spans.append(layer.construction.segments.span(size, first, last))
+            first, last = spans[-1].offset, spans[-1].offset + spans[-1].length - 1
+        return Plan(tuple(spans))
+
+    def head_size(self, plain: int) -> int:
+        """How many of a piece's first bytes ``opener`` needs: the outermost header, and what holds the others."""
+        return self._heads(plain)[-1]
+
+    def opener(self, piece: Piece, head: bytes) -> LayeredOpener:
+        """``head``: the first ``head_size`` bytes of the piece, or more. Raises Forged, Truncated."""
+        sizes, heads = self._sizes(piece.size), self._heads(piece.size)
+        openers: list[Opener] = []
+        for depth in reversed(range(len(self._layers))):
+            layer = self._layers[depth]
+            openers.append(Opener(layer.data_key, layer.bound(piece), head[:HEADER], sizes[depth + 1], layer.construction))
+            if depth:
+                head = openers[-1].open(0, head[: heads[depth]])
+        return LayeredOpener(openers)
+
+    def _sizes(self, plain: int) -> list[int]:
+        """The plaintext's, and of each layer's stream, innermost first."""
+        sizes = [plain]
+        for layer in self._layers:
+            sizes.append(layer.construction.segments.sealed_size(sizes[-1]))
+        return sizes
+
+    def _heads(self, plain: int) -> list[int]:
+        """Of each layer, how many of its first bytes hold the header of the innermost, innermost first."""
+        heads = [HEADER]
+        for layer, size in zip(self._layers[1:], self._sizes(plain)[1:], strict=False):
+            heads.append(layer.construction.segments.span(size, 0, heads[-1] - 1).length)
+        return heads
+
+
+class LayeredSealer:
+    """As ``stream.Sealer``: concatenate what ``update`` and ``finish`` return."""
+
+    __slots__ = ("_sealers",)
+
+    def __init__(self, sealers: list[Sealer]) -> None:
+        self._sealers = sealers  # innermost first
+
+    def update(self, data: Data) -> Data:
+        for sealer in self._sealers:
+            data = sealer.update(data)
+        return data
+
+    def finish(self) -> bytes:
+        rest = b""
+        for sealer in self._sealers:
+            rest = bytes(sealer.update(rest)) + sealer.finish()
+        return rest
+
+
+class LayeredOpener:
+    """Reads planned ranges of one piece, in any order."""
+
+    __slots__ = ("_openers",)
+
+    def __init__(self, openers: list[Opener]) -> None:
+        self._openers = openers  # outermost first
+
+    def read(self, plan: Plan, sealed: Data, at_once: int = MAX_SEGMENTS) -> Iterator[bytes]:
+        """The plaintext of a range from the bytes it was planned to need, ``at_once`` segments at a time: what was opened is still
+        in the processor's cache when it is copied on. Raises Forged, Truncated.
+        """
+        view = memoryview(sealed)
+        if len(view) != plan.length:  # whole segments may be missing at its end: those that are there would open
+            raise Truncated("the piece is shorter than its manifest says")
+        *outer, innermost = self._openers
+        for opener, span in zip(outer, reversed(plan.spans[1:]), strict=True):
+            view = memoryview(opener.open_buffer(span.first_segment, view))[span.skip : span.skip + span.take]
+        skip, left, first = plan.spans[0].skip, plan.spans[0].take, plan.spans[0].first_segment
+        for start in range(0, len(view), at_once * SEGMENT):
+            plaintext = innermost.open(first + start // SEGMENT, view[start : start + at_once * SEGMENT])
+            if skip or len(plaintext) > left:
+                plaintext = plaintext[skip : skip + left]
+            skip, left = 0, left - len(plaintext)
+            yield plaintext
