@@ -40,6 +40,7 @@ from strongroom.edge.rsgi import RsgiApp
 from strongroom.edge.stall import Pace
 from strongroom.iam.callers import Callers
 from strongroom.iam.identities import Identities, NewAccount
+from strongroom.iam.principals import Principals
 from strongroom.iam.sts import Sts
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.rooms import kms_rooms
@@ -98,7 +99,7 @@ async def build(config: Config, numbers: Numbers | None = None) -> House:
     lower = await LowerRooms.open(config)
     catalog, blobs, keys, buckets, rooms = lower.catalog, lower.blobs, lower.keys, lower.buckets, lower.rooms
     subkeys = lower.subkeys
-    kms = kms_rooms(keys.ring, subkeys.kms)
+    kms = kms_rooms(keys.ring, subkeys.kms, Principals(catalog))
     register = Register([*s3_rooms(rooms), *kms, Sts(Identities(catalog, subkeys.iam, now))])
     gate = Gate(
         register=register,

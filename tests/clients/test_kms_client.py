@@ -299,7 +299,7 @@ def test_kinds_of_keys_that_are_not_made(kms):
 
 
 def test_a_modelled_operation_that_is_not_built(kms, key):
-    refusal = refused(kms.list_grants, KeyId=key["KeyId"])
+    refusal = refused(kms.get_key_last_usage, KeyId=key["KeyId"])
     assert refusal.status == 501
 
 

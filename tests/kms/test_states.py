@@ -87,6 +87,10 @@ TABLE = {
     "DisableKeyRotation": (OK, A_, B_, E_),
     "GetKeyRotationStatus": (OK, OK, OK, E_),
     "RotateKeyOnDemand": (OK, A_, B_, C_),
+    "CreateGrant": (OK, A_, B_, C_),
+    "ListGrants": (OK, OK, OK, OK),
+    "RetireGrant": (OK, OK, OK, OK),
+    "RevokeGrant": (OK, OK, OK, OK),
 }
 GIVEN = {
     **CRYPTO,
@@ -94,6 +98,7 @@ GIVEN = {
     "TagResource": {"Tags": [{"TagKey": "a", "TagValue": "b"}]},
     "UntagResource": {"TagKeys": ["a"]},
     "UpdateKeyDescription": {"Description": "x"},
+    "CreateGrant": {"GranteePrincipal": f"arn:aws:iam::{A}:root", "Operations": ["Decrypt"]},
 }
 
 
@@ -103,11 +108,13 @@ GIVEN = {
 )
 async def test_a6_every_operation_in_every_state(world, operation, state, expected):
     key_id, arn = await world.key()
+    given = dict(GIVEN.get(operation, {}))
+    if operation in {"RetireGrant", "RevokeGrant"}:
+        given["GrantId"] = (await world.ask("CreateGrant", KeyId=key_id, **GIVEN["CreateGrant"]))["GrantId"]
     if state == "PendingDeletion":
         await world.ask("ScheduleKeyDeletion", KeyId=key_id)
     elif state != "Enabled":
         await world.remake(key_id, state=state, origin="EXTERNAL" if state == "PendingImport" else "AWS_KMS")
-    given = dict(GIVEN.get(operation, {}))
     given["TargetKeyId" if operation == "CreateAlias" else "KeyId"] = key_id
     if expected is OK:
         await world.ask(operation, **given)

@@ -31,10 +31,11 @@ class FakeCaller:
     canonical_id: str = ""
     display_name: str = ""
     access_key_id: str = ""
+    name: str = "root"
 
     @property
     def arn(self) -> str:
-        return f"arn:aws:iam::{self.account_id}:root"
+        return f"arn:aws:iam::{self.account_id}:{self.name}"
 
 
 class Clock:
@@ -67,16 +68,31 @@ class World:
     asked: list[tuple[str, str]] = field(default_factory=list)
     denied: set[str] = field(default_factory=set)
     shared: set[str] = field(default_factory=set)
+    principals: set[str] = field(default_factory=lambda: {f"arn:aws:iam::{account}:root" for account in (A, B)})
 
     def __post_init__(self) -> None:
         self.data_keys = DataKeys(self.catalog, KMS_KEY, self.clock)
-        self.rooms = kms_rooms(self.data_keys.ring, KMS_KEY)
+        self.rooms = kms_rooms(self.data_keys.ring, KMS_KEY, self)
         self.register = Register(self.rooms)
 
-    def call(self, operation: str, /, *, account: str = A, region: str = REGION, anonymous: bool = False, **given: Any) -> Call:
+    async def exists(self, principal_arn: str) -> bool:
+        """As the room of identities would answer."""
+        return principal_arn in self.principals
+
+    def call(
+        self,
+        operation: str,
+        /,
+        *,
+        account: str = A,
+        region: str = REGION,
+        anonymous: bool = False,
+        who: str = "root",
+        **given: Any,
+    ) -> Call:
         found = self.register.find("kms", operation)
         assert found is not None, operation
-        caller = FakeCaller(account, anonymous)
+        caller = FakeCaller(account, anonymous, name=who)
 
         async def allow(action: str, resource: str, /) -> None:
             self.asked.append((action, resource))

@@ -22,6 +22,7 @@ from strongroom.api.operation import Answer, Call, Register
 from strongroom.edge.body import RequestBody
 from strongroom.edge.promises import Promises
 from strongroom.edge.stall import Pace
+from strongroom.iam.principals import Principals
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.rooms import kms_rooms
 from strongroom.s3.bucket_cache import VERSIONING, Bucket, BucketCache, bucket_scope
@@ -99,7 +100,7 @@ class Vault:
                 Multipart(rooms),
                 Parts(rooms, reading),
                 UploadListing(rooms),
-                *kms_rooms(self.keys.ring, KMS_KEY),
+                *kms_rooms(self.keys.ring, KMS_KEY, Principals(self.keys.ring.catalog)),
             ]
         )
 

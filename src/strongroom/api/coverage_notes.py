@@ -19,6 +19,9 @@ PARTIAL: Final[dict[tuple[str, str], str]] = {
     ("s3", "PutBucketEncryption"): "SSE-C can be unblocked, but writes with it are refused",
     ("s3", "PutObject"): "no SSE-C, no object lock, no tags, no appending, no archive classes",
     ("kms", "CreateKey"): "no SM2 and ML-KEM keys, no custom key stores",
+    ("kms", "CreateGrant"): "grants are kept, nothing is decided by them yet; no service principals",
+    ("kms", "ListGrants"): "no service principals",
+    ("kms", "ListRetirableGrants"): "no service principals",
 }
 
 _NO_DIRECTORY_BUCKETS: Final = "directory buckets are another storage class with another API"

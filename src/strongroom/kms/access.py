@@ -126,6 +126,12 @@ def check_usable(record: KeyRecord, use: Use, usage: str = ENCRYPT_DECRYPT) -> N
         raise refusals.wrong_usage(record.name.arn, record.usage, use.operation)
 
 
+def check_dry_run(call: Call) -> None:
+    """Behind all other checks, before anything is done. Raises ApiError DryRunOperationException."""
+    if call.input.get("DryRun"):
+        raise refusals.dry_run()
+
+
 async def find(ring: KeyRing, call: Call, use: Use) -> KeyRecord:
     """The key of ``KeyId``, resolved and authorized. Raises ApiError."""
     record = await resolve(ring, call, call.input["KeyId"], use, call.region)

@@ -17,13 +17,14 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms import refusals, signatures
-from strongroom.kms.access import Use, check_usable, find, material
-from strongroom.kms.crypto import check_dry_run, refuse_unbuilt
+from strongroom.kms.access import Use, check_dry_run, check_usable, find, material
+from strongroom.kms.crypto import check_members
 from strongroom.kms.material import private_key, public_der
 from strongroom.kms.specs import KEY_AGREEMENT, SIGN_VERIFY, algorithms, asymmetric
 from strongroom.kms.states import check_state
 
 if TYPE_CHECKING:
+    from strongroom.kms.grant_tokens import GrantTokens
     from strongroom.kms.records import KeyRecord
     from strongroom.kms.ring import KeyRing
 
@@ -34,12 +35,13 @@ DERIVE: Final = Use("DeriveSharedSecret", "kms:DeriveSharedSecret", aliases=True
 
 
 class Asymmetric:
-    def __init__(self, ring: KeyRing) -> None:
+    def __init__(self, ring: KeyRing, tokens: GrantTokens) -> None:
         self._ring = ring
+        self._tokens = tokens
 
     @operation("kms", "GetPublicKey", "kms:GetPublicKey", on="run")
     async def get_public_key(self, call: Call) -> Answer:
-        refuse_unbuilt(call)
+        await check_members(self._tokens, call)
         record = await find(self._ring, call, GET_PUBLIC_KEY)
         check_state(record, GET_PUBLIC_KEY.operation)
         if not asymmetric(record.spec):
@@ -81,7 +83,7 @@ class Asymmetric:
 
     @operation("kms", "DeriveSharedSecret", "kms:DeriveSharedSecret", on="run")
     async def derive_shared_secret(self, call: Call) -> Answer:
-        refuse_unbuilt(call)
+        await check_members(self._tokens, call)
         record = await find(self._ring, call, DERIVE)
         check_usable(record, DERIVE, KEY_AGREEMENT)
         algorithm: str = call.input["KeyAgreementAlgorithm"]
@@ -99,7 +101,7 @@ class Asymmetric:
 
     async def _signer(self, call: Call, use: Use) -> tuple[KeyRecord, str, str]:
         """The key, the algorithm and the kind of message, all of them checked."""
-        refuse_unbuilt(call)
+        await check_members(self._tokens, call)
         record = await find(self._ring, call, use)
         check_usable(record, use, SIGN_VERIFY)
         algorithm: str = call.input["SigningAlgorithm"]

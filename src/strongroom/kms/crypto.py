@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms import ciphers, refusals
 from strongroom.kms.access import (
     Use,
     authorize,
     authorize_blob,
+    check_dry_run,
     check_usable,
     parsed,
     resolve,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from strongroom.kms.blob import Blob
+    from strongroom.kms.grant_tokens import GrantTokens
     from strongroom.kms.ring import KeyRing
 
 ENCRYPT: Final = Use("Encrypt", "kms:Encrypt", aliases=True, foreign=True)
@@ -43,12 +44,13 @@ _SIZES: Final = {"AES_256": 32, "AES_128": 16}
 
 
 class Crypto:
-    def __init__(self, ring: KeyRing) -> None:
+    def __init__(self, ring: KeyRing, tokens: GrantTokens) -> None:
         self._ring = ring
+        self._tokens = tokens
 
     @operation("kms", "Encrypt", "kms:Encrypt", on="run")
     async def encrypt(self, call: Call) -> Answer:
-        refuse_unbuilt(call)
+        await check_members(self._tokens, call)
         record = await resolve(self._ring, call, call.input["KeyId"], ENCRYPT, call.region)
         await authorize(call, record, ENCRYPT)
         check_usable(record, ENCRYPT)
@@ -61,7 +63,7 @@ class Crypto:
 
     @operation("kms", "Decrypt", "kms:Decrypt", on="run")
     async def decrypt(self, call: Call) -> Answer:
-        refuse_unbuilt(call)
+        await check_members(self._tokens, call)
         algorithm, context = _algorithm(call), _context(call)
         source = await self._source(call, "KeyId", DECRYPT, algorithm)
         await source.authorize(call, DECRYPT)
@@ -74,7 +76,7 @@ class Crypto:
 
     @operation("kms", "ReEncrypt", "kms:ReEncryptFrom", on="run")
     async def re_encrypt(self, call: Call) -> Answer:
-        refuse_unbuilt(call)
+        await check_members(self._tokens, call)
         algorithm, context = _algorithm(call, "Source"), _context(call, "Source")
         new_algorithm, new_context = _algorithm(call, "Destination"), _context(call, "Destination")
         given = await self._source(call, "SourceKeyId", REENCRYPT_FROM, algorithm)
@@ -112,14 +114,14 @@ class Crypto:
 
     @operation("kms", "GenerateRandom", "kms:GenerateRandom", on="service")
     async def generate_random(self, call: Call) -> Answer:
-        refuse_unbuilt(call)
+        await check_members(self._tokens, call)
         size: int | None = call.input.get("NumberOfBytes")
         if size is None:
             raise refusals.invalid("NumberOfBytes is required.")
         return Answer({"Plaintext": self._ring.random(size)})
 
     async def _data_key(self, call: Call, use: Use) -> tuple[bytes, dict[str, Any]]:
-        refuse_unbuilt(call)
+        await check_members(self._tokens, call)
         size: int | None = call.input.get("NumberOfBytes")
         spec: str | None = call.input.get("KeySpec")
         if (size is None) == (spec is None):
@@ -169,22 +171,16 @@ class _Source:
         return {} if isinstance(self.ciphertext, bytes) else {member: self.ciphertext.material_id}
 
 
-def refuse_unbuilt(call: Call) -> None:
-    """Members that would change what happens must not be passed over."""
-    if call.input.get("GrantTokens"):
-        raise ApiError("InvalidGrantTokenException", "The grant token is not valid.")
+async def check_members(tokens: GrantTokens, call: Call) -> None:
+    """Members that would change what happens must not be passed over. Raises ApiError, also for a grant token that is not true."""
     for member in ("Recipient", "CustomKeyStoreId", "DryRunModifiers"):
         if call.input.get(member):
             raise refusals.unsupported(member)
+    await tokens.check(call)
 
 
 def _algorithm(call: Call, which: str = "") -> str:
     return call.input.get(f"{which}EncryptionAlgorithm") or SYMMETRIC
-
-
-def check_dry_run(call: Call) -> None:
-    if call.input.get("DryRun"):
-        raise refusals.dry_run()
 
 
 def _context(call: Call, which: str = "") -> Mapping[str, str]:

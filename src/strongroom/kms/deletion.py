@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms import refusals
 from strongroom.kms.access import Use, change
+from strongroom.kms.grant_records import GRANT_KIND, GrantRecord, grants_scope
+from strongroom.kms.grant_records import remove as remove_grant
 from strongroom.kms.names import AliasName, KeyName
 from strongroom.kms.records import ALIAS_KIND, KEY_KIND, TOMBSTONE_KIND, KeyRecord, milliseconds, moment
 
@@ -59,7 +62,7 @@ class Deletion:
         return Answer({"KeyId": record.name.arn})
 
     async def destroy_due(self) -> int:
-        """Destroy the keys whose deletion date is past: material and aliases go, a tombstone stays. How many there were."""
+        """Destroy the keys whose deletion date is past: material, aliases and grants go, a tombstone stays. How many there were."""
         now_ms = self._ring.now_ms()
         place, destroyed = "", 0
         while rows := await self._ring.catalog.documents(KEY_KIND, prefix="kms/", after=place, limit=_BATCH):
@@ -71,6 +74,9 @@ class Deletion:
         return destroyed
 
     async def _destroy(self, name: KeyName, now_ms: int) -> int:
+        while await self._ring.catalog.write(partial(_remove_grants, name=name, now_ms=now_ms)):
+            pass
+
         def work(transaction: Transaction) -> int:
             value = transaction.document(name.scope, KEY_KIND)
             if value is None:
@@ -85,6 +91,18 @@ class Deletion:
             return 1
 
         return await self._ring.catalog.write(work)
+
+
+def _remove_grants(transaction: Transaction, *, name: KeyName, now_ms: int) -> int:
+    """Some of the grants on a key that is gone by the clock, so that no new ones come. How many."""
+    value = transaction.document(name.scope, KEY_KIND)
+    if value is None or not KeyRecord.read(name, value).gone(now_ms):
+        return 0
+    prefix = grants_scope(name)
+    rows = transaction.documents(GRANT_KIND, prefix=prefix, limit=_BATCH)
+    for scope, document in rows:
+        remove_grant(transaction, GrantRecord.read(name, scope.removeprefix(prefix), document))
+    return len(rows)
 
 
 def _remove_alias(transaction: Transaction, alias: AliasName, name: KeyName) -> None:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms import refusals
-from strongroom.kms.access import Use, check_usable, find, seal
-from strongroom.kms.crypto import check_dry_run, refuse_unbuilt
+from strongroom.kms.access import Use, check_dry_run, check_usable, find, seal
+from strongroom.kms.crypto import check_members
 from strongroom.kms.material import fresh, public_der
 from strongroom.kms.records import SYMMETRIC
 from strongroom.kms.specs import UNMADE
 
 if TYPE_CHECKING:
+    from strongroom.kms.grant_tokens import GrantTokens
     from strongroom.kms.ring import KeyRing
 
 GENERATE: Final = Use("GenerateDataKeyPair", "kms:GenerateDataKeyPair", aliases=True, foreign=True)
@@ -26,8 +27,9 @@ GENERATE_WRAPPED: Final = Use(
 
 
 class KeyPairs:
-    def __init__(self, ring: KeyRing) -> None:
+    def __init__(self, ring: KeyRing, tokens: GrantTokens) -> None:
         self._ring = ring
+        self._tokens = tokens
 
     @operation("kms", "GenerateDataKeyPair", "kms:GenerateDataKeyPair", on="run")
     async def generate_data_key_pair(self, call: Call) -> Answer:
@@ -41,7 +43,7 @@ class KeyPairs:
 
     async def _pair(self, call: Call, use: Use) -> tuple[bytes, dict[str, Any]]:
         """The private key as PKCS #8 in DER, and the answer without it."""
-        refuse_unbuilt(call)
+        await check_members(self._tokens, call)
         spec: str = call.input["KeyPairSpec"]
         record = await find(self._ring, call, use)
         check_usable(record, use)

@@ -24,6 +24,7 @@ from strongroom.kms.specs import algorithms, asked_kind
 from strongroom.kms.tagging import given_tags
 
 if TYPE_CHECKING:
+    from strongroom.kms.grant_tokens import GrantTokens
     from strongroom.kms.ring import KeyRing
     from strongroom.store.contract import Transaction
 
@@ -36,9 +37,10 @@ DISABLE: Final = Use("DisableKey", "kms:DisableKey")
 
 
 class Keys:
-    def __init__(self, ring: KeyRing, markers: Markers) -> None:
+    def __init__(self, ring: KeyRing, markers: Markers, tokens: GrantTokens) -> None:
         self._ring = ring
         self._markers = markers
+        self._tokens = tokens
 
     @operation("kms", "CreateKey", "kms:CreateKey", on="service")
     async def create_key(self, call: Call) -> Answer:
@@ -73,6 +75,7 @@ class Keys:
 
     @operation("kms", "DescribeKey", "kms:DescribeKey", on="run")
     async def describe_key(self, call: Call) -> Answer:
+        await self._tokens.check(call)
         record = await find(self._ring, call, DESCRIBE)
         return Answer({"KeyMetadata": key_metadata(record)})
 

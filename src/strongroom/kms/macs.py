@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms import refusals
-from strongroom.kms.access import Use, check_usable, find, material
-from strongroom.kms.crypto import check_dry_run, refuse_unbuilt
+from strongroom.kms.access import Use, check_dry_run, check_usable, find, material
+from strongroom.kms.crypto import check_members
 from strongroom.kms.specs import GENERATE_VERIFY_MAC, algorithms
 
 if TYPE_CHECKING:
+    from strongroom.kms.grant_tokens import GrantTokens
     from strongroom.kms.ring import KeyRing
 
 GENERATE: Final = Use("GenerateMac", "kms:GenerateMac", aliases=True, foreign=True)
@@ -24,8 +25,9 @@ _DIGESTS: Final = {f"HMAC_SHA_{bits}": f"sha{bits}" for bits in (224, 256, 384, 
 
 
 class Macs:
-    def __init__(self, ring: KeyRing) -> None:
+    def __init__(self, ring: KeyRing, tokens: GrantTokens) -> None:
         self._ring = ring
+        self._tokens = tokens
 
     @operation("kms", "GenerateMac", "kms:GenerateMac", on="run")
     async def generate_mac(self, call: Call) -> Answer:
@@ -41,7 +43,7 @@ class Macs:
 
     async def _mac(self, call: Call, use: Use) -> tuple[str, bytes]:
         """The key's ARN and the MAC of the message under it, everything checked."""
-        refuse_unbuilt(call)
+        await check_members(self._tokens, call)
         record = await find(self._ring, call, use)
         check_usable(record, use, GENERATE_VERIFY_MAC)
         algorithm: str = call.input["MacAlgorithm"]

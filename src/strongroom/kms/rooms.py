@@ -11,6 +11,9 @@ from strongroom.kms.aliases import Aliases
 from strongroom.kms.asymmetric import Asymmetric
 from strongroom.kms.crypto import Crypto
 from strongroom.kms.deletion import Deletion
+from strongroom.kms.grant_listing import GrantListing
+from strongroom.kms.grant_tokens import GrantTokens
+from strongroom.kms.grants import Grants
 from strongroom.kms.key_pairs import KeyPairs
 from strongroom.kms.key_settings import KeySettings
 from strongroom.kms.key_stores import KeyStores
@@ -20,6 +23,7 @@ from strongroom.kms.paging import Markers
 from strongroom.kms.rotation import KeyRotation
 
 if TYPE_CHECKING:
+    from strongroom.kms.principals import Principals
     from strongroom.kms.ring import KeyRing
 
 
@@ -30,24 +34,29 @@ class KmsRooms(NamedTuple):
     deletion: Deletion  # upkeep calls its destroy_due
     key_settings: KeySettings
     rotation: KeyRotation  # upkeep calls its rotate_due
+    grants: Grants
+    grant_listing: GrantListing
     asymmetric: Asymmetric
     macs: Macs
     key_pairs: KeyPairs
     key_stores: KeyStores
 
 
-def kms_rooms(ring: KeyRing, kms_key: bytes) -> KmsRooms:
-    """``ring`` is that of ``DataKeys``, ``kms_key`` the same 32 bytes."""
+def kms_rooms(ring: KeyRing, kms_key: bytes, principals: Principals) -> KmsRooms:
+    """``ring`` is that of ``DataKeys``, ``kms_key`` the same 32 bytes; ``principals`` knows who exists."""
     markers = Markers(kms_key)
+    tokens = GrantTokens(ring.catalog, kms_key, ring.random)
     return KmsRooms(
-        keys=Keys(ring, markers),
+        keys=Keys(ring, markers, tokens),
         aliases=Aliases(ring, markers),
-        crypto=Crypto(ring),
+        crypto=Crypto(ring, tokens),
         deletion=Deletion(ring),
         key_settings=KeySettings(ring, markers),
         rotation=KeyRotation(ring, markers),
-        asymmetric=Asymmetric(ring),
-        macs=Macs(ring),
-        key_pairs=KeyPairs(ring),
+        grants=Grants(ring, tokens, principals),
+        grant_listing=GrantListing(ring, markers),
+        asymmetric=Asymmetric(ring, tokens),
+        macs=Macs(ring, tokens),
+        key_pairs=KeyPairs(ring, tokens),
         key_stores=KeyStores(),
     )

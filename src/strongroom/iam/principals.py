@@ -1,0 +1,27 @@
+"""Whether a principal that somebody names exists. Today an account's root is the only kind there is.
+
+Never knows who asks, or what the principal is named for.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from strongroom.iam import records
+
+if TYPE_CHECKING:
+    from strongroom.store.contract import Reader
+
+_ROOT: Final = re.compile(r"arn:aws:iam::([0-9]{12}):root")
+
+
+class Principals:
+    def __init__(self, catalog: Reader) -> None:
+        self._catalog = catalog
+
+    async def exists(self, principal_arn: str) -> bool:
+        found = _ROOT.fullmatch(principal_arn)
+        if found is None:
+            return False
+        return await self._catalog.document(records.account_scope(found[1]), records.ACCOUNT) is not None
