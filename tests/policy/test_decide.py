@@ -26,7 +26,7 @@ def ask(caller: str = A, *, arn: str | None = None, anonymous: bool = False, own
 
 
 def test_the_root_of_the_owning_account_may():
-    assert ask() == Decision(allowed=True, reason=Reason.ROOT_OF_OWNER)
+    assert ask() == Decision(allowed=True, reason=Reason.ROOT_OF_OWNER, may_be_told=True)
 
 
 def test_a_root_of_another_account_may_not_and_is_told_nothing():

@@ -1,42 +1,107 @@
 """The one judge: a question about a caller, an action and a resource becomes a decision with its reason.
 
 Pure. Never knows where accounts or policies are kept, what an action does, or how an answer is worded on the wire.
-Everything is denied that no rule here allows (AWS: default deny, "Policy evaluation logic" in the IAM user guide).
+Everything is denied that no rule here allows (AWS: default deny, "Policy evaluation logic" in the IAM user guide). How policies add
+up: ``docs/decisions/0005-the-policy-engine.md``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, unique
+from types import MappingProxyType
 from typing import Final, NamedTuple
+
+from strongroom.policy.compiled import Finding, Policy
+from strongroom.policy.faults import Kind
+from strongroom.policy.key_documents import Grant
+from strongroom.policy.principals import Reach, Who
+from strongroom.policy.templates import Lookup, no_values
 
 
 @unique
 class Reason(Enum):
-    """Why a decision fell as it did. The edge words it; who may be told more than "denied" is ``Decision.may_be_told``."""
+    """Why a decision fell as it did. ``Decision.ending`` words it; who may be told more than "denied" is ``may_be_told``."""
 
     #: Allowed: the caller is the root of the account that owns the resource.
     ROOT_OF_OWNER = "root of the owning account"
+    IDENTITY_POLICY = "an identity-based policy allows"
+    RESOURCE_POLICY = "a resource-based policy allows"
+    GRANT = "a grant allows"
+    #: Allowed across accounts: the resource's policy (or a grant) and the caller's own both do.
+    BOTH_ACCOUNTS = "the policies of both accounts allow"
+
     #: Denied: nobody signed the request, and nothing is public. S3: ``Access Denied``.
     ANONYMOUS = "anonymous caller"
-    #: Denied: the resource belongs to another account. S3: ``Access Denied``. KMS: ``... on this resource because the resource
-    #: does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies
-    #: access``.
+    #: Denied: the resource belongs to another account, which does not allow. S3: ``Access Denied``. KMS: ``... on this resource
+    #: because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy
+    #: explicitly denies access``.
     OTHER_ACCOUNT = "resource of another account"
-    #: Denied: a caller of the owning account who is not its root. S3 and KMS: ``... because no identity-based policy allows the
-    #: <action> action``.
+    #: Denied: nothing allows. Of the policies that might have, the first of these is named.
     NO_IDENTITY_POLICY = "no identity-based policy allows"
+    NO_RESOURCE_POLICY = "no resource-based policy allows"
+    NO_BOUNDARY = "no permissions boundary allows"
+    NO_SESSION_POLICY = "no session policy allows"
+    #: Denied by a statement.
+    DENIED_BY_RESOURCE = "an explicit deny in a resource-based policy"
+    DENIED_BY_IDENTITY = "an explicit deny in an identity-based policy"
+    DENIED_BY_BOUNDARY = "an explicit deny in a permissions boundary"
+    DENIED_BY_SESSION = "an explicit deny in a session policy"
+    #: Denied: the resource's policy is public and its owner restricts public buckets. Worded as an explicit deny.
+    RESTRICTED = "an explicit deny in a resource-based policy (RestrictPublicBuckets)"
+
+
+_EXPLICIT: Final = {
+    Kind.RESOURCE: Reason.DENIED_BY_RESOURCE,
+    Kind.KEY: Reason.DENIED_BY_RESOURCE,
+    Kind.TRUST: Reason.DENIED_BY_RESOURCE,
+    Kind.IDENTITY: Reason.DENIED_BY_IDENTITY,
+    Kind.BOUNDARY: Reason.DENIED_BY_BOUNDARY,
+    Kind.SESSION: Reason.DENIED_BY_SESSION,
+}
+_DENIALS: Final = frozenset(_EXPLICIT.values())
+_MISSING: Final = frozenset({Reason.NO_IDENTITY_POLICY, Reason.NO_RESOURCE_POLICY, Reason.NO_BOUNDARY, Reason.NO_SESSION_POLICY})
 
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """What governs a resource. Today that is its owner alone."""
+    """What governs a resource: its owner, and the policies kept with it.
+
+    ``policy_required``: the owner decides through the resource's own policy alone, which may delegate to the identity policies of an
+    account by naming it (KMS keys, trust policies of roles). Else the owning account's identity policies count beside it (S3).
+    ``restricted``: only the owning account and services get in, whatever the policies say (RestrictPublicBuckets).
+    """
 
     account_id: str  # 12 digits
+    policies: tuple[Policy, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    policy_required: bool = False
+    restricted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the caller's own account says of the caller, and its other names. The default is an account's root."""
+
+    identity: tuple[Policy, ...] = ()  # its own, its groups', or its role's
+    boundary: Policy | None = None
+    session: tuple[Policy, ...] | None = None  # passed when the session was made; None when none were
+    role_arn: str = ""  # of the role behind a session, with its path
+    unique_id: str = ""  # AIDA... of a user, AROA... of the role behind a session
+    canonical_id: str = ""
+    service: str = ""  # the caller is a service
+
+
+ROOT: Final = Standing()
+NO_CONTEXT: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Question(NamedTuple):
-    """May this caller do ``action`` (``s3:GetObject``) to ``resource`` (an ARN, or ``*``), which ``authority`` governs?"""
+    """May this caller do ``action`` (``s3:GetObject``) to ``resource`` (an ARN, or ``*``), which ``authority`` governs?
+
+    ``values`` gives the condition keys' values of the request, asked for in lower case and only when a policy asks.
+    """
 
     caller_account: str
     caller_arn: str
@@ -44,34 +109,175 @@ class Question(NamedTuple):
     action: str
     resource: str
     authority: Authority
+    standing: Standing = ROOT
+    values: Lookup = no_values
+    encryption_context: Mapping[str, str] = NO_CONTEXT  # for the constraints of grants
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     allowed: bool
     reason: Reason
+    #: Whether the caller may be told who was denied what and why: only callers of the owning account may.
+    may_be_told: bool = False
+    #: The policy and statement that decided; None when it was that there is none, or that root needs none.
+    decided_by: Finding | None = None
+    #: What each policy said, as far as they were looked at.
+    looked_at: tuple[Finding, ...] = ()
 
-    @property
-    def may_be_told(self) -> bool:
-        """Whether the caller may be told who was denied what and why: only callers of the owning account may."""
-        return self.reason in _TOLD
+    def ending(self, action: str) -> str:
+        """How a denial ends, or "" where there is nothing to tell.
+
+        ``because no identity-based policy allows the s3:GetObject action``, ``with an explicit deny in a resource-based policy``.
+        """
+        if self.reason in _MISSING:
+            return f"because {self.reason.value} the {action} action"
+        if self.reason in _DENIALS:
+            return f"with {self.reason.value}"
+        return f"with {Reason.DENIED_BY_RESOURCE.value}" if self.reason is Reason.RESTRICTED else ""
 
 
-_TOLD = frozenset({Reason.ROOT_OF_OWNER, Reason.NO_IDENTITY_POLICY})
-_DIGITS = frozenset("0123456789")
-_ROOT_OF_OWNER: Final = Decision(True, Reason.ROOT_OF_OWNER)
+_ROOT_MAY: Final = Decision(True, Reason.ROOT_OF_OWNER, may_be_told=True)
+_ANONYMOUS: Final = Decision(False, Reason.ANONYMOUS)
+_OTHER_ACCOUNT: Final = Decision(False, Reason.OTHER_ACCOUNT)
+#: What the root of the owner may do against its own bucket policy, so that nobody locks himself out.
+_NEVER_LOCKED_OUT: Final = frozenset({"s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"})
 
 
 def decide(question: Question) -> Decision:
-    """The root of the owning account may; anyone else may not. Never raises.
+    """The decision; policies are looked at until one denies. Never raises.
 
     An owner that is not an account id (12 digits) owns nothing: such a question is denied whoever asks.
     """
-    if question.anonymous:
-        return Decision(False, Reason.ANONYMOUS)
+    account, arn, anonymous, _, _, authority, standing, _, _ = question
+    owner = authority.account_id
+    if not (len(owner) == 12 and owner.isascii() and owner.isdigit()):
+        return _ANONYMOUS if anonymous else _OTHER_ACCOUNT
+    if (  # the common case, and nothing to look at: see the benchmark before adding to it
+        account == owner
+        and not authority.policies
+        and arn == f"arn:aws:iam::{owner}:root"
+        and not anonymous
+        and standing.session is None
+        and not authority.policy_required
+    ):
+        return _ROOT_MAY
+    return _Hearing(question).decision(thorough=False)
+
+
+def explain(question: Question) -> Decision:
+    """As ``decide``, but every policy is looked at and told of in ``looked_at``."""
     owner = question.authority.account_id
-    if question.caller_account != owner or len(owner) != 12 or not _DIGITS.issuperset(owner):
-        return Decision(False, Reason.OTHER_ACCOUNT)
-    if question.caller_arn != f"arn:aws:iam::{owner}:root":
-        return Decision(False, Reason.NO_IDENTITY_POLICY)
-    return _ROOT_OF_OWNER
+    if not (len(owner) == 12 and owner.isascii() and owner.isdigit()):
+        return decide(question)
+    return _Hearing(question).decision(thorough=True)
+
+
+class _Hearing:
+    """One question being decided. ``root``: the caller is the root of its account, which has everything there."""
+
+    __slots__ = ("found", "own", "question", "root", "who")
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        standing = question.standing
+        self.who = Who(
+            question.caller_account,
+            question.caller_arn,
+            standing.role_arn,
+            standing.unique_id,
+            standing.canonical_id,
+            standing.service,
+            question.anonymous,
+        )
+        self.root = self.who.is_root
+        self.own = not question.anonymous and question.caller_account == question.authority.account_id
+        self.found: list[Finding] = []
+
+    def decision(self, *, thorough: bool) -> Decision:
+        question, standing = self.question, self.question.standing
+        resource = self._look(question.authority.policies)
+        if self.own and self.root and question.action in _NEVER_LOCKED_OUT:
+            resource = [one._replace(verdict=None) if one.verdict is False else one for one in resource]
+        denial = self._denial(resource)
+        if denial is not None and not thorough:
+            return denial
+        if denial is None and question.authority.restricted and not self.own and not self.who.service:
+            denial = self._done(False, Reason.RESTRICTED)
+        anonymous = question.anonymous
+        identity = [] if anonymous else self._look(standing.identity)
+        boundary = [] if anonymous or standing.boundary is None else self._look((standing.boundary,))
+        session = [] if anonymous or standing.session is None else self._look(standing.session)
+        for group in (identity, boundary, session):
+            denial = denial or self._denial(group)
+        if denial is not None:
+            return self._done(False, denial.reason, denial.decided_by)
+        grants = [one.look(self.who, question.action, question.encryption_context) for one in question.authority.grants]
+        self.found += grants
+        return self._weigh(_strongest([*resource, *grants]), _first(identity), self._limit(boundary, session))
+
+    def _look(self, policies: Iterable[Policy]) -> list[Finding]:
+        question = self.question
+        found = [one.look(self.who, question.action, question.resource, question.values) for one in policies]
+        self.found += found
+        return found
+
+    def _denial(self, found: Iterable[Finding]) -> Decision | None:
+        for one in found:
+            if one.verdict is False:
+                return self._done(False, _EXPLICIT[one.kind], one)
+        return None
+
+    def _limit(self, boundary: list[Finding], session: list[Finding]) -> Reason | None:
+        """What keeps an Allow of an identity policy from having effect: a boundary or session policy that does not allow, too."""
+        standing = self.question.standing
+        if standing.boundary is not None and _first(boundary) is None:
+            return Reason.NO_BOUNDARY
+        return Reason.NO_SESSION_POLICY if standing.session is not None and _first(session) is None else None
+
+    def _weigh(self, resource: Finding | None, identity: Finding | None, limit: Reason | None) -> Decision:
+        """Nothing denies. ``resource``: the strongest Allow on the resource's side; ``identity``: one on the caller's."""
+        if self.question.anonymous:
+            return self._done(resource is not None, Reason.ANONYMOUS if resource is None else Reason.RESOURCE_POLICY, resource)
+        if self.who.service:
+            return self._done(resource is not None, Reason.NO_RESOURCE_POLICY if resource is None else _by(resource), resource)
+        if not self.own:
+            return self._across(resource, identity, limit)
+        reach = Reach.NONE if resource is None else resource.reach
+        if resource is not None and reach is Reach.DIRECT:
+            return self._done(True, _by(resource), resource)
+        required = self.question.authority.policy_required
+        if required and resource is None:
+            return self._done(False, Reason.NO_RESOURCE_POLICY)
+        if resource is not None and reach is Reach.LIMITED and not self.root:
+            return self._done(True, _by(resource), resource) if limit is None else self._done(False, limit)
+        if not self.root and identity is None:
+            return self._done(False, Reason.NO_IDENTITY_POLICY)
+        if limit is not None:
+            return self._done(False, limit)
+        if self.root:
+            return self._done(True, Reason.RESOURCE_POLICY if required else Reason.ROOT_OF_OWNER, resource)
+        return self._done(True, Reason.IDENTITY_POLICY, identity)
+
+    def _across(self, resource: Finding | None, identity: Finding | None, limit: Reason | None) -> Decision:
+        """Another account's caller needs the resource's side and its own."""
+        if resource is None:
+            return self._done(False, Reason.OTHER_ACCOUNT)
+        if not self.root and identity is None:
+            return self._done(False, Reason.NO_IDENTITY_POLICY)
+        return self._done(True, Reason.BOTH_ACCOUNTS, resource) if limit is None else self._done(False, limit)
+
+    def _done(self, allowed: bool, reason: Reason, by: Finding | None = None) -> Decision:
+        return Decision(allowed, reason, self.own, by, tuple(self.found))
+
+
+def _by(finding: Finding) -> Reason:
+    return Reason.GRANT if finding.kind is Kind.GRANT else Reason.RESOURCE_POLICY
+
+
+def _first(found: Iterable[Finding]) -> Finding | None:
+    return next((one for one in found if one.verdict), None)
+
+
+def _strongest(found: Iterable[Finding]) -> Finding | None:
+    return max((one for one in found if one.verdict), key=lambda one: one.reach, default=None)
