@@ -32,6 +32,11 @@ class Config:
     data_dir: Path = _setting(Path("strongroom-data"), "folder that holds everything: keys, catalog, blobs")
     listen: str = _setting("127.0.0.1:9000", "HOST:PORT; [::1]:PORT for IPv6; port 0 takes a free one")
     workers: int = _setting(1, "worker processes")
+    tls_cert: Path | None = _setting(None, "PEM file: the server's certificate, then those above it; with tls_key, TLS is served")
+    tls_key: Path | None = _setting(None, "PEM file: the certificate's private key, for its owner alone")
+    tls: Literal["files", "self-signed"] = _setting(
+        "files", "self-signed: TLS with a certificate made for development; files: TLS if tls_cert and tls_key are given"
+    )
     regions: tuple[str, ...] = _setting((), "regions that are served; none given: any of AWS's form")
     domains: tuple[str, ...] = _setting(("localhost",), "host names below which BUCKET.DOMAIN names a bucket")
     new_bucket_sse_c: Literal["blocked", "allowed"] = _setting("blocked", "whether a new bucket takes SSE-C uploads")
@@ -55,6 +60,10 @@ class Config:
         """Host (without brackets) and port."""
         return split_address(self.listen)
 
+    @property
+    def scheme(self) -> Literal["http", "https"]:
+        return "https" if self.tls == "self-signed" or self.tls_cert is not None else "http"
+
     def without_secrets(self) -> Config:
         """The same without what only the first start needs: what worker processes are given."""
         return replace(self, root_access_key_id=None, root_secret_access_key=None, account_id=None)
@@ -71,9 +80,9 @@ def split_address(listen: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def url_of(host: str, port: int) -> str:
+def url_of(host: str, port: int, scheme: str = "http") -> str:
     """``http://HOST:PORT``, with the brackets an IPv6 address needs."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,8 @@ class Loaded:
             value = getattr(self.config, each.name)
             if each.metadata["environment_only"]:
                 text = "" if value is None else "(set, not shown)"
+            elif value is None:
+                text = ""
             elif isinstance(value, tuple):
                 text = ", ".join(cast("tuple[str, ...]", value))
             else:
@@ -135,6 +146,10 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
     config = Config(**values)
     if (config.root_access_key_id is None) != (config.root_secret_access_key is None):
         raise ConfigError("STRONGROOM_ROOT_ACCESS_KEY_ID and STRONGROOM_ROOT_SECRET_ACCESS_KEY must be given together")
+    if (config.tls_cert is None) != (config.tls_key is None):
+        raise ConfigError("tls_cert and tls_key must be given together")
+    if config.tls == "self-signed" and config.tls_cert is not None:
+        raise ConfigError("tls is self-signed, but tls_cert and tls_key are given too: choose one")
     return Loaded(config, sources)
 
 
@@ -228,6 +243,9 @@ _READ: Final[dict[str, Callable[[object], Any]]] = {
     "data_dir": _path,
     "listen": _address,
     "workers": _whole(1, 64),
+    "tls_cert": _path,
+    "tls_key": _path,
+    "tls": _one_of("files", "self-signed"),
     "regions": _names,
     "domains": _domains,
     "new_bucket_sse_c": _one_of("blocked", "allowed"),

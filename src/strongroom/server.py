@@ -16,6 +16,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import sys
 import tempfile
 import threading
@@ -24,13 +25,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, cast
 
-from granian.constants import HTTPModes, Interfaces, Loops
+import structlog
+from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
 from granian.log import LogLevels
-from granian.server.mp import MPServer
 
 from strongroom.api.operation import Register
 from strongroom.config import Config, url_of
@@ -47,6 +49,7 @@ from strongroom.kms.rooms import kms_rooms
 from strongroom.numbers import FLUSH_SECONDS, Numbers
 from strongroom.observing import Requests, configure_log, numbers_page
 from strongroom.policy.decide import Authority
+from strongroom.processes import Workers, tell_that_it_serves, watch
 from strongroom.s3.bucket_cache import BucketCache
 from strongroom.s3.bucket_settings import BucketSettings
 from strongroom.s3.buckets import Buckets
@@ -61,7 +64,7 @@ from strongroom.s3.rooms import Rooms
 from strongroom.s3.upkeep import Upkeep
 from strongroom.s3.upload_listing import UploadListing
 from strongroom.s3.writing import Writing
-from strongroom.startup import StartError, folder, self_test
+from strongroom.startup import StartError, folder, self_test, tls
 from strongroom.startup.first_account import first_account
 from strongroom.startup.opening import LowerRooms, now
 from strongroom.startup.root_key import KIND, SCOPE, Subkeys, ensure_root_key_check
@@ -73,6 +76,9 @@ _UPKEEP_LOCK: Final = "upkeep.lock"
 _UPKEEP_AGAIN: Final = 15.0  # seconds after which a worker asks anew whether upkeep is its duty
 _SWITCH_SECONDS: Final = 0.0005  # how long a digest thread may keep the loop waiting for the interpreter
 _RESPAWN_SECONDS: Final = 0.1
+_SERVES_AFTER: Final = 0.05
+_CERTIFICATE_SECONDS: Final = 2.0  # between two looks at the certificate's files
+_LOG = structlog.get_logger("strongroom.server")
 
 
 # ------------------------------------------------------------------------------------------------------------- one worker
@@ -169,6 +175,8 @@ class Worker:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        with suppress(OSError):
+            self._numbers.flush()  # others go on and show it
         if self._house is not None:
             await self._house.close()
 
@@ -191,7 +199,7 @@ class Worker:
             await house.upkeep.run()
 
 
-def load_worker(config: Config, numbers_folder: Path) -> Callable[..., Any]:
+def load_worker(config: Config, numbers_folder: Path, tells: Connection) -> Callable[..., Any]:
     """What granian calls in each new worker process. It takes an object with ``__rsgi__`` where it says callable.
 
     The rooms are opened here and not in ``__rsgi_init__``: by then granian has taken the signals over, and one that comes
@@ -199,6 +207,7 @@ def load_worker(config: Config, numbers_folder: Path) -> Callable[..., Any]:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end_at_once)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # its parent's affair
     configure_log(config.log_level)
     sys.setswitchinterval(_SWITCH_SECONDS)
     parent = multiprocessing.parent_process()
@@ -212,6 +221,9 @@ def load_worker(config: Config, numbers_folder: Path) -> Callable[..., Any]:
     _heed_one_signal(loop)
 
     async def opened() -> Handle:
+        # Granian listens between the end of this and the next turn of the loop. Should it be a moment later, nothing is lost:
+        # the socket is there already.
+        loop.call_later(_SERVES_AFTER, tell_that_it_serves, tells)
         return handle
 
     return cast("Callable[..., Any]", RsgiApp(opened, worker.close))
@@ -257,19 +269,40 @@ def serve(config: Config, say: Callable[[str], None]) -> None:
     Raises StartError, StoreError, before anything listens; SystemExit(1) when workers keep dying.
     """
     os.umask(0o077)
+    configure_log(config.log_level)
     self_test.require()
+    certificate = _given_certificate(config)  # before anything is made
     folder.prepare(config.data_dir)
     with folder.locked(config.data_dir):
         made = asyncio.run(first_start(config))
         if made is not None:
             _introduce(made, config.data_dir / folder.CREDENTIALS_FILE, say)
         named, _ = config.address
+        if config.tls == "self-signed":
+            certificate = _self_signed(config, named, say)
+        if certificate is not None and (concern := certificate.concern(now())) is not None:
+            say(f"WARNING: {concern[1]}")
+            _LOG.warning("certificate", concern=concern[1])
         host, port = free_address(*config.address)
         numbers = Path(tempfile.mkdtemp(prefix="strongroom-numbers-"))
         try:
-            _run(config.without_secrets(), numbers, host, port, partial(_tell_when_ready, host, port, url_of(named, port), say))
+            tell = partial(_tell_when_ready, host, port, named, config.scheme, say)
+            _run(config.without_secrets(), numbers, host, port, certificate, tell)
         finally:
             shutil.rmtree(numbers, ignore_errors=True)
+
+
+def _given_certificate(config: Config) -> tls.Certificate | None:
+    if config.tls_cert is None or config.tls_key is None:
+        return None
+    return tls.load(config.tls_cert, config.tls_key)
+
+
+def _self_signed(config: Config, host: str, say: Callable[[str], None]) -> tls.Certificate:
+    certificate, made = tls.self_signed(config.data_dir, host, config.domains, now())
+    say(f"TLS with {'a new' if made else 'the'} self-signed certificate, for development only: {certificate.certificate}")
+    say(f"  SHA-256 fingerprint {certificate.fingerprint}")
+    return certificate
 
 
 async def first_start(config: Config) -> NewAccount | None:
@@ -314,11 +347,14 @@ def free_address(host: str, port: int) -> tuple[str, int]:
         return str(bound[0]), int(bound[1])
 
 
-def _run(config: Config, numbers: Path, host: str, port: int, tell: Callable[[], None]) -> None:
+def _run(
+    config: Config, numbers: Path, host: str, port: int, certificate: tls.Certificate | None, tell: Callable[[], None]
+) -> None:
     # Workers start from nothing but their Config: a forked copy of a process with threads may wait for locks nobody holds.
     multiprocessing.set_start_method("spawn", force=True)
-    server = MPServer(
+    server = Workers(
         "strongroom.server",
+        renew=partial(_renew, certificate),
         address=host,
         port=port,
         interface=Interfaces.RSGI,
@@ -330,9 +366,14 @@ def _run(config: Config, numbers: Path, host: str, port: int, tell: Callable[[],
         respawn_failed_workers=True,
         respawn_interval=_RESPAWN_SECONDS,
         log_level=LogLevels.error,
+        ssl_cert=None if certificate is None else certificate.certificate,
+        ssl_key=None if certificate is None else certificate.key,
+        ssl_protocol_min=SSLProtocols.tls12,
     )
     logging.getLogger("_granian").setLevel(logging.ERROR)
     server.on_startup(lambda: threading.Thread(target=tell, daemon=True).start())
+    if certificate is not None:
+        watch(partial(tls.stamp, certificate.certificate, certificate.key), server.ask_to_renew, _CERTIFICATE_SECONDS)
 
     def forgive() -> None:
         """Ctrl-C reaches the workers too; those that end by it before they are told to have not failed."""
@@ -343,15 +384,33 @@ def _run(config: Config, numbers: Path, host: str, port: int, tell: Callable[[],
     server.serve(target_loader=partial(load_worker, config, numbers), wrap_loader=False)
 
 
-def _tell_when_ready(host: str, port: int, url: str, say: Callable[[str], None]) -> None:
+def _renew(certificate: tls.Certificate | None) -> tuple[str, str] | None:
+    """The paths of certificate and key with all links followed, after a look at what they hold now. Raises StartError."""
+    if certificate is None:
+        return None
+    found = tls.load(certificate.certificate, certificate.key)
+    concern = found.concern(now())
+    log = _LOG.info if concern is None else _LOG.warning
+    log("certificate read anew", fingerprint=found.fingerprint, concern=None if concern is None else concern[1])
+    return str(found.certificate.resolve()), str(found.key.resolve())
+
+
+def _tell_when_ready(host: str, port: int, named: str, scheme: str, say: Callable[[str], None]) -> None:
     reach = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what is listened on, not what to listen on
-    while not _answers(reach, port):
+    while not _answers(reach, port, scheme):
         time.sleep(0.02)
-    say(f"ready {url}")
+    say(f"ready {url_of(named, port, scheme)}")
 
 
-def _answers(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(host, port, timeout=2)
+def _answers(host: str, port: int, scheme: str) -> bool:
+    if scheme == "https":
+        # Whether somebody answers, not who: this process holds the port, and the certificate may be for other names.
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(host, port, timeout=2, context=context)
+    else:
+        connection = http.client.HTTPConnection(host, port, timeout=2)
     try:
         connection.request("GET", "/-/ready")
         return connection.getresponse().status == 200

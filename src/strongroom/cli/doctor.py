@@ -1,4 +1,4 @@
-"""``strongroom doctor``: what is right and what is wrong with a data folder and the machine under it. Changes nothing."""
+"""``strongroom doctor``: what is right and what is wrong with a data folder, its settings and the machine under it. Changes nothing."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def doctor(
     config: ConfigOption = None,
 ) -> None:
     """Check the machine and the data folder; exit code 1 when something is bad."""
-    folder_path = configured(config, data_dir=data).data_dir
+    settings = configured(config, data_dir=data)
     from strongroom.startup.examination import examine
 
-    findings = examine(folder_path)
+    findings = examine(settings)
     if as_json:
         typer.echo(json.dumps([{"what": each.what, "state": each.state, "text": each.text} for each in findings], indent=2))
     else:

@@ -18,11 +18,19 @@ def serve(
     data_dir: Annotated[Path | None, typer.Argument(help="Data folder; made on the first start.", show_default=False)] = None,
     listen: Annotated[str | None, typer.Option(help="HOST:PORT; port 0 takes a free one.", show_default=False)] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes.", show_default=False)] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Serve TLS with this certificate (PEM).", metavar="FILE", show_default=False)
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).", metavar="FILE", show_default=False)] = None,
+    tls: Annotated[
+        str | None, typer.Option(help="self-signed: make a certificate for development.", metavar="HOW", show_default=False)
+    ] = None,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Run a server until SIGTERM or Ctrl-C."""
-    chosen = configured(config, data_dir=one_folder(data_dir, data), listen=listen, workers=workers)
+    """Run a server until SIGTERM or Ctrl-C. SIGHUP exchanges the workers one after the other, and reads the certificate anew."""
+    folder = one_folder(data_dir, data)
+    chosen = configured(config, data_dir=folder, listen=listen, workers=workers, tls_cert=tls_cert, tls_key=tls_key, tls=tls)
     from strongroom import server
 
     server.serve(chosen, _say)

@@ -15,11 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
+from strongroom.config import Config
 from strongroom.iam.identities import Identities
 from strongroom.kms.contract import ProviderError
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.service_keys import SERVICE_KEY_KIND
-from strongroom.startup import StartError, folder, self_test
+from strongroom.startup import StartError, folder, self_test, tls
 from strongroom.startup.root_key import Subkeys, check_root_key
 from strongroom.store.contract import StoreError
 from strongroom.store.sqlite import FILE as CATALOG_FILE
@@ -36,9 +37,11 @@ class Finding:
     text: str = ""
 
 
-def examine(path: Path) -> list[Finding]:
+def examine(config: Config) -> list[Finding]:
     """Every finding, the machine's first. Stops early where nothing further can be asked."""
+    path = config.data_dir
     findings = [Finding(f"self-test: {each.name}", "good" if each.passed else "bad") for each in self_test.outcomes()]
+    findings += _certificate(config)
     try:
         folder.require_existing(path)
         findings.append(Finding("data folder", "good", str(path.resolve())))
@@ -55,6 +58,24 @@ def examine(path: Path) -> list[Finding]:
     except OSError as error:
         findings.append(Finding("data folder", "bad", f"{error.filename}: {error.strerror}"))
     return findings
+
+
+def _certificate(config: Config) -> Iterator[Finding]:
+    """The one a server would use with these settings; none if it would serve plain HTTP, or is still to make one."""
+    certificate, key = config.tls_cert, config.tls_key
+    if config.tls == "self-signed":
+        certificate, key = (config.data_dir / tls.FOLDER / name for name in (tls.CERTIFICATE_FILE, tls.KEY_FILE))
+        if not certificate.exists():
+            return
+    if certificate is None or key is None:
+        return
+    try:
+        found = tls.load(certificate, key)
+    except StartError as error:
+        yield Finding("certificate", "bad", str(error))
+        return
+    good = f"{found.certificate} until {found.not_after:%Y-%m-%d}, SHA-256 {found.fingerprint}"
+    yield Finding("certificate", *(found.concern(datetime.now(UTC)) or ("good", good)))
 
 
 def _permissions(path: Path) -> Iterator[Finding]:
