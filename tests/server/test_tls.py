@@ -23,11 +23,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from strongroom.config import ConfigError, load
+from strongroom.config import Config, ConfigError, load
 from strongroom.startup import StartError, tls
+from strongroom.startup.examination import examine
 from tests.server.certificates import PEM, Authority, key_text
 from tests.server.process import ROOT, Serving, run
 
+pytestmark = pytest.mark.timeout(150)  # servers start here, and start workers again
 KEYS = (ROOT["STRONGROOM_ROOT_ACCESS_KEY_ID"], ROOT["STRONGROOM_ROOT_SECRET_ACCESS_KEY"])
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -427,7 +429,6 @@ class Upload:
         return status
 
 
-@pytest.mark.timeout(150)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_new_certificate_is_served_without_losing_a_request(authority, tmp_path, data, workers):
     """By changed files; while an upload runs, and while others connect all the time."""
@@ -471,7 +472,6 @@ def test_a_new_certificate_is_served_without_losing_a_request(authority, tmp_pat
         assert serving.stop() == 0
 
 
-@pytest.mark.timeout(120)
 def test_new_files_that_are_no_good_change_nothing(authority, tmp_path, data):
     pair = authority.issue(tmp_path)
     trust = authority.write(tmp_path / "ca.pem")
@@ -485,7 +485,6 @@ def test_new_files_that_are_no_good_change_nothing(authority, tmp_path, data):
         assert serving.stop() == 0
 
 
-@pytest.mark.timeout(120)
 def test_a_hangup_exchanges_the_workers_of_a_plain_server_too(data):
     with Serving(data, environ=ROOT) as serving:
         before = set(serving.workers())
@@ -497,7 +496,6 @@ def test_a_hangup_exchanges_the_workers_of_a_plain_server_too(data):
         assert serving.stop() == 0
 
 
-@pytest.mark.timeout(120)
 def test_a_stop_during_the_exchange_is_a_good_end(data):
     with Serving(data, "--workers", "2", environ=ROOT) as serving:
         serving.process.send_signal(signal.SIGHUP)
@@ -506,19 +504,18 @@ def test_a_stop_during_the_exchange_is_a_good_end(data):
 
 
 def test_doctor_looks_at_the_dates(authority, tmp_path, data):
-    import json
-
-    with Serving(data, environ=ROOT):
-        pass
-
-    def found(*words, **environ):
-        done = run("doctor", "--json", "--data", data, *words, environ=environ)
-        return {each["what"]: (each["state"], each["text"]) for each in json.loads(done.stdout)}.get("certificate")
+    def found(**given):
+        findings = {each.what: (each.state, each.text) for each in examine(Config(data_dir=data, **given))}
+        return findings.get("certificate")
 
     assert found() is None
     for end, state in ((90, "good"), (10, "notice"), (-1, "bad")):
         pair = authority.issue(tmp_path, start=-10, end=end)
-        given = {"STRONGROOM_TLS_CERT": str(pair.certificate), "STRONGROOM_TLS_KEY": str(pair.key)}
-        assert found(**given)[0] == state
+        assert found(tls_cert=pair.certificate, tls_key=pair.key)[0] == state
     pair.key.chmod(0o644)
-    assert found(**given) == ("bad", f"{pair.key} may be used by others than its owner (mode 0644): run  chmod 600 {pair.key}")
+    text = f"{pair.key} may be used by others than its owner (mode 0644): run  chmod 600 {pair.key}"
+    assert found(tls_cert=pair.certificate, tls_key=pair.key) == ("bad", text)
+    assert found(tls="self-signed") is None  # a server would make it
+    data.mkdir()
+    tls.self_signed(data, "127.0.0.1", (), datetime.now(UTC))
+    assert found(tls="self-signed")[0] == "good"
