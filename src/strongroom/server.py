@@ -122,7 +122,7 @@ async def build(config: Config, numbers: Numbers | None = None) -> House:
         clock=now,
         observe=None if numbers is None else Requests(numbers).observe,
     )
-    chores = (kms.deletion.destroy_due, kms.rotation.rotate_due, blobs.sweep_unfinished)
+    chores = (kms.deletion.destroy_due, kms.rotation.rotate_due, kms.importing.remove_expired, blobs.sweep_unfinished)
     upkeep = Upkeep(rooms, chores, soon=(Dependents(rooms).tell_scheduled,), grace=config.discard_grace_seconds)
     pages = Pages(gate.handle, partial(_ready, catalog), {} if numbers is None else {"metrics": numbers_page(numbers)})
     return House(catalog, blobs, register, gate, upkeep, pages.handle)

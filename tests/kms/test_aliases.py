@@ -153,3 +153,20 @@ async def test_pages_of_one_key(world):
     assert await names(world, KeyId=one, Marker=first["NextMarker"]) == ["alias/c"]
     assert (await world.refusal("ListAliases", KeyId=two, Marker=first["NextMarker"]))[0] == "InvalidMarkerException"
     assert (await world.refusal("ListAliases", Limit=101))[0] == "ValidationException"
+
+
+async def test_a68_an_alias_stays_with_one_type_and_usage_of_key(world):
+    kinds = {
+        "symmetric": {},
+        "signing": {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"},
+        "agreeing": {"KeySpec": "ECC_NIST_P256", "KeyUsage": "KEY_AGREEMENT"},
+        "authenticating": {"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"},
+    }
+    keys = {name: (await world.key(**given))[0] for name, given in kinds.items()}
+    for name, key_id in keys.items():
+        await world.ask("CreateAlias", AliasName=f"alias/{name}", TargetKeyId=key_id)
+        for other in keys.keys() - {name}:
+            refused = await world.refusal("UpdateAlias", AliasName=f"alias/{name}", TargetKeyId=keys[other])
+            assert refused == ("ValidationException", "An alias can be moved only to a KMS key of the same type and usage.")
+    rsa, _ = await world.key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")
+    await world.ask("UpdateAlias", AliasName="alias/signing", TargetKeyId=rsa)

@@ -16,6 +16,7 @@ from strongroom.kms.names import ALIAS_PREFIX, S3_ALIAS, AliasName, KeyName
 from strongroom.kms.paging import Markers, limit
 from strongroom.kms.records import ALIAS_KIND, KEY_KIND, AliasRecord, KeyRecord, milliseconds, moment
 from strongroom.kms.ring import KeyRing, read_alias, read_key
+from strongroom.kms.specs import family
 from strongroom.kms.states import check_state
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Aliases:
         await call.allow(UPDATE.action, alias.arn)
         await authorize(call, found[1], UPDATE)
         await authorize(call, target, UPDATE)
+        if (family(found[1].spec), found[1].usage) != (family(target.spec), target.usage):
+            raise refusals.invalid("An alias can be moved only to a KMS key of the same type and usage.")
 
         def work(transaction: Transaction) -> None:
             current = _current(transaction, alias, found[0], now_ms)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms import refusals
@@ -17,6 +17,7 @@ from strongroom.kms.grant_records import GRANT_KIND, GrantRecord, grants_scope
 from strongroom.kms.grant_records import remove as remove_grant
 from strongroom.kms.names import AliasName, KeyName
 from strongroom.kms.records import ALIAS_KIND, KEY_KIND, TOMBSTONE_KIND, KeyRecord, milliseconds, moment
+from strongroom.kms.relatives import awaits_replicas, leave
 
 if TYPE_CHECKING:
     from strongroom.kms.ring import KeyRing
@@ -42,17 +43,11 @@ class Deletion:
         if days > LONGEST:
             raise refusals.out_of_bounds(days, "pendingWindowInDays", f"less than or equal to {LONGEST}")
         deletion_ms = milliseconds(call.now + timedelta(days=days))
-        record = await change(
-            self._ring, call, SCHEDULE, lambda record: replace(record, state="PendingDeletion", deletion_ms=deletion_ms)
-        )
-        return Answer(
-            {
-                "KeyId": record.name.arn,
-                "DeletionDate": moment(deletion_ms),
-                "KeyState": record.state,
-                "PendingWindowInDays": days,
-            }
-        )
+        record = await change(self._ring, call, SCHEDULE, lambda record: _scheduled(record, days, deletion_ms))
+        output: dict[str, Any] = {"KeyId": record.name.arn, "KeyState": record.state, "PendingWindowInDays": days}
+        if record.deletion_ms is not None:
+            output["DeletionDate"] = moment(record.deletion_ms)
+        return Answer(output)
 
     @operation("kms", "CancelKeyDeletion", "kms:CancelKeyDeletion", on="run")
     async def cancel_key_deletion(self, call: Call) -> Answer:
@@ -70,10 +65,11 @@ class Deletion:
             for scope, value in rows:
                 name = KeyName(*scope.split("/")[1:4])
                 if KeyRecord.read(name, value).gone(now_ms):
-                    destroyed += await self._destroy(name, now_ms)
+                    destroyed += await self.destroy(name, now_ms)
         return destroyed
 
-    async def _destroy(self, name: KeyName, now_ms: int) -> int:
+    async def destroy(self, name: KeyName, now_ms: int) -> int:
+        """Destroy one key, if it exists and its deletion date is past. How many that were."""
         while await self._ring.catalog.write(partial(_remove_grants, name=name, now_ms=now_ms)):
             pass
 
@@ -86,11 +82,19 @@ class Deletion:
                 return 0
             for alias in record.aliases:
                 _remove_alias(transaction, AliasName(name.account_id, name.region, alias), name)
+            leave(transaction, record, now_ms)
             transaction.set_document(name.scope, KEY_KIND, None)
             transaction.set_document(name.scope, TOMBSTONE_KIND, {"destroyed_ms": now_ms})
             return 1
 
         return await self._ring.catalog.write(work)
+
+
+def _scheduled(record: KeyRecord, days: int, deletion_ms: int) -> KeyRecord:
+    """The window begins now; that of a primary key with replicas when the last of them is destroyed."""
+    if awaits_replicas(record):
+        return replace(record, state="PendingReplicaDeletion", waiting_days=days)
+    return replace(record, state="PendingDeletion", deletion_ms=deletion_ms)
 
 
 def _remove_grants(transaction: Transaction, *, name: KeyName, now_ms: int) -> int:

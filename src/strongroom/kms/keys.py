@@ -47,8 +47,7 @@ class Keys:
         kind = asked_kind(call.input)
         check_region(call.region)
         tags = given_tags(call.input.get("Tags") or ())
-        given: str | None = call.input.get("Policy")
-        policy = default_policy(call.caller.account_id) if given is None else _checked_policy(given)
+        policy = new_policy(call)
         if tags:
             await call.allow("kms:TagResource", "*")
         try:
@@ -171,6 +170,12 @@ def _expiration(record: KeyRecord) -> dict[str, Any]:
     if not times:
         return {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
     return {"ExpirationModel": "KEY_MATERIAL_EXPIRES", "ValidTo": moment(min(times))}
+
+
+def new_policy(call: Call) -> str:
+    """The policy of a key that is being made: the one that is given, else the default. Raises ApiError."""
+    given: str | None = call.input.get("Policy")
+    return default_policy(call.caller.account_id) if given is None else _checked_policy(given)
 
 
 def _checked_policy(policy: str) -> str:

@@ -13,6 +13,7 @@ from strongroom.kms.blob import BlobError, parse_blob
 from strongroom.kms.contract import ProviderError
 from strongroom.kms.names import ALIAS_PREFIX, AliasName, KeyName
 from strongroom.kms.records import ALIAS_KIND, ENCRYPT_DECRYPT, KEY_KIND, SYMMETRIC, AliasRecord, KeyRecord, milliseconds, moment
+from strongroom.kms.relatives import awaits_replicas
 from strongroom.kms.service_keys import KeyFault
 
 if TYPE_CHECKING:
@@ -154,5 +155,7 @@ def check_deletable(record: KeyRecord) -> None:
     """Raises KeyProblem."""
     if record.manager != "CUSTOMER":
         raise KeyProblem(f"{record.name.arn} is managed by S3 and cannot be deleted")
-    if record.state == "PendingDeletion":
+    if record.doomed:
         raise KeyProblem(f"{record.name.arn} is pending deletion already")
+    if awaits_replicas(record):
+        raise KeyProblem(f"{record.name.arn} has replicas in other Regions: delete them first")

@@ -139,10 +139,22 @@ class KeyRing:
         material_id = self.random(32).hex()
         return await self.wrap(name, material_id, await asyncio.to_thread(fresh, spec, self.random), now_ms)
 
+    async def new_materials(self, record: KeyRecord, now_ms: int) -> dict[str, Material]:
+        """Fresh symmetric material for a key in each of its Regions. Raises ProviderError."""
+        material_id, plain = self.random(32).hex(), fresh(SYMMETRIC, self.random)
+        regions = record.regions or (record.name.region,)
+        return {region: await self.wrap(record.name.within(region), material_id, plain, now_ms) for region in regions}
+
     async def wrap(self, name: KeyName, material_id: str, plain: bytes, now_ms: int) -> Material:
         """``plain`` as material of that key, to be put into its record. Raises ProviderError."""
         wrapped = await self.provider.wrap(plain, key_binding(name, material_id))
         return Material(material_id, now_ms, self.provider.name, wrapped)
+
+    async def moved(self, record: KeyRecord, material: Material, region: str) -> Material:
+        """The same material, wrapped for the related key of another Region. Raises ProviderError."""
+        plain = await self.material(record, material.material_id)
+        wrapped = await self.wrap(record.name.within(region), material.material_id, plain, material.created_ms)
+        return replace(material, provider=wrapped.provider, wrapped=wrapped.wrapped)
 
     async def managed_by_s3(self, account_id: str, region: str, now_ms: int) -> KeyRecord:
         """The key aws/s3 of an account in a Region, made on first use; two workers that try at once get the same one."""

@@ -14,12 +14,14 @@ from strongroom.kms.deletion import Deletion
 from strongroom.kms.grant_listing import GrantListing
 from strongroom.kms.grant_tokens import GrantTokens
 from strongroom.kms.grants import Grants
+from strongroom.kms.importing import Importing
 from strongroom.kms.key_pairs import KeyPairs
 from strongroom.kms.key_settings import KeySettings
 from strongroom.kms.key_stores import KeyStores
 from strongroom.kms.keys import Keys
 from strongroom.kms.macs import Macs
 from strongroom.kms.paging import Markers
+from strongroom.kms.regions import Regions
 from strongroom.kms.rotation import KeyRotation
 
 if TYPE_CHECKING:
@@ -40,17 +42,20 @@ class KmsRooms(NamedTuple):
     macs: Macs
     key_pairs: KeyPairs
     key_stores: KeyStores
+    importing: Importing  # upkeep calls its remove_expired
+    regions: Regions
 
 
 def kms_rooms(ring: KeyRing, kms_key: bytes, principals: Principals) -> KmsRooms:
     """``ring`` is that of ``DataKeys``, ``kms_key`` the same 32 bytes; ``principals`` knows who exists."""
     markers = Markers(kms_key)
     tokens = GrantTokens(ring.catalog, kms_key, ring.random)
+    deletion = Deletion(ring)
     return KmsRooms(
         keys=Keys(ring, markers, tokens),
         aliases=Aliases(ring, markers),
         crypto=Crypto(ring, tokens),
-        deletion=Deletion(ring),
+        deletion=deletion,
         key_settings=KeySettings(ring, markers),
         rotation=KeyRotation(ring, markers),
         grants=Grants(ring, tokens, principals),
@@ -59,4 +64,6 @@ def kms_rooms(ring: KeyRing, kms_key: bytes, principals: Principals) -> KmsRooms
         macs=Macs(ring, tokens),
         key_pairs=KeyPairs(ring, tokens),
         key_stores=KeyStores(),
+        importing=Importing(ring),
+        regions=Regions(ring, deletion),
     )

@@ -33,6 +33,8 @@ def switched_off(record: KeyRecord) -> KeyRecord:
 
 def is_due(record: KeyRecord, now_ms: int) -> bool:
     """Whether its automatic rotation is to be done now: only enabled keys are rotated."""
+    if record.replica:  # it gets what its primary key gets
+        return False
     return record.state == "Enabled" and rotates(record) and record.rotation is not None and record.rotation.next_ms <= now_ms
 
 
@@ -48,6 +50,15 @@ def rotated(record: KeyRecord, material: Material, how: Rotated, now_ms: int) ->
     if how == "ON_DEMAND" or record.rotation is None:
         return changed
     return replace(changed, rotation=_next(record.rotation, now_ms))
+
+
+def rotated_to_pending(record: KeyRecord, material_id: str, now_ms: int) -> KeyRecord:
+    """To imported material that has waited for it."""
+    materials = tuple(
+        replace(each, pending=False, rotated="ON_DEMAND", created_ms=now_ms) if each.material_id == material_id else each
+        for each in record.materials
+    )
+    return replace(record, current=material_id, materials=materials)
 
 
 def _next(rotation: Rotation, now_ms: int) -> Rotation:

@@ -82,6 +82,11 @@ def asymmetric(spec: str) -> bool:
     return spec != SYMMETRIC and spec not in HMAC_SPECS
 
 
+def family(spec: str) -> str:
+    """Keys of one family can take each other's place behind an alias, if their usage is the same."""
+    return "asymmetric" if asymmetric(spec) else "HMAC" if spec in HMAC_SPECS else "symmetric"
+
+
 def asked_kind(asked: Input) -> Kind:
     """Of CreateKey's input: the kind of key to make.
 
