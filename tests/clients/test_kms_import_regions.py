@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -55,7 +56,7 @@ def test_a81_imported_material_and_s3(s3, kms, bucket):
 
 def test_a82_an_expiration_needs_a_date(kms):
     key_id = kms.create_key(Origin="EXTERNAL")["KeyMetadata"]["KeyId"]
-    refusal = refused(bring, kms, key_id, ExpirationModel="KEY_MATERIAL_EXPIRES")
+    refusal = refused(partial(bring, kms, key_id), ExpirationModel="KEY_MATERIAL_EXPIRES")
     text = "A validTo date must be set if the ExpirationModel is KEY_MATERIAL_EXPIRES"
     assert (refusal.code, refusal.message) == ("ValidationException", text)
 
