@@ -46,7 +46,7 @@ class Machine:
 def show(console: Console, machine: Machine, results: dict[Measure, list[Sample]], peak: float | None) -> None:
     rounds = max((len(samples) for samples in results.values()), default=0)
     table = Table(
-        title=f"One worker, 32 connections, SSE-S3, every write on disk before its answer; medians of {rounds}",
+        title=f"One worker, 32 connections, SSE-S3 unless said otherwise, every write on disk before its answer; medians of {rounds}",
         box=box.SIMPLE_HEAD,
     )
     table.add_column("", overflow="fold")

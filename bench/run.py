@@ -2,7 +2,7 @@
 
 Everything is a ratio inside one run, a median over rounds in which the two take turns. Traffic stays on the loopback interface.
 
-    make bench                          the whole of it, about four minutes
+    make bench                          the whole of it, about ten minutes
     make bench BENCH="--quick"          a look, about one minute
     make bench BENCH="--only get --only put --rounds 9"
 """
@@ -19,13 +19,15 @@ from pathlib import Path
 
 import load
 import measures
+import measures_encryption
 import report
 import servers
 from load import BenchError
-from measures import MEASURES, MEMORY, Measure, Run, Sample
+from measures import MEMORY, Measure, Run, Sample
 from rich.console import Console
 
 RESULTS = servers.ROOT / "bench" / "results"  # not kept in git; on the disk of the repository, which is not a tmpfs
+MEASURES = (*measures.MEASURES, *measures_encryption.MEASURES)
 NAMES = (*(measure.name for measure in MEASURES), MEMORY)
 
 
