@@ -13,12 +13,13 @@ BIN   := $(VENV)/bin
 PIP   := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?=
 BENCH ?=
+FUZZ  ?=
 
 # Pyright comes from the package index with its Node; it must neither look for updates nor use another Node.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 
-.PHONY: help setup serve test lint format demo bench docs lock clean
+.PHONY: help setup serve test lint format demo bench fuzz docs lock clean
 
 help:
 	@echo "make serve   start a server on $(DATA) (first start prints the root credentials)"
@@ -28,6 +29,7 @@ help:
 	@echo "make format  let ruff lay out the code"
 	@echo "make demo    start a throw-away server and walk through it"
 	@echo "make bench   measure a throw-away server   BENCH=--quick for a look"
+	@echo "make fuzz    malformed bytes for every reader  FUZZ=\"--seconds 300\" for longer"
 	@echo "make docs    write docs/operations.md anew"
 	@echo "make lock    pin the newest dependencies in requirements/"
 	@echo "make clean   remove .venv and caches (never data)"
@@ -52,6 +54,11 @@ $(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@echo "installing what developers need into $(VENV)"
 	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.dev
+	@echo "installing the fuzzer into $(VENV)"
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements/fuzz.txt
 	@touch $@
 
 setup: $(VENV)/.dev
@@ -80,16 +87,20 @@ demo: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@$(BIN)/python bench/run.py $(BENCH)
 
+fuzz: $(VENV)/.fuzz
+	@$(BIN)/python fuzz/run.py $(FUZZ)
+
 docs: $(VENV)/.dev
 	@$(BIN)/python -m strongroom.api.coverage strongroom.s3 strongroom.kms strongroom.iam > docs/operations.md
 
 # ------------------------------------------------------------------------------------------------------------------ pins
-LOCK = $(BIN)/uv pip compile pyproject.toml --upgrade --universal --python-version 3.11 --generate-hashes \
+LOCK = $(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes \
        --no-emit-index-url --no-header --quiet
 
 lock: $(VENV)/.dev
-	$(LOCK) --group build -o requirements/run.txt
-	$(LOCK) --group build --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(LOCK) pyproject.toml --group build -o requirements/run.txt
+	$(LOCK) pyproject.toml --group build --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(LOCK) --group fuzz -o requirements/fuzz.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

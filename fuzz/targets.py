@@ -1,0 +1,189 @@
+"""What ``make fuzz`` throws bytes at: every reader of bytes that somebody else wrote. Each target holds a property, not only "no crash".
+
+A target takes any bytes and returns, or raises AssertionError (a property does not hold) or whatever the reader must never
+raise. ``tests/fuzz`` runs the same targets over the vectors and random bytes in every test run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from strongroom.api.errors import ApiError
+from strongroom.api.form import read_form
+from strongroom.api.model import operation_model
+from strongroom.api.rest_xml_plans import Asked, compile_asked
+from strongroom.api.xml_reader import read_xml
+from strongroom.edge.canonical import canonical_query, pairs_of
+from strongroom.edge.chunked import ChunkDecoder, ChunkSigner
+from strongroom.edge.claims import read_claim
+from strongroom.edge.head import Head
+from strongroom.edge.refusals import REFUSALS
+from strongroom.edge.signing_key import SigningKey
+from strongroom.kms.blob import BlobError, open_blob, parse_blob
+from strongroom.seal import SealError
+from strongroom.seal.format import Envelope, decode_manifest, encode_manifest
+from strongroom.seal.stream import open_whole, plain_size, seal, sealed_size
+from strongroom.seal.wrap import Records, unwrap
+
+VECTORS: Final = Path(__file__).resolve().parent.parent / "tests" / "vectors"
+_KEY: Final = bytes(range(32))
+_OPERATIONS: Final = ("PutBucketEncryption", "DeleteObjects", "CompleteMultipartUpload", "PutBucketLifecycleConfiguration")
+
+
+def envelope(data: bytes) -> None:
+    """What decodes is written back as the very same bytes."""
+    with suppress(SealError):
+        assert Envelope.decode(data).encode() == data
+
+
+def manifest(data: bytes) -> None:
+    with suppress(SealError):
+        assert encode_manifest(decode_manifest(data)) == data
+
+
+def stream(data: bytes) -> None:
+    """Nothing opens under a key that did not seal it, and lengths agree with each other."""
+    with suppress(SealError):
+        assert sealed_size(plain_size(len(data))) == len(data)
+    try:
+        open_whole(_KEY, b"fuzz", data)
+    except SealError:
+        pass
+    else:
+        raise AssertionError("a stream was forged")
+    sealed = seal(_KEY, b"fuzz", data)
+    assert open_whole(_KEY, b"fuzz", sealed) == data
+
+
+def wrapped(data: bytes) -> None:
+    for open_it in (lambda: unwrap(_KEY, data, b"fuzz"), lambda: Records(_KEY).open(data, b"fuzz")):
+        try:
+            open_it()
+        except SealError:
+            continue
+        raise AssertionError("a wrapped key or a record was forged")
+
+
+def kms_blob(data: bytes) -> None:
+    try:
+        blob = parse_blob(data)
+    except BlobError:
+        return
+    try:
+        open_blob(blob, bytes(32), {})
+    except BlobError:
+        return
+    raise AssertionError("a ciphertext blob was forged")
+
+
+def chunked(data: bytes) -> None:
+    """However the bytes are cut, the decoder comes to the same end; and what is not signed rightly is never handed on."""
+    length = int.from_bytes(data[:2], "big")
+    body = data[2:]
+    ends = {_decoded(body, length, step) for step in (len(body) or 1, 1, 7)}
+    assert len(ends) == 1, ends
+    signer = ChunkSigner(SigningKey(_KEY), "20260101T000000Z", "20260101/us-east-1/s3/aws4_request", "0" * 64)
+    decoder = ChunkDecoder(length, signer, trailing=True, declared=frozenset({"x-amz-checksum-crc32"}))
+    with suppress(ApiError):
+        assert b"".join(decoder.feed(body)) == b""
+
+
+def _decoded(body: bytes, length: int, step: int) -> bytes | str:
+    decoder = ChunkDecoder(length, None, trailing=True, declared=frozenset({"x-amz-checksum-crc32"}))
+    out = bytearray()
+    try:
+        for at in range(0, len(body), step):
+            for piece in decoder.feed(body[at : at + step]):
+                out += piece
+        decoder.finish()
+    except ApiError as error:
+        return error.code
+    assert len(out) == length
+    return bytes(out)
+
+
+def xml(data: bytes) -> None:
+    """A document becomes plain values or a refusal."""
+    for name in _OPERATIONS:
+        plan = _plan(name)
+        assert plan.node is not None
+        with suppress(ApiError):
+            json.dumps(read_xml(data, plan.root, plan.node), default=str)
+
+
+@cache
+def _plan(name: str) -> Asked:
+    return compile_asked(operation_model("s3", name))
+
+
+def query(data: bytes) -> None:
+    """A query has one canonical form, which is its own canonical form."""
+    text = data.decode("latin-1")
+    with suppress(ApiError):
+        read_form(text)
+    once = canonical_query(pairs_of(text))
+    assert canonical_query(pairs_of(once)) == once
+
+
+def authorization(data: bytes) -> None:
+    """Whatever is claimed in a header or a query is a claim, no claim, or a refusal."""
+    text = data.decode("latin-1")
+    for head in (
+        Head("GET", "/b/k", None, "", {"host": "h", "authorization": text, "x-amz-date": text[-16:]}, "http", "::1"),
+        Head("GET", "/b/k", None, text, {"host": "h"}, "http", "::1"),
+    ):
+        for refusals in REFUSALS.values():
+            with suppress(ApiError):
+                read_claim(head, refusals)
+
+
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
+    each.__name__: each for each in (envelope, manifest, stream, wrapped, kms_blob, chunked, xml, query, authorization)
+}
+
+_RULE: Final = (
+    b"<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms</SSEAlgorithm>"
+    b"</ApplyServerSideEncryptionByDefault><BucketKeyEnabled>true</BucketKeyEnabled></Rule></ServerSideEncryptionConfiguration>"
+)
+_XML: Final = (
+    _RULE,
+    b'<?xml version="1.0"?><Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Object><Key>k</Key></Object></Delete>',
+    b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>&quot;e&quot;</ETag></Part></CompleteMultipartUpload>",
+    b'<!DOCTYPE a [<!ENTITY b "c">]><Delete><Object><Key>&b;</Key></Object></Delete>',
+)
+_CHUNKED: Final = (
+    b"\0\x05" + b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n",
+    b"\0\x05" + b"5;chunk-signature=" + b"a" * 64 + b"\r\nhello\r\n0;chunk-signature=" + b"b" * 64 + b"\r\n\r\n",
+)
+_QUERIES: Final = (
+    b"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIA%2F20260101%2Fus-east-1%2Fs3%2Faws4_request"
+    b"&X-Amz-Date=20260101T000000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&x=1&X-Amz-Signature=" + b"a" * 64,
+    b"AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/s3/aws4_request,SignedHeaders=host;x-amz-date,Signature=" + b"a" * 64,
+    b"a=%41&b=+&%zz&&=",
+)
+
+
+def seeds(name: str) -> Iterator[bytes]:
+    """Where a target begins: what the vectors and the protocols look like."""
+    if name in {"xml", "chunked"}:
+        yield from _XML if name == "xml" else _CHUNKED
+    elif name in {"query", "authorization"}:
+        yield from _QUERIES
+    else:
+        for path in sorted(VECTORS.glob("*.json")):
+            yield from _hex_texts(json.loads(path.read_text()))
+
+
+def _hex_texts(value: Any) -> Iterator[bytes]:
+    """Every text of a vector that is hexadecimal."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            yield bytes.fromhex(value)
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _hex_texts(each)
