@@ -9,7 +9,7 @@ outer layer as with SSE-S3. Never knows providers, formats of bytes, or HTTP.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.s3.encryption import CONTEXT_ARN
@@ -118,10 +118,20 @@ class Sealing:
             raise as_s3(error) from error
 
 
+#: Failures of KMS itself, which a client may try again: S3's own codes and statuses tell every SDK so (facts 9.16, 9.18).
+_TRANSIENT: Final = {
+    "KeyUnavailableException": "ServiceUnavailable",
+    "DependencyTimeoutException": "ServiceUnavailable",
+    "KMSInternalException": "InternalError",
+}
+
+
 def as_s3(error: ApiError) -> ApiError:
     """A KMS failure as S3 tells it (facts 9): the code prefixed, the text kept; a refusal stays AccessDenied."""
     if error.code in {"AccessDenied", "InternalError", "ServiceUnavailable", "SlowDown"}:
         return error
+    if error.code in _TRANSIENT:
+        return ApiError(_TRANSIENT[error.code])
     if error.code == "ThrottlingException":
         return ApiError("SlowDown", "Please reduce your request rate for operations involving AWS KMS.")
     return ApiError(f"KMS.{error.code}", error.message, status=400)
