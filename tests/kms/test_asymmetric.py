@@ -291,6 +291,25 @@ async def test_states_rights_and_names(world):
         assert await world.refusal(operation, KeyId=key_id, **given) == refused
 
 
+@pytest.mark.parametrize(
+    ("spec", "usage"), [("RSA_2048", "ENCRYPT_DECRYPT"), ("ML_DSA_44", "SIGN_VERIFY"), ("HMAC_224", "GENERATE_VERIFY_MAC")]
+)
+async def test_a14_a49_they_never_rotate(world, spec, usage):
+    key_id, arn = await world.key(KeySpec=spec, KeyUsage=usage)
+    assert await world.ask("GetKeyRotationStatus", KeyId=key_id) == {"KeyId": arn, "KeyRotationEnabled": False}
+    for operation in ("RotateKeyOnDemand", "EnableKeyRotation", "DisableKeyRotation"):
+        assert await world.refusal(operation, KeyId=key_id) == ("UnsupportedOperationException", "")
+
+
+async def test_the_life_of_a_signing_key_ends_as_any_others(world):
+    key_id, arn = await world.key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
+    await world.ask("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=7)
+    world.clock.days(7)
+    assert await world.rooms.deletion.destroy_due() == 1
+    assert await world.catalog.document(f"kms/{A}/{REGION}/{key_id}", "kms-key") is None
+    assert await world.refusal("Sign", KeyId=key_id, **SIGN) == ("NotFoundException", f"Key '{arn}' does not exist")
+
+
 async def test_a44_state_before_usage(world):
     key_id, arn = await world.key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
     await world.ask("DisableKey", KeyId=key_id)

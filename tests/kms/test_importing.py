@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
+from tests.kms import slow_blob
 from tests.kms.world import REGION, START, A
 
 OAEP = {
@@ -105,11 +106,9 @@ async def test_a81_the_life_of_imported_material(world, key):
 
 async def test_the_material_is_the_customers(world, key, tmp_path):
     """A blob that Strongroom made opens with the customer's own 32 bytes and the published format."""
-    from tests.kms.slow_blob import read
-
     await bring(world, key[0])
     blob = (await world.ask("Encrypt", KeyId=key[0], Plaintext=b"secret"))["CiphertextBlob"]
-    assert read(blob, MATERIAL, {}) == b"secret"
+    assert slow_blob.read(blob, MATERIAL, {}) == b"secret"
     for path in tmp_path.rglob("*"):
         if path.is_file():
             assert MATERIAL not in path.read_bytes()

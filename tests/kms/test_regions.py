@@ -375,10 +375,19 @@ class TestImported:
         text = f"No available key material pending rotation for the key: {arn(key_id)}."
         assert await world.refusal("RotateKeyOnDemand", KeyId=key_id) == ("KMSInvalidStateException", text)
         assert (await metadata(world, key_id, region=THERE))["KeyState"] == "Enabled"  # it is not in use yet
+        assert await self.waiting(world, key_id) == "PENDING_MULTI_REGION_IMPORT_AND_ROTATION"
+        await bring(world, key_id, bytes(32), region=THERE, ValidTo=START + timedelta(days=1))
+        assert await self.waiting(world, key_id) == "PENDING_ROTATION"
+        world.clock.days(1)  # what has expired there does not count
+        assert await world.refusal("RotateKeyOnDemand", KeyId=key_id) == ("KMSInvalidStateException", text)
         await bring(world, key_id, bytes(32), region=THERE)
         await world.ask("RotateKeyOnDemand", KeyId=key_id)
         for region in (REGION, THERE):
             assert (await metadata(world, key_id, region=region))["CurrentKeyMaterialId"] == second
+
+    async def waiting(self, world, key_id: str) -> str:
+        listed = await world.ask("ListKeyRotations", KeyId=key_id, IncludeKeyMaterial="ALL_KEY_MATERIAL")
+        return listed["Rotations"][-1]["KeyMaterialState"]
 
     async def test_what_waits_is_taken_back_everywhere(self, world):
         key_id, _ = await world.key(MultiRegion=True, Origin="EXTERNAL")

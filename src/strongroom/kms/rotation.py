@@ -123,10 +123,20 @@ class KeyRotation:
             materials = tuple(material for material in materials if material.rotated is not None)
         page = materials[start : start + size]
         more = len(materials) > start + size
-        output: dict[str, Any] = {"Rotations": [_entry(record, material) for material in page], "Truncated": more}
+        behind = await self._behind(record, milliseconds(call.now))
+        output: dict[str, Any] = {"Rotations": [_entry(record, material, behind) for material in page], "Truncated": more}
         if more:
             output["NextMarker"] = self._markers.write(call, str(start + size), within=within)
         return Answer(output)
+
+    async def _behind(self, record: KeyRecord, now_ms: int) -> frozenset[str]:
+        """The imported materials of a primary key that a replica still lacks."""
+        if record.origin != EXTERNAL or record.replica:
+            return frozenset()
+        found = [await self._ring.key(record.name.within(region), now_ms) for region in record.regions]
+        replicas = [replica for replica in found if replica is not None]
+        ids = {material.material_id for material in record.materials}
+        return frozenset(material_id for material_id in ids if not all(_has(replica, material_id) for replica in replicas))
 
     async def rotate_due(self) -> int:
         """Upkeep: rotate the keys whose date has come. How many there were. Raises ProviderError; the rest waits for the next turn."""
@@ -198,7 +208,7 @@ def _to_pending(transaction: Transaction, record: KeyRecord, now_ms: int) -> Key
     _check_on_demand(record, now_ms)
     material = _pending(record)
     regions = others(transaction, record)
-    if material is None or any(not _has(other, material.material_id) for other in regions):
+    if material is None or any(not _has(other.at(now_ms), material.material_id) for other in regions):
         raise _nothing_pending(record)
     share(transaction, record, lambda other: rotated_to_pending(other, material.material_id, now_ms))
     return rotated_to_pending(record, material.material_id, now_ms)
@@ -248,11 +258,11 @@ def _check_on_demand(record: KeyRecord, now_ms: int) -> None:
         raise ApiError("ConflictException", f"An automatic rotation of {arn} is in progress or begins within 20 minutes.")
 
 
-def _entry(record: KeyRecord, material: Material) -> dict[str, Any]:
+def _entry(record: KeyRecord, material: Material, behind: frozenset[str]) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "KeyId": record.name.arn,
         "KeyMaterialId": material.material_id,
-        "KeyMaterialState": _material_state(record, material),
+        "KeyMaterialState": _material_state(record, material, behind),
     }
     if record.origin == EXTERNAL:
         entry |= _import_state(material)
@@ -261,9 +271,9 @@ def _entry(record: KeyRecord, material: Material) -> dict[str, Any]:
     return entry
 
 
-def _material_state(record: KeyRecord, material: Material) -> str:
+def _material_state(record: KeyRecord, material: Material, behind: frozenset[str]) -> str:
     if material.pending:
-        return "PENDING_ROTATION"
+        return "PENDING_MULTI_REGION_IMPORT_AND_ROTATION" if material.material_id in behind else "PENDING_ROTATION"
     return "CURRENT" if material.material_id == record.current else "NON_CURRENT"
 
 
