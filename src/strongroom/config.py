@@ -43,6 +43,7 @@ class Config:
     plain_http_secrets: Literal["loopback", "refuse", "allow"] = _setting(
         "loopback", "whether requests that carry or use keys are taken over plain HTTP"
     )
+    bucket_key_seconds: float = _setting(300.0, "how long S3 uses a bucket key before it asks KMS for another")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severe event that is logged")
     access_log: bool = _setting(default=False, text="one log line for each request")
     body_idle_seconds: float = _setting(30.0, "an upload that sends nothing for so long is given up")
@@ -250,6 +251,7 @@ _READ: Final[dict[str, Callable[[object], Any]]] = {
     "domains": _domains,
     "new_bucket_sse_c": _one_of("blocked", "allowed"),
     "plain_http_secrets": _one_of("loopback", "refuse", "allow"),
+    "bucket_key_seconds": _seconds,
     "log_level": _one_of("debug", "info", "warning", "error"),
     "access_log": _switch,
     "body_idle_seconds": _seconds,

@@ -14,6 +14,7 @@ import structlog
 
 from strongroom.edge.gate import Seen
 from strongroom.edge.pages import Page
+from strongroom.kms.key_use import KeyUse
 from strongroom.numbers import Numbers
 
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -64,6 +65,27 @@ class Requests:
         self._seconds(which, seen.seconds)
         if seen.received:
             self._received(which, seen.received)
+
+
+class KeyUses:
+    """Counts the uses of keys that the kms room tells of."""
+
+    def __init__(self, numbers: Numbers) -> None:
+        self._operations = numbers.counter(
+            "strongroom_kms_operations", "Operations of KMS, refused ones included", "operation", "cause"
+        ).add
+        self._hits = numbers.counter(
+            "strongroom_kms_bucket_key_hits", "Uses of a bucket key that needed no operation of KMS", "operation"
+        ).add
+
+    def used(self, use: KeyUse) -> None:
+        if use.kms_called:
+            self._operations((use.operation, use.cause))
+        elif not use.code:
+            self._hits((use.operation,))
+
+    def full(self) -> bool:
+        return False
 
 
 def numbers_page(numbers: Numbers) -> Page:

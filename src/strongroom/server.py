@@ -47,7 +47,7 @@ from strongroom.iam.sts import Sts
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.rooms import kms_rooms
 from strongroom.numbers import FLUSH_SECONDS, Numbers
-from strongroom.observing import Requests, configure_log, numbers_page
+from strongroom.observing import KeyUses, Requests, configure_log, numbers_page
 from strongroom.policy.decide import Authority
 from strongroom.processes import Workers, tell_that_it_serves, watch
 from strongroom.s3.bucket_cache import BucketCache
@@ -75,6 +75,7 @@ from strongroom.store.sqlite import SqliteCatalog
 _UPKEEP_LOCK: Final = "upkeep.lock"
 _UPKEEP_AGAIN: Final = 15.0  # seconds after which a worker asks anew whether upkeep is its duty
 _SWITCH_SECONDS: Final = 0.0005  # how long a digest thread may keep the loop waiting for the interpreter
+_FORGET_AGAIN: Final = 1.0  # seconds
 _RESPAWN_SECONDS: Final = 0.1
 _SERVES_AFTER: Final = 0.05
 _CERTIFICATE_SECONDS: Final = 2.0  # between two looks at the certificate's files
@@ -90,6 +91,7 @@ class House:
 
     catalog: SqliteCatalog
     blobs: FileBlobs
+    keys: DataKeys
     register: Register
     gate: Gate
     upkeep: Upkeep
@@ -102,7 +104,7 @@ class House:
 
 async def build(config: Config, numbers: Numbers | None = None) -> House:
     """Open every room of one worker on a data folder that ``first_start`` has made. Raises StartError, StoreError."""
-    lower = await LowerRooms.open(config)
+    lower = await LowerRooms.open(config, None if numbers is None else KeyUses(numbers))
     catalog, blobs, keys, buckets, rooms = lower.catalog, lower.blobs, lower.keys, lower.buckets, lower.rooms
     subkeys = lower.subkeys
     kms = kms_rooms(keys.ring, subkeys.kms, Principals(catalog))
@@ -125,7 +127,7 @@ async def build(config: Config, numbers: Numbers | None = None) -> House:
     chores = (kms.deletion.destroy_due, kms.rotation.rotate_due, kms.importing.remove_expired, blobs.sweep_unfinished)
     upkeep = Upkeep(rooms, chores, soon=(Dependents(rooms).tell_scheduled,), grace=config.discard_grace_seconds)
     pages = Pages(gate.handle, partial(_ready, catalog), {} if numbers is None else {"metrics": numbers_page(numbers)})
-    return House(catalog, blobs, register, gate, upkeep, pages.handle)
+    return House(catalog, blobs, keys, register, gate, upkeep, pages.handle)
 
 
 def s3_rooms(rooms: Rooms) -> list[object]:
@@ -167,7 +169,8 @@ class Worker:
 
     async def open(self) -> Handle:
         house = self._house = await build(self._config, self._numbers)
-        self._tasks = [asyncio.create_task(self._keep_up(house)), asyncio.create_task(self._show_numbers())]
+        chores = (self._keep_up(house), self._show_numbers(), _forget_keys(house.keys))
+        self._tasks = [asyncio.create_task(chore) for chore in chores]
         return house.handle
 
     async def close(self) -> None:
@@ -197,6 +200,16 @@ class Worker:
                 else:
                     break
             await house.upkeep.run()
+
+
+async def _forget_keys(keys: DataKeys) -> None:
+    """Open keys leave memory when their time is over, also while nobody asks for them."""
+    while True:
+        await asyncio.sleep(_FORGET_AGAIN)
+        try:
+            await keys.forget_shared()
+        except StoreError as error:
+            _LOG.warning("shared keys stay in memory", exc_info=error)
 
 
 def load_worker(config: Config, numbers_folder: Path, tells: Connection) -> Callable[..., Any]:

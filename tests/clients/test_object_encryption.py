@@ -13,6 +13,7 @@ from tests.clients.rules import AES, ELSEWHERE, NEW, SSE, TRIO, UNBLOCKED, conte
 # ------------------------------------------------------------------------------------------ 4.2, 4.3: which encryption wins
 
 FIRST, SECOND, MANAGED = "first", "second", "managed"
+SHARED = {FIRST: "first, by a bucket key", MANAGED: "managed, by a bucket key"}
 ROWS = [
     # number, rule (algorithm, key, flag), request, what wins
     ("4.3.2", ("aws:kms", FIRST, False), {"ServerSideEncryption": "AES256"}, AES),
@@ -23,9 +24,10 @@ ROWS = [
     ("4.3.6", None, {}, AES),
     ("4.3.6 explicit", ("AES256", None, True), {}, AES),
     ("4.3.7", ("aws:kms", FIRST, False), {}, FIRST),
+    ("4.3.7 by a bucket key", ("aws:kms", FIRST, True), {}, SHARED[FIRST]),
     ("4.3.8", ("aws:kms", None, False), {}, MANAGED),
-    ("4.3.10", ("aws:kms", FIRST, False), {"BucketKeyEnabled": True}, FIRST),
-    ("4.3.11", ("aws:kms", FIRST, True), {"ServerSideEncryption": "aws:kms"}, MANAGED),
+    ("4.3.10", ("aws:kms", FIRST, False), {"BucketKeyEnabled": True}, SHARED[FIRST]),
+    ("4.3.11", ("aws:kms", FIRST, True), {"ServerSideEncryption": "aws:kms"}, SHARED[MANAGED]),
     ("4.3.12", None, {"ServerSideEncryption": "aws:kms"}, MANAGED),
     ("4.3.13", ("aws:kms", FIRST, True), {"ServerSideEncryption": "aws:kms", "BucketKeyEnabled": False}, MANAGED),
     ("4.3.14", ("aws:kms", FIRST, False), {"SSEKMSEncryptionContext": context({"a": "b"})}, FIRST),
@@ -42,7 +44,9 @@ def test_4_3_which_encryption_wins(s3, bucket, keys, number, default, request_, 
     given = dict(request_)
     if "SSEKMSKeyId" in given:
         given["SSEKMSKeyId"] = named[given["SSEKMSKeyId"]]["KeyId"]
-    expected = winner if isinstance(winner, dict) else under(named[winner]["Arn"])
+    expected = winner if isinstance(winner, dict) else under(named[winner.partition(",")[0]]["Arn"])
+    if winner in SHARED.values():
+        expected["BucketKeyEnabled"] = True  # 7.7
     echoed = {name: given[name] for name in ("SSEKMSEncryptionContext",) if name in given}
     body = os.urandom(40)
     s3.put_object(Bucket=bucket, Key="source", Body=body, **AES)
@@ -62,7 +66,7 @@ def test_4_3_which_encryption_wins(s3, bucket, keys, number, default, request_, 
     assert encryption_of(done) == expected
     for name, answer in (("put", written), ("copy", copied["CopyObjectResult"]), ("multipart", done)):
         head, got = s3.head_object(Bucket=bucket, Key=name), s3.get_object(Bucket=bucket, Key=name)
-        assert encryption_of(head) == encryption_of(got) == expected  # 4.1.3, 4.1.5: no flag, no context
+        assert encryption_of(head) == encryption_of(got) == expected  # 4.1.3, 4.1.5: no flag that is off, no context
         assert got["Body"].read() == body
         assert head["ETag"] == got["ETag"] == answer["ETag"]
         if name != "multipart":

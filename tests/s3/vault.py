@@ -24,6 +24,7 @@ from strongroom.edge.promises import Promises
 from strongroom.edge.stall import Pace
 from strongroom.iam.principals import Principals
 from strongroom.kms.data_keys import DataKeys
+from strongroom.kms.key_use import KeyUse
 from strongroom.kms.rooms import kms_rooms
 from strongroom.s3.bucket_cache import VERSIONING, Bucket, BucketCache, bucket_scope
 from strongroom.s3.bucket_settings import BucketSettings
@@ -70,6 +71,18 @@ def body_of(data: bytes, **promised: Any) -> RequestBody:
     return RequestBody(Raw(data), promises, Pace())
 
 
+class Uses(list[KeyUse]):
+    """Every use of a key that the kms room told of."""
+
+    crowded = False
+
+    def used(self, use: KeyUse) -> None:
+        self.append(use)
+
+    def full(self) -> bool:
+        return self.crowded
+
+
 @dataclass
 class Vault:
     folder: Path
@@ -78,9 +91,10 @@ class Vault:
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     asked: list[tuple[str, str]] = field(default_factory=list)
     denied: set[tuple[str, str]] = field(default_factory=set)  # (action, resource)
+    uses: Uses = field(default_factory=Uses)
 
     def __post_init__(self) -> None:
-        self.keys = DataKeys(self.catalog, KMS_KEY, lambda: self.now)
+        self.keys = DataKeys(self.catalog, KMS_KEY, lambda: self.now, observer=self.uses)
         self.use(S3Settings(new_bucket_sse_c="allowed"))
 
     def use(self, settings: S3Settings) -> None:

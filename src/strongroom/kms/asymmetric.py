@@ -19,6 +19,7 @@ from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms import refusals, signatures
 from strongroom.kms.access import Use, check_dry_run, check_usable, find, material
 from strongroom.kms.crypto import check_members
+from strongroom.kms.key_use import recorded
 from strongroom.kms.material import private_key, public_der
 from strongroom.kms.specs import KEY_AGREEMENT, SIGN_VERIFY, algorithms, asymmetric
 from strongroom.kms.states import check_state
@@ -62,6 +63,7 @@ class Asymmetric:
         )
 
     @operation("kms", "Sign", "kms:Sign", on="run")
+    @recorded()
     async def sign(self, call: Call) -> Answer:
         record, algorithm, message_type = await self._signer(call, SIGN)
         secret, message = await material(self._ring, record), call.input["Message"]
@@ -71,6 +73,7 @@ class Asymmetric:
         return Answer({"KeyId": record.name.arn, "Signature": signature, "SigningAlgorithm": algorithm})
 
     @operation("kms", "Verify", "kms:Verify", on="run")
+    @recorded()
     async def verify(self, call: Call) -> Answer:
         record, algorithm, message_type = await self._signer(call, VERIFY)
         secret, message, signature = await material(self._ring, record), call.input["Message"], call.input["Signature"]
@@ -82,6 +85,7 @@ class Asymmetric:
         return Answer({"KeyId": record.name.arn, "SignatureValid": True, "SigningAlgorithm": algorithm})
 
     @operation("kms", "DeriveSharedSecret", "kms:DeriveSharedSecret", on="run")
+    @recorded()
     async def derive_shared_secret(self, call: Call) -> Answer:
         await check_members(self._tokens, call)
         record = await find(self._ring, call, DERIVE)

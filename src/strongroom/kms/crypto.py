@@ -22,6 +22,7 @@ from strongroom.kms.access import (
     resolve_blob,
     seal,
 )
+from strongroom.kms.key_use import Named, recorded
 from strongroom.kms.records import ENCRYPT_DECRYPT, SYMMETRIC, KeyRecord
 from strongroom.kms.states import check_state
 
@@ -40,6 +41,8 @@ GENERATE_WRAPPED: Final = Use(
 )
 REENCRYPT_FROM: Final = Use("ReEncrypt", "kms:ReEncryptFrom", aliases=True, foreign=True)
 REENCRYPT_TO: Final = Use("ReEncrypt", "kms:ReEncryptTo", aliases=True, foreign=True)
+_SOURCE: Final = Named("SourceKeyId", "SourceEncryptionContext", "SourceKeyId")
+_DESTINATION: Final = Named("DestinationKeyId", "DestinationEncryptionContext", "KeyId")
 _SIZES: Final = {"AES_256": 32, "AES_128": 16}
 
 
@@ -49,6 +52,7 @@ class Crypto:
         self._tokens = tokens
 
     @operation("kms", "Encrypt", "kms:Encrypt", on="run")
+    @recorded()
     async def encrypt(self, call: Call) -> Answer:
         await check_members(self._tokens, call)
         record = await resolve(self._ring, call, call.input["KeyId"], ENCRYPT, call.region)
@@ -62,6 +66,7 @@ class Crypto:
         return Answer({"CiphertextBlob": ciphertext, "KeyId": record.name.arn, "EncryptionAlgorithm": algorithm})
 
     @operation("kms", "Decrypt", "kms:Decrypt", on="run")
+    @recorded()
     async def decrypt(self, call: Call) -> Answer:
         await check_members(self._tokens, call)
         algorithm, context = _algorithm(call), _context(call)
@@ -75,6 +80,7 @@ class Crypto:
         return Answer(output | source.material_id("KeyMaterialId"))
 
     @operation("kms", "ReEncrypt", "kms:ReEncryptFrom", on="run")
+    @recorded(_SOURCE, _DESTINATION)
     async def re_encrypt(self, call: Call) -> Answer:
         await check_members(self._tokens, call)
         algorithm, context = _algorithm(call, "Source"), _context(call, "Source")
@@ -103,11 +109,13 @@ class Crypto:
         return Answer(output | given.material_id("SourceKeyMaterialId"))
 
     @operation("kms", "GenerateDataKey", "kms:GenerateDataKey", on="run")
+    @recorded()
     async def generate_data_key(self, call: Call) -> Answer:
         plain, output = await self._data_key(call, GENERATE)
         return Answer({**output, "Plaintext": plain})
 
     @operation("kms", "GenerateDataKeyWithoutPlaintext", "kms:GenerateDataKeyWithoutPlaintext", on="run")
+    @recorded()
     async def generate_data_key_without_plaintext(self, call: Call) -> Answer:
         _, output = await self._data_key(call, GENERATE_WRAPPED)
         return Answer(output)

@@ -7,16 +7,17 @@ Raises ApiError with KMS's own codes (S3 puts ``KMS.`` in front); AccessDenied k
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from strongroom.kms import refusals
 from strongroom.kms.access import Use, authorize, authorize_blob, check_usable, parsed, resolve, resolve_blob, seal, unseal
+from strongroom.kms.key_use import NO_SUBJECT, Subject, Using
 from strongroom.kms.local import LocalProvider
 from strongroom.kms.names import S3_ALIAS
 from strongroom.kms.records import SYMMETRIC
 from strongroom.kms.ring import KeyRing
 from strongroom.kms.service_keys import KeyFault, ServiceKey, ServiceKeys
+from strongroom.kms.shared_keys import KmsDataKey, SharedKeys
 from strongroom.policy.decide import Authority
 
 if TYPE_CHECKING:
@@ -24,31 +25,39 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from strongroom.api.operation import Call
+    from strongroom.kms.key_use import Observer
+    from strongroom.kms.records import KeyRecord
     from strongroom.store.contract import Catalog
 
-__all__ = ["DataKeys", "KmsDataKey", "ServiceKey"]
+__all__ = ["DataKeys", "KmsDataKey", "ServiceKey", "Subject"]
 
 DATA_KEY_SIZE: Final = 32
+SHARED_SECONDS: Final = 300.0
 GENERATE: Final = Use("GenerateDataKey", "kms:GenerateDataKey", aliases=True, foreign=True, through_s3=True, makes_managed=True)
 UNWRAP: Final = Use("Decrypt", "kms:Decrypt", foreign=True, through_s3=True)
 
 
-@dataclass(frozen=True, slots=True)
-class KmsDataKey:
-    plain: bytes = field(repr=False)  # 32 bytes
-    wrapped: bytes  # a ciphertext blob
-    key_arn: str
-
-
 class DataKeys:
-    """One per worker. ``kms_key``: 32 bytes the server derived from its root key; ``ring`` is shared with the KMS API."""
+    """One per worker. ``kms_key``: 32 bytes the server derived from its root key; ``ring`` is shared with the KMS API.
+
+    ``observer`` is told of every use of a customer key, not of S3's own. ``shared_seconds``: the life of a shared data key.
+    """
 
     def __init__(
-        self, catalog: Catalog, kms_key: bytes, clock: Callable[[], datetime], random: Callable[[int], bytes] = os.urandom
+        self,
+        catalog: Catalog,
+        kms_key: bytes,
+        clock: Callable[[], datetime],
+        random: Callable[[int], bytes] = os.urandom,
+        *,
+        observer: Observer | None = None,
+        shared_seconds: float = SHARED_SECONDS,
     ) -> None:
         provider = LocalProvider(kms_key, random)
-        self.ring = KeyRing(catalog, provider, clock, random)
+        self.ring = KeyRing(catalog, provider, clock, random, observer)
         self._service_keys = ServiceKeys(catalog, provider, random)
+        self._shared = SharedKeys(int(shared_seconds * 1000))
+        self._looked_at: int | None = None  # the catalog's generation when the shared keys were last compared with it
 
     async def open(self) -> None:
         """At start-up: load S3's own keys, or make them. Raises ProviderError, ValueError; the server must not start then."""
@@ -58,25 +67,78 @@ class DataKeys:
         """As ``open``, for the operator's tools: makes nothing, and tells which of S3's own keys do not open."""
         return await self._service_keys.open_what_opens()
 
-    async def generate(self, call: Call, kms_key: str | None, region: str, context: Mapping[str, str]) -> KmsDataKey:
-        """A fresh data key under ``kms_key`` (key id, key ARN, alias or alias ARN; None: aws/s3 of the caller's account)."""
-        if call.caller.anonymous:
-            raise refusals.hidden(call.caller, GENERATE.action)
-        record = await resolve(self.ring, call, S3_ALIAS if kms_key is None else kms_key, GENERATE, region)
-        await authorize(call, record, GENERATE)
-        check_usable(record, GENERATE)
-        if record.spec != SYMMETRIC:
-            raise refusals.wrong_algorithm(SYMMETRIC, record.spec)
-        plain = self.ring.random(DATA_KEY_SIZE)
-        return KmsDataKey(plain, await seal(self.ring, record, plain, context), record.name.arn)
+    async def generate(
+        self,
+        call: Call,
+        kms_key: str | None,
+        region: str,
+        context: Mapping[str, str],
+        *,
+        subject: Subject = NO_SUBJECT,
+        shared: bool = False,
+    ) -> KmsDataKey:
+        """A data key under ``kms_key`` (key id, key ARN, alias or alias ARN; None: aws/s3 of the caller's account).
 
-    async def unwrap(self, call: Call, wrapped: bytes, region: str, context: Mapping[str, str]) -> bytes:
-        """The data key in ``wrapped``, if the caller may use the key it is under and that key is in a state to be used."""
-        blob = parsed(wrapped)
-        record = await resolve_blob(self.ring, call, blob, region)
-        await authorize_blob(call, record, UNWRAP)
-        check_usable(record, UNWRAP)
-        return await unseal(self.ring, record, blob, context)
+        Fresh, or ``shared`` with other uses of the same caller under the same context; that needs kms:Decrypt as well.
+        """
+        with Using(self.ring.observer, call, "GenerateDataKey", "bucket-key" if shared else "s3", context, subject) as use:
+            use.key_arn = kms_key or S3_ALIAS
+            if call.caller.anonymous:
+                raise refusals.hidden(call.caller, GENERATE.action)
+            record = await resolve(self.ring, call, use.key_arn, GENERATE, region)
+            use.key_arn = record.name.arn
+            await authorize(call, record, GENERATE)
+            if shared:
+                await authorize(call, record, UNWRAP)
+            check_usable(record, GENERATE)
+            if record.spec != SYMMETRIC:
+                raise refusals.wrong_algorithm(SYMMETRIC, record.spec)
+
+            async def make() -> KmsDataKey:
+                plain = self.ring.random(DATA_KEY_SIZE)
+                return KmsDataKey(plain, await seal(self.ring, record, plain, context), record.name.arn)
+
+            return await self._shared.made(call, record, context, use, make) if shared else await make()
+
+    async def unwrap(
+        self,
+        call: Call,
+        wrapped: bytes,
+        region: str,
+        context: Mapping[str, str],
+        *,
+        subject: Subject = NO_SUBJECT,
+        shared: bool = False,
+    ) -> bytes:
+        """The data key in ``wrapped``, if the caller may use the key it is under and that key is in a state to be used.
+
+        ``shared``: it was made so, and may be answered from memory.
+        """
+        with Using(self.ring.observer, call, "Decrypt", "bucket-key" if shared else "s3", context, subject) as use:
+            blob = parsed(wrapped)
+            use.key_arn = blob.key.arn
+            record = await resolve_blob(self.ring, call, blob, region)
+            await authorize_blob(call, record, UNWRAP)
+            check_usable(record, UNWRAP)
+
+            async def unwrapped() -> bytes:
+                return await unseal(self.ring, record, blob, context)
+
+            return await self._shared.opened(call, record, wrapped, context, use, unwrapped) if shared else await unwrapped()
+
+    async def forget_shared(self) -> None:
+        """Drop shared keys from memory whose time is over or whose KMS key has changed; to be called every now and then."""
+        now_ms = self.ring.now_ms()
+        self._shared.forget_old(now_ms)
+        generation = self.ring.catalog.generation()
+        if generation == self._looked_at:
+            return
+
+        async def current(record: KeyRecord) -> KeyRecord | None:
+            return await self.ring.key(record.name, now_ms)
+
+        await self._shared.forget_changed(current)
+        self._looked_at = generation
 
     def service_key(self, key_id: str | None = None) -> ServiceKey:
         """S3's own wrapping key; None: the current one. Raises LookupError for an unknown id."""

@@ -12,6 +12,7 @@ from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms import refusals
 from strongroom.kms.access import Use, check_dry_run, check_usable, find, seal
 from strongroom.kms.crypto import check_members
+from strongroom.kms.key_use import recorded
 from strongroom.kms.material import fresh, public_der
 from strongroom.kms.records import SYMMETRIC
 from strongroom.kms.specs import UNMADE
@@ -32,11 +33,13 @@ class KeyPairs:
         self._tokens = tokens
 
     @operation("kms", "GenerateDataKeyPair", "kms:GenerateDataKeyPair", on="run")
+    @recorded()
     async def generate_data_key_pair(self, call: Call) -> Answer:
         secret, output = await self._pair(call, GENERATE)
         return Answer({**output, "PrivateKeyPlaintext": secret})
 
     @operation("kms", "GenerateDataKeyPairWithoutPlaintext", "kms:GenerateDataKeyPairWithoutPlaintext", on="run")
+    @recorded()
     async def generate_data_key_pair_without_plaintext(self, call: Call) -> Answer:
         _, output = await self._pair(call, GENERATE_WRAPPED)
         return Answer(output)

@@ -13,6 +13,7 @@ from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms import refusals
 from strongroom.kms.access import Use, check_dry_run, check_usable, find, material
 from strongroom.kms.crypto import check_members
+from strongroom.kms.key_use import recorded
 from strongroom.kms.specs import GENERATE_VERIFY_MAC, algorithms
 
 if TYPE_CHECKING:
@@ -30,11 +31,13 @@ class Macs:
         self._tokens = tokens
 
     @operation("kms", "GenerateMac", "kms:GenerateMac", on="run")
+    @recorded()
     async def generate_mac(self, call: Call) -> Answer:
         key_arn, mac = await self._mac(call, GENERATE)
         return Answer({"Mac": mac, "MacAlgorithm": call.input["MacAlgorithm"], "KeyId": key_arn})
 
     @operation("kms", "VerifyMac", "kms:VerifyMac", on="run")
+    @recorded()
     async def verify_mac(self, call: Call) -> Answer:
         key_arn, mac = await self._mac(call, VERIFY)
         if not hmac.compare_digest(mac, call.input["Mac"]):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from strongroom.kms.blob import RANDOM_SIZE, Blob, BlobError, open_blob, seal_blob
 from strongroom.kms.contract import Provider, Unavailable
+from strongroom.kms.key_use import Nobody, Observer
 from strongroom.kms.material import fresh
 from strongroom.kms.names import S3_ALIAS, AliasName, KeyName
 from strongroom.kms.notices import announce
@@ -46,14 +47,20 @@ _REMEMBERED: Final = 1024  # of each kind
 
 
 class KeyRing:
-    """One per worker. ``clock`` gives aware UTC times, ``random`` n random bytes."""
+    """One per worker. ``clock`` gives aware UTC times, ``random`` n random bytes; ``observer`` is told of every use of a key."""
 
     def __init__(
-        self, catalog: Catalog, provider: Provider, clock: Callable[[], datetime], random: Callable[[int], bytes] = os.urandom
+        self,
+        catalog: Catalog,
+        provider: Provider,
+        clock: Callable[[], datetime],
+        random: Callable[[int], bytes] = os.urandom,
+        observer: Observer | None = None,
     ) -> None:
         self.catalog = catalog
         self.provider = provider
         self.random = random
+        self.observer: Observer = Nobody() if observer is None else observer
         self._clock = clock
         self._generation: int | None = None
         self._keys: dict[KeyName, KeyRecord] = {}

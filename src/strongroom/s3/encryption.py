@@ -92,7 +92,7 @@ class Choice:
     """What a write gets.
 
     ``kms_key`` is as named, None means the account's ``aws/s3`` key. ``context`` holds the caller's own pairs, decoded, without
-    the one S3 adds. ``bucket_key`` is what was asked for (header, else rule). ``explicit_header``: the request itself named an
+    the one S3 adds. ``bucket_key``: wrapped by way of one (header, else rule; SSE-KMS only). ``explicit_header``: the request itself named an
     encryption, which makes a copy of an object onto itself legal.
     """
 
@@ -148,13 +148,14 @@ def choose(
         return Choice(mode, explicit_header=sse is not None)  # a bucket key asked for beside AES256 has no effect
 
     _check_kms_call(secure=secure, signed_v4=signed_v4)
+    bucket_key = mode == "SSE-KMS" and (rule.bucket_key if asked_bucket_key is None else asked_bucket_key)  # DSSE never has one
     return Choice(
         mode,
         # The rule's key is for writes that name no encryption: "aws:kms" alone is aws/s3 even in a bucket with its own key.
         kms_key=rule.kms_key if sse is None else kms_key,
-        # Only what was asked: bucket keys are not built, so whoever writes the object must not claim one. DSSE never has one.
-        bucket_key=mode == "SSE-KMS" and (rule.bucket_key if asked_bucket_key is None else asked_bucket_key),
-        context=decode_context(input.get("SSEKMSEncryptionContext"), object_arn),
+        bucket_key=bucket_key,
+        # What S3 adds itself names all that the KMS key is asked for: the object, or with a bucket key its bucket.
+        context=decode_context(input.get("SSEKMSEncryptionContext"), object_arn.partition("/")[0] if bucket_key else object_arn),
         explicit_header=sse is not None,
     )
 
@@ -203,9 +204,9 @@ def customer_key(algorithm: str | None, key: str | None, md5: str | None, *, sec
     return CustomerKey(algorithm, plain, md5)
 
 
-def decode_context(value: str | None, object_arn: str) -> dict[str, str]:
+def decode_context(value: str | None, own_arn: str) -> dict[str, str]:
     """The caller's encryption context: base64 of a flat JSON object of strings. Without S3's own pair, which may be sent only
-    with the value S3 would use. Raises ApiError InvalidArgument, or KMS.ValidationException for an empty name or value.
+    with the value S3 would use, ``own_arn``. Raises ApiError InvalidArgument, or KMS.ValidationException for an empty name or value.
     """
     if value is None:
         return {}
@@ -214,7 +215,7 @@ def decode_context(value: str | None, object_arn: str) -> dict[str, str]:
         pairs = None if text is None else json.loads(text.decode(), object_pairs_hook=_flat)
     except (ValueError, RecursionError):
         pairs = None
-    if not isinstance(pairs, _Flat) or pairs.get(CONTEXT_ARN, object_arn) != object_arn:
+    if not isinstance(pairs, _Flat) or pairs.get(CONTEXT_ARN, own_arn) != own_arn:
         raise ApiError(
             "InvalidArgument",
             f"The header '{CONTEXT_HEADER}' shall be Base64-encoded UTF-8 string holding JSON which represents a string-string "

@@ -2,8 +2,9 @@
 
 Every object has a random data key of its own. It is wrapped by AES-256-GCM-SIV under a key-encrypting key (KEK), bound to
 bucket id, object key, version id, manifest and to the envelope's own fields. The KEK is S3's service key (SSE-S3) or a data key
-that KMS made for this one object under the caller's rights (SSE-KMS). DSSE-KMS has two: a data key as with SSE-KMS, and one for the
-outer layer as with SSE-S3. Never knows providers, formats of bytes, or HTTP.
+that KMS made under the caller's rights: for this one object (SSE-KMS), or for the caller's objects of this bucket during a few
+minutes (a bucket key). DSSE-KMS has two: a data key as with SSE-KMS, and one for the outer layer as with SSE-S3. Never knows
+providers, formats of bytes, or HTTP.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
+from strongroom.kms.data_keys import Subject
 from strongroom.s3.encryption import CONTEXT_ARN
 from strongroom.seal.format import Envelope, Mode, bare, binding, outer_binding, with_wrapped
 from strongroom.seal.layers import Layers
 from strongroom.seal.wrap import unwrap, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from strongroom.api.operation import Call
     from strongroom.kms.data_keys import DataKeys
@@ -30,6 +32,11 @@ DATA_KEY = 32  # bytes
 
 def object_arn(bucket_name: str, object_key: str) -> str:
     return f"arn:aws:s3:::{bucket_name}/{object_key}"
+
+
+def kms_context(bucket_name: str, object_key: str, context: Mapping[str, str], *, bucket_key: bool) -> dict[str, str]:
+    """The encryption context of the KMS operation: the client's pairs and S3's own, which names all that the key is for."""
+    return {**context, CONTEXT_ARN: f"arn:aws:s3:::{bucket_name}" if bucket_key else object_arn(bucket_name, object_key)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,10 @@ def encryption_output(envelope: Envelope) -> dict[str, Any]:
     if envelope.mode == Mode.SSE_S3:
         return {"ServerSideEncryption": "AES256"}
     algorithm = "aws:kms:dsse" if envelope.mode == Mode.DSSE_KMS else "aws:kms"
-    return {"ServerSideEncryption": algorithm, "SSEKMSKeyId": envelope.key_arn}
+    output: dict[str, Any] = {"ServerSideEncryption": algorithm, "SSEKMSKeyId": envelope.key_arn}
+    if envelope.bucket_key:
+        output["BucketKeyEnabled"] = True
+    return output
 
 
 class Sealing:
@@ -75,14 +85,21 @@ class Sealing:
             return ObjectKey(Layers(self._random(DATA_KEY)), service.key, Envelope(Mode.SSE_S3, key_id=service.key_id))
         if choice.mode not in {"SSE-KMS", "DSSE-KMS"}:
             raise ApiError("NotImplemented", f"{choice.mode} is not implemented.")
-        # A bucket key may be asked for (choice.bucket_key), but none exists in this version: the object is wrapped by KMS
-        # itself, its context is the object's ARN, and it does not claim otherwise.
-        context = {**choice.context, CONTEXT_ARN: object_arn(bucket.name, object_key)}
+        context = kms_context(bucket.name, object_key, choice.context, bucket_key=choice.bucket_key)
+        subject = Subject(object_arn(bucket.name, object_key))
         try:
-            made = await self._keys.generate(call, choice.kms_key, bucket.region, context)
+            made = await self._keys.generate(
+                call, choice.kms_key, bucket.region, context, subject=subject, shared=choice.bucket_key
+            )
         except ApiError as error:
             raise as_s3(error) from error
-        envelope = Envelope(Mode.SSE_KMS, key_arn=made.key_arn, kms_wrapped=made.wrapped, context=dict(choice.context))
+        envelope = Envelope(
+            Mode.SSE_KMS,
+            key_arn=made.key_arn,
+            kms_wrapped=made.wrapped,
+            context=dict(choice.context),
+            bucket_key=choice.bucket_key,
+        )
         if choice.mode == "SSE-KMS":
             return ObjectKey(Layers(self._random(DATA_KEY)), made.plain, envelope)
         service = self._keys.service_key()
@@ -96,7 +113,7 @@ class Sealing:
 
         Raises ApiError ``KMS.…`` and AccessDenied, SealError.
         """
-        kek = await self._kek(call, bucket, object_key, envelope)
+        kek = await self._kek(call, bucket, object_key, version_id, envelope)
         place = binding(bucket.bucket_id, object_key, version_id, manifest) + bare(sealed, envelope)
         inner = unwrap(kek, envelope.wrapped, place)
         stripped = replace(envelope, wrapped=b"", outer_wrapped=b"")
@@ -106,14 +123,17 @@ class Sealing:
         outer = unwrap(outer_kek, envelope.outer_wrapped, outer_binding(place))
         return ObjectKey(Layers(inner, outer), kek, stripped, outer_kek)
 
-    async def _kek(self, call: Call, bucket: Bucket, object_key: str, envelope: Envelope) -> bytes:
+    async def _kek(self, call: Call, bucket: Bucket, object_key: str, version_id: str, envelope: Envelope) -> bytes:
         if envelope.mode == Mode.SSE_S3:
             return self._keys.service_key(envelope.key_id).key
         if envelope.mode not in {Mode.SSE_KMS, Mode.DSSE_KMS}:
             raise ApiError("NotImplemented", f"{envelope.mode.name} is not implemented.")
-        context = {**envelope.context, CONTEXT_ARN: object_arn(bucket.name, object_key)}
+        context = kms_context(bucket.name, object_key, envelope.context, bucket_key=envelope.bucket_key)
+        subject = Subject(object_arn(bucket.name, object_key), version_id)
         try:
-            return await self._keys.unwrap(call, envelope.kms_wrapped, bucket.region, context)
+            return await self._keys.unwrap(
+                call, envelope.kms_wrapped, bucket.region, context, subject=subject, shared=envelope.bucket_key
+            )
         except ApiError as error:
             raise as_s3(error) from error
 

@@ -1,0 +1,156 @@
+"""Data keys that serve many uses of one caller for a short time: what S3's bucket keys are made of.
+
+A key is shared by the uses of one requester (principal and access key), one KMS key and one encryption context, and by no others.
+Whether the caller may, and whether the key is in a state to be used, is judged before this module is asked, for each use anew.
+Here only the KMS operation is saved. Never knows buckets, nor what is wrapped under these keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from strongroom.kms.records import milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from strongroom.api.operation import Call
+    from strongroom.kms.key_use import Using
+    from strongroom.kms.records import KeyRecord
+
+MOST_USES: Final = 1 << 20  # new objects under one shared key; then another is made
+_REMEMBERED: Final = 4096  # shared keys of each kind; beyond that the oldest goes
+
+
+@dataclass(frozen=True, slots=True)
+class KmsDataKey:
+    plain: bytes = field(repr=False)  # 32 bytes
+    wrapped: bytes  # a ciphertext blob
+    key_arn: str
+
+
+@dataclass(slots=True)
+class _Kept:
+    """An open key, and the record of the KMS key as it was when it was opened: any change of the record ends its life."""
+
+    key: KmsDataKey
+    record: KeyRecord
+    from_ms: int
+    until_ms: int
+    uses: int = 0
+
+    def lives(self, now_ms: int) -> bool:
+        """A clock that was set back must not lengthen a life."""
+        return self.from_ms <= now_ms < self.until_ms
+
+    def serves(self, record: KeyRecord, now_ms: int) -> bool:
+        if not self.lives(now_ms):
+            return False
+        if self.record is not record:
+            if self.record != record:
+                return False
+            self.record = record
+        return True
+
+
+class SharedKeys:
+    """One per worker. ``life_ms``: how long a key is used after KMS made or opened it."""
+
+    def __init__(self, life_ms: int) -> None:
+        self._life_ms = life_ms
+        self._made: dict[Hashable, _Kept] = {}
+        self._opened: dict[Hashable, _Kept] = {}
+        self._waiting: dict[Hashable, asyncio.Lock] = {}
+
+    async def made(
+        self, call: Call, record: KeyRecord, context: Mapping[str, str], use: Using, make: Callable[[], Awaitable[KmsDataKey]]
+    ) -> KmsDataKey:
+        """The key to wrap with; ``make`` is awaited when there is none, once however many ask. Raises what ``make`` raises."""
+        requester = (call.caller.arn, call.caller.access_key_id)
+        pairs = tuple(sorted(context.items()))
+        where = (requester, record.name, pairs)
+        now_ms = milliseconds(call.now)
+
+        def found() -> _Kept | None:
+            kept = self._made.get(where)
+            return kept if kept is not None and kept.serves(record, now_ms) and kept.uses < MOST_USES else None
+
+        kept = found()
+        if kept is None:
+            async with _Turn(self._waiting, where):
+                kept = found()
+                if kept is None:
+                    use.kms_called = True
+                    kept = self._new(await make(), record, now_ms)
+                    _remember(self._made, where, kept)
+                    _remember(self._opened, (requester, kept.key.wrapped, pairs), kept)
+        kept.uses += 1
+        return kept.key
+
+    async def opened(
+        self,
+        call: Call,
+        record: KeyRecord,
+        wrapped: bytes,
+        context: Mapping[str, str],
+        use: Using,
+        unwrap: Callable[[], Awaitable[bytes]],
+    ) -> bytes:
+        """What ``wrapped`` holds; ``unwrap`` is awaited when it is not known, once however many ask. Raises what that raises."""
+        where = ((call.caller.arn, call.caller.access_key_id), wrapped, tuple(sorted(context.items())))
+        now_ms = milliseconds(call.now)
+        kept = self._opened.get(where)
+        if kept is None or not kept.serves(record, now_ms):
+            async with _Turn(self._waiting, where):
+                kept = self._opened.get(where)
+                if kept is None or not kept.serves(record, now_ms):
+                    use.kms_called = True
+                    kept = self._new(KmsDataKey(await unwrap(), wrapped, record.name.arn), record, now_ms)
+                    _remember(self._opened, where, kept)
+        return kept.key.plain
+
+    def forget_old(self, now_ms: int) -> None:
+        """Drop every key whose time is over."""
+        for memory in (self._made, self._opened):
+            for where in [where for where, kept in memory.items() if not kept.lives(now_ms)]:
+                del memory[where]
+
+    async def forget_changed(self, current: Callable[[KeyRecord], Awaitable[KeyRecord | None]]) -> None:
+        """Drop every key whose KMS key is not as it was; ``current`` gives the record as it is now."""
+        for memory in (self._made, self._opened):
+            for where, kept in list(memory.items()):
+                if await current(kept.record) != kept.record and memory.get(where) is kept:
+                    del memory[where]
+
+    def __len__(self) -> int:
+        return len(self._made) + len(self._opened)
+
+    def _new(self, key: KmsDataKey, record: KeyRecord, now_ms: int) -> _Kept:
+        return _Kept(key, record, now_ms, now_ms + self._life_ms)
+
+
+class _Turn:
+    """A lock for each name, kept only while somebody holds it or waits for it."""
+
+    def __init__(self, waiting: dict[Hashable, asyncio.Lock], where: Hashable) -> None:
+        self._waiting = waiting
+        self._where = where
+        self._lock = waiting.setdefault(where, asyncio.Lock())
+
+    async def __aenter__(self) -> None:
+        await self._lock.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
+        if not self._lock.locked() and self._waiting.get(self._where) is self._lock:
+            del self._waiting[self._where]
+
+
+def _remember(memory: dict[Hashable, _Kept], where: Hashable, kept: _Kept) -> None:
+    memory.pop(where, None)  # what is kept anew is the youngest
+    if len(memory) >= _REMEMBERED:
+        del memory[next(iter(memory))]
+    memory[where] = kept
