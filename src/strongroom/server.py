@@ -58,6 +58,7 @@ from strongroom.s3.deleting import Deleting
 from strongroom.s3.dependents import Dependents
 from strongroom.s3.listing import Listing
 from strongroom.s3.multipart import Multipart
+from strongroom.s3.object_encryption import ObjectEncryption
 from strongroom.s3.parts import Parts
 from strongroom.s3.reading import Reading
 from strongroom.s3.rooms import Rooms
@@ -141,6 +142,7 @@ def s3_rooms(rooms: Rooms) -> list[object]:
         reading,
         Deleting(rooms),
         Copying(rooms, reading),
+        ObjectEncryption(rooms),
         Multipart(rooms),
         Parts(rooms, reading),
         UploadListing(rooms),

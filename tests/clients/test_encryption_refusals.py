@@ -171,8 +171,6 @@ def test_what_is_not_built_says_so_and_stores_nothing(server, s3, bucket):
     for reply in writes(server, bucket, TRIO):
         assert (reply.status, reply.members["Code"]) == (501, "NotImplemented")
     assert [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["source"]
-    reply = server.ask("PUT", f"/{bucket}/source?encryption", body=b"<ObjectEncryption/>")  # 64: another operation
-    assert (reply.status, reply.members["Code"]) == (501, "NotImplemented")
 
 
 REQUESTS = "Requests specifying Server Side Encryption with Customer provided keys must provide "

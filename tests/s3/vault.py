@@ -33,6 +33,7 @@ from strongroom.s3.copying import Copying
 from strongroom.s3.deleting import Deleting
 from strongroom.s3.listing import Listing
 from strongroom.s3.multipart import Multipart
+from strongroom.s3.object_encryption import ObjectEncryption
 from strongroom.s3.parts import Parts
 from strongroom.s3.reading import Reading
 from strongroom.s3.rooms import Rooms, S3Settings
@@ -111,6 +112,7 @@ class Vault:
                 reading,
                 Deleting(rooms),
                 Copying(rooms, reading),
+                ObjectEncryption(rooms),
                 Multipart(rooms),
                 Parts(rooms, reading),
                 UploadListing(rooms),

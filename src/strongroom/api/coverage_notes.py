@@ -17,6 +17,7 @@ PARTIAL: Final[dict[tuple[str, str], str]] = {
     ("s3", "DeleteObjects"): "no conditions on time or size (directory buckets)",
     ("s3", "GetBucketVersioning"): "versioning cannot be switched on yet",
     ("s3", "PutBucketEncryption"): "SSE-C can be unblocked, but writes with it are refused",
+    ("s3", "UpdateObjectEncryption"): "keys of the bucket owner's account only, no object lock",
     ("s3", "PutObject"): "no SSE-C, no object lock, no tags, no appending, no archive classes",
     ("kms", "CreateKey"): "no SM2 and ML-KEM keys, no custom key stores",
     ("kms", "CreateGrant"): "grants are kept, nothing is decided by them yet; no service principals",

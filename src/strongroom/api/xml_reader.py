@@ -7,7 +7,7 @@ depth is bounded. Elements may be in any order, with S3's namespace or none. Eve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -16,6 +16,7 @@ from xml.parsers import expat
 
 from strongroom.api.errors import ApiError
 from strongroom.api.model import constraint, members, required, trait
+from strongroom.api.own_texts import ASKED_BY_THE_RUN, BAD_VALUES, OTHER_ELEMENTS, Refusal
 from strongroom.api.scalars import parse_boolean, parse_integer, parse_timestamp
 
 if TYPE_CHECKING:
@@ -32,16 +33,6 @@ _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _DEPTH: Final = 24
 _CHUNK: Final = 65_536
 
-#: Members that the model requires and whose absence S3 answers with a text of its own: the run asks for them.
-_ASKED_BY_THE_RUN: Final = frozenset({("SSEKMSEncryption", "KMSKeyArn")})
-#: Members whose bad value S3 answers with a text of its own.
-_OWN_TEXTS: Final = {
-    ("SSEKMSEncryption", "BucketKeyEnabled"): (
-        "InvalidRequest",
-        "The BucketKeyEnabled value isn't valid. Valid values are true or false. Modify the request to specify a valid value, and then try again.",
-    ),
-}
-
 
 @dataclass(slots=True)
 class Node:
@@ -53,6 +44,7 @@ class Node:
     attributes: dict[str, str] = field(default_factory=dict[str, str])  # "namespace name" -> member
     required: tuple[str, ...] = ()
     wraps: bool = False  # a wrapped list: its only child is the item
+    others: Mapping[str, Refusal] = field(default_factory=dict[str, Refusal])  # what is said of elements that are no children
 
 
 def read_xml(body: bytes, root: str, node: Node) -> Any:
@@ -82,9 +74,9 @@ def _structure(shape: Shape) -> Node:
     needed = tuple(
         member
         for member in required(shape)
-        if (name, member) not in _ASKED_BY_THE_RUN and not trait(members(shape)[member], "location")
+        if (name, member) not in ASKED_BY_THE_RUN and not trait(members(shape)[member], "location")
     )
-    node = Node(required=needed)
+    node = Node(required=needed, others=OTHER_ELEMENTS.get(name, {}))
     for member, inner in members(shape).items():
         if trait(inner, "location"):
             continue
@@ -94,8 +86,8 @@ def _structure(shape: Shape) -> Node:
         elif inner.type_name == "list" and trait(inner, "flattened"):
             item = cast("ListShape", inner).member
             node.children[str(trait(item, "name") or wire)] = (member, node_for(item), True)
-        elif (name, member) in _OWN_TEXTS:
-            node.children[wire] = (member, Node(read=_or_else(_scalar(inner), *_OWN_TEXTS[name, member])), False)
+        elif (name, member) in BAD_VALUES:
+            node.children[wire] = (member, Node(read=_or_else(_scalar(inner), *BAD_VALUES[name, member])), False)
         else:
             node.children[wire] = (member, node_for(inner), False)
     return node
@@ -186,6 +178,8 @@ class _Reader:
         if self._frames:
             above = self._frames[-1]
             child = above.node.children.get(name)
+            if child is None and above.node.others:
+                raise ApiError(*above.node.others.get(name, above.node.others[""]))
             if child is None or above.node.read is not None:
                 _refuse()
             member, node, flattened = child
