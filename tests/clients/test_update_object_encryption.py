@@ -141,3 +141,12 @@ def test_8_5_nobody_else(server, s3, stranger, bucket, key):
         assert server.ask("PUT", f"/{bucket}/k?encryption", md5, document, **who).status == 403
     assert refused(s3.update_object_encryption, Bucket=bucket, Key="none", ObjectEncryption=kms(key)).code == "NoSuchKey"
     assert encryption_of(s3.head_object(Bucket=bucket, Key="k")) == {"ServerSideEncryption": "AES256"}
+
+
+def test_61_a_bucket_key_only_if_asked(s3, bucket, key):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    for flag in (True, False):
+        s3.update_object_encryption(Bucket=bucket, Key="k", ObjectEncryption=kms(key, BucketKeyEnabled=flag))
+        expected = under(key["Arn"]) | ({"BucketKeyEnabled": True} if flag else {})
+        assert encryption_of(s3.head_object(Bucket=bucket, Key="k")) == expected
+        assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"

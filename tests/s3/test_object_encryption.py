@@ -26,8 +26,9 @@ def wanted(arn, **more):
     return {"ObjectEncryption": {"SSEKMS": {"KMSKeyArn": arn, **more}}}
 
 
-async def update(vault, arn, object_key="k", /, **given):
-    answer = await vault.ask("UpdateObjectEncryption", Bucket="bucket", Key=object_key, **wanted(arn), **given)
+async def update(vault, arn, object_key="k", /, *, shared=False, **given):
+    document = wanted(arn, BucketKeyEnabled=shared)
+    answer = await vault.ask("UpdateObjectEncryption", Bucket="bucket", Key=object_key, **document, **given)
     assert (answer.body, dict(answer.output)) == (None, {})  # 8.4
     return answer
 
@@ -127,15 +128,30 @@ async def test_8_7_the_version_that_is_named_or_the_current_one(vault, keys):
 
 
 @pytest.mark.parametrize("flag", [True, False])
-async def test_8_2_a_bucket_key_only_if_one_is_asked_for_and_there_is_one(vault, keys, flag):
-    """The bucket's own flag does not count; what is answered is what the bytes say."""
+async def test_8_2_a_bucket_key_only_if_one_is_asked_for(vault, keys, flag):
+    """The bucket's own flag does not count."""
     await vault.rule("aws:kms", keys[0][0], BucketKeyEnabled=not flag)
     await vault.put("k", b"x", ServerSideEncryption="AES256")
     await vault.run("UpdateObjectEncryption", Bucket="bucket", Key="k", **wanted(keys[1][1], BucketKeyEnabled=flag))
-    is_one = Envelope.decode((await vault.row("k")).seal).bucket_key
-    assert flag or not is_one
-    assert (await vault.head("k")).get("BucketKeyEnabled", False) == is_one
+    assert Envelope.decode((await vault.row("k")).seal).bucket_key == flag
+    assert (await vault.head("k")).get("BucketKeyEnabled", False) == flag
     assert (await vault.get("k"))[0] == b"x"
+    await update(vault, keys[1][1], shared=not flag)  # 8.6: the same key, and the flag the other way
+    assert (await vault.head("k")).get("BucketKeyEnabled", False) == (not flag)
+    assert (await vault.get("k"))[0] == b"x"
+
+
+async def test_objects_that_share_a_bucket_key_cost_kms_little(vault, keys):
+    names = [f"k{number}" for number in range(20)]
+    for name in names:
+        await vault.put(name, b"x")
+    made = set()
+    for name in names:
+        await update(vault, keys[0][1], name, shared=True)
+        made.add(Envelope.decode((await vault.row(name)).seal).kms_wrapped)
+    assert len(made) == 1
+    for name in names:
+        assert (await vault.get(name))[0] == b"x"
 
 
 # ------------------------------------------------------------------------------------------------------------------- 8.14

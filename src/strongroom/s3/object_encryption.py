@@ -104,7 +104,8 @@ def _choice(call: Call, bucket: Bucket) -> Choice:
     """What the request asks for, judged before the object is looked at (facts 8.14). Raises ApiError."""
     if call.caller.anonymous or not call.signed_v4:
         raise ApiError("InvalidRequest", _OTHER_SIGNATURE)
-    wanted: Mapping[str, Any] | None = (call.input.get("ObjectEncryption") or {}).get("SSEKMS")
+    document: Mapping[str, Any] = call.input.get("ObjectEncryption") or {}
+    wanted: Mapping[str, Any] | None = document.get("SSEKMS")
     if wanted is None:
         raise ApiError(*NO_TYPE)
     key_arn: str = wanted.get("KMSKeyArn") or ""
