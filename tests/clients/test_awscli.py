@@ -94,3 +94,24 @@ def test_kms_and_sts(aws, keys, tmp_path):
     opened = aws("kms", "decrypt", "--ciphertext-blob", f"fileb://{tmp_path}/sealed", json_=True)
     assert base64.b64decode(opened["Plaintext"]) == b"secret"
     assert aws("sts", "get-caller-identity", json_=True)["Account"] == OWNER
+
+
+@pytest.mark.timeout(180)
+def test_the_life_of_a_key(aws):
+    key = aws("kms", "create-key", "--tags", "TagKey=team,TagValue=letters", json_=True)["KeyMetadata"]
+    name = ("--key-id", key["KeyId"])
+    assert aws("kms", "list-resource-tags", *name, json_=True)["Tags"] == [{"TagKey": "team", "TagValue": "letters"}]
+    aws("kms", "enable-key-rotation", *name, "--rotation-period-in-days", "90")
+    assert aws("kms", "get-key-rotation-status", *name, json_=True)["RotationPeriodInDays"] == 90
+    aws("kms", "rotate-key-on-demand", *name)
+    (only,) = aws("kms", "list-key-rotations", *name, json_=True)["Rotations"]
+    assert (only["RotationType"], only["KeyMaterialId"] != key["CurrentKeyMaterialId"]) == ("ON_DEMAND", True)
+    root = f"arn:aws:iam::{OWNER}:root"
+    made = aws("kms", "create-grant", *name, "--grantee-principal", root, "--operations", "Decrypt", "Encrypt", json_=True)
+    (only,) = aws("kms", "list-grants", *name, json_=True)["Grants"]
+    assert (only["GrantId"], only["Operations"]) == (made["GrantId"], ["Decrypt", "Encrypt"])
+    aws("kms", "retire-grant", "--grant-token", made["GrantToken"])
+    aws("kms", "schedule-key-deletion", *name, "--pending-window-in-days", "7")
+    aws("kms", "rotate-key-on-demand", *name, fails=f"{key['Arn']} is pending deletion.")
+    aws("kms", "cancel-key-deletion", *name)
+    assert aws("kms", "describe-key", *name, json_=True)["KeyMetadata"]["KeyState"] == "Disabled"

@@ -92,6 +92,27 @@ def test_a71_to_a76_grants(kms, key):
     assert refused(kms.revoke_grant, KeyId=name, GrantId=other["GrantId"]).code == "NotFoundException"
 
 
+def test_a58_a60_key_policies(kms, key):
+    name = key["KeyId"]
+    delegation = json.loads(kms.get_key_policy(KeyId=name)["Policy"])["Statement"][0]
+    deny = {"Sid": "no end", "Effect": "Deny", "Principal": "*", "Action": "kms:ScheduleKeyDeletion", "Resource": "*"}
+    wanted = json.dumps({"Version": "2012-10-17", "Statement": [delegation, deny]})
+    kms.put_key_policy(KeyId=name, PolicyName="default", Policy=wanted)
+    assert kms.get_key_policy(KeyId=name, PolicyName="default")["Policy"] == wanted
+    shut_out = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    refusal = refused(kms.put_key_policy, KeyId=name, Policy=shut_out)
+    message = "The new key policy will not allow you to update the key policy in the future."
+    assert (refusal.code, refusal.message) == ("MalformedPolicyDocumentException", message)
+    assert refused(kms.create_key, Policy=shut_out).message == message
+    assert kms.create_key(Policy=shut_out, BypassPolicyLockoutSafetyCheck=True)["KeyMetadata"]["Enabled"]
+    nobody = json.dumps({"Statement": [delegation, delegation | {"Principal": {"AWS": "arn:aws:iam::999999999999:root"}}]})
+    refusal = refused(kms.put_key_policy, KeyId=name, Policy=nobody)
+    assert refusal.message == "Policy contains a statement with one or more invalid principals."  # A61
+    assert refused(kms.put_key_policy, KeyId=name, Policy="☃").code == "ValidationException"
+    assert kms.get_key_policy(KeyId=name)["Policy"] == wanted
+    assert kms.list_key_policies(KeyId=name)["PolicyNames"] == ["default"]
+
+
 def test_a77_whom_a_grant_may_name(kms, key, stranger):
     assert kms.create_grant(KeyId=key["KeyId"], GranteePrincipal=stranger.arn, Operations=["Decrypt"])["GrantId"]
     for nobody in (f"arn:aws:iam::{OWNER}:user/nobody", "arn:aws:iam::999999999999:root"):

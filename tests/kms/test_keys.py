@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -77,9 +76,6 @@ async def test_a_new_key_has_exactly_these_members(world):
             "Origin EXTERNAL_KEY_STORE is not supported by this server.",
         ),
         ({"CustomKeyStoreId": "x"}, "UnsupportedOperationException", "A custom key store is not supported by this server."),
-        ({"Policy": "[]"}, "MalformedPolicyDocumentException", "The key policy is not a JSON object."),
-        ({"Policy": "{"}, "MalformedPolicyDocumentException", "The key policy is not a JSON object."),
-        ({"Policy": '{"a":"' + "x" * 32_768 + '"}'}, "LimitExceededException", "The key policy is longer than 32768 bytes."),
     ],
 )
 async def test_create_key_refuses(world, given, code, message):
@@ -162,35 +158,6 @@ async def test_a_marker_is_good_for_its_own_list_only(world):
     assert await world.refusal("ListAliases", Marker=marker) == refused
     assert await world.refusal("ListKeys", Marker=marker, account=B) == refused
     assert await world.refusal("ListKeys", Marker=marker, region="us-east-1") == refused
-
-
-async def test_the_default_policy_is_pretty_printed(world):
-    key_id, arn = await world.key()
-    answer = await world.ask("GetKeyPolicy", KeyId=key_id)
-    assert answer["PolicyName"] == "default"
-    assert "\n" in answer["Policy"]
-    assert json.loads(answer["Policy"]) == {
-        "Version": "2012-10-17",
-        "Id": "key-default-1",
-        "Statement": [
-            {
-                "Sid": "Enable IAM User Permissions",
-                "Effect": "Allow",
-                "Principal": {"AWS": f"arn:aws:iam::{A}:root"},
-                "Action": "kms:*",
-                "Resource": "*",
-            }
-        ],
-    }
-    assert world.asked == [("kms:GetKeyPolicy", arn)]
-    assert await world.refusal("GetKeyPolicy", KeyId=key_id, PolicyName="other") == ("NotFoundException", "No such policy exists")
-    assert await world.ask("ListKeyPolicies", KeyId=key_id) == {"PolicyNames": ["default"], "Truncated": False}
-
-
-async def test_a_given_policy_comes_back_as_it_was(world):
-    policy = '{ "Version":"2012-10-17",\n"Statement":[] }'
-    key_id, _ = await world.key(Policy=policy)
-    assert (await world.ask("GetKeyPolicy", KeyId=key_id))["Policy"] == policy
 
 
 async def test_description_and_rotation_status(world):

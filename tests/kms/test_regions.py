@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from strongroom.kms.names import KeyName
 from strongroom.kms.notices import next_notice, told
 from strongroom.kms.operating import KeyProblem, Operating
-from strongroom.kms.records import KeyRecord
+from strongroom.kms.records import KeyRecord, default_policy
 from tests.kms.test_importing import EXISTING, FOREVER, MATERIAL, NEW, bring, metadata, transported
 from tests.kms.world import CIPHERTEXT, REGION, START, A, B
 
@@ -57,7 +57,7 @@ async def test_a22_a_primary_key(world, primary):
 
 
 async def test_a83_a_replica(world, primary):
-    policy = json.dumps({"Version": "2012-10-17", "Statement": []})
+    policy = default_policy(A).replace("key-default-1", "of the replica")
     tags = [{"TagKey": "a", "TagValue": "b"}]
     world.asked.clear()
     answer = await world.ask("ReplicateKey", KeyId=primary, ReplicaRegion=THERE, Description="there", Policy=policy, Tags=tags)
@@ -136,6 +136,9 @@ async def test_where_a_key_cannot_be_replicated(world, primary):
     # A83: only from the primary
     refused = await world.refusal("ReplicateKey", KeyId=primary, ReplicaRegion=FAR, region=THERE)
     assert refused == not_primary(arn(primary, THERE))
+    shut_out = json.dumps({"Statement": {"Effect": "Deny", "Principal": "*", "Action": "kms:*", "Resource": "*"}})
+    code, message = await world.refusal("ReplicateKey", KeyId=primary, ReplicaRegion=THERE, Policy=shut_out)
+    assert (code, "update the key policy in the future" in message) == ("MalformedPolicyDocumentException", True)  # A60
     policy = {"Policy": "["}
     code, _ = await world.refusal("ReplicateKey", KeyId=primary, ReplicaRegion=FAR, **policy)
     assert code == "MalformedPolicyDocumentException"

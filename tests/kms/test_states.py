@@ -9,6 +9,7 @@ import pytest
 
 from strongroom.api.errors import ApiError
 from strongroom.kms.names import KeyName
+from strongroom.kms.records import default_policy
 from strongroom.kms.states import check_state
 from tests.kms.world import REGION, START, A
 
@@ -71,6 +72,7 @@ TABLE = {
     "GenerateDataKeyWithoutPlaintext": (OK, A_, B_, C_),
     "DescribeKey": (OK, OK, OK, OK),
     "GetKeyPolicy": (OK, OK, OK, OK),
+    "PutKeyPolicy": (OK, OK, OK, OK),
     "ListKeyPolicies": (OK, OK, OK, OK),
     "ListResourceTags": (OK, OK, OK, OK),
     "ListAliases": (OK, OK, OK, OK),
@@ -95,6 +97,7 @@ TABLE = {
 GIVEN = {
     **CRYPTO,
     "CreateAlias": {"AliasName": "alias/new"},
+    "PutKeyPolicy": {"Policy": default_policy(A)},
     "TagResource": {"Tags": [{"TagKey": "a", "TagValue": "b"}]},
     "UntagResource": {"TagKeys": ["a"]},
     "UpdateKeyDescription": {"Description": "x"},

@@ -5,12 +5,10 @@ Never knows buckets or objects, how a request was signed, or how material is wra
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms import refusals
 from strongroom.kms.access import Use, change, check_region, failure, find
@@ -18,17 +16,16 @@ from strongroom.kms.contract import ProviderError
 from strongroom.kms.material import MaterialError
 from strongroom.kms.names import KeyName
 from strongroom.kms.paging import Markers, limit
-from strongroom.kms.records import EXTERNAL, KEY_KIND, SYMMETRIC, KeyRecord, default_policy, milliseconds, moment
+from strongroom.kms.records import EXTERNAL, KEY_KIND, SYMMETRIC, KeyRecord, milliseconds, moment
 from strongroom.kms.rotation import rotate_if_due
 from strongroom.kms.specs import algorithms, asked_kind
 from strongroom.kms.tagging import given_tags
 
 if TYPE_CHECKING:
     from strongroom.kms.grant_tokens import GrantTokens
+    from strongroom.kms.key_policies import KeyPolicies
     from strongroom.kms.ring import KeyRing
     from strongroom.store.contract import Transaction
-
-MAX_POLICY: Final = 32_768  # bytes
 
 DESCRIBE: Final = Use("DescribeKey", "kms:DescribeKey", aliases=True, foreign=True, makes_managed=True)
 UPDATE_DESCRIPTION: Final = Use("UpdateKeyDescription", "kms:UpdateKeyDescription")
@@ -37,17 +34,18 @@ DISABLE: Final = Use("DisableKey", "kms:DisableKey")
 
 
 class Keys:
-    def __init__(self, ring: KeyRing, markers: Markers, tokens: GrantTokens) -> None:
+    def __init__(self, ring: KeyRing, markers: Markers, tokens: GrantTokens, policies: KeyPolicies) -> None:
         self._ring = ring
         self._markers = markers
         self._tokens = tokens
+        self._policies = policies
 
     @operation("kms", "CreateKey", "kms:CreateKey", on="service")
     async def create_key(self, call: Call) -> Answer:
         kind = asked_kind(call.input)
         check_region(call.region)
         tags = given_tags(call.input.get("Tags") or ())
-        policy = new_policy(call)
+        policy = await self._policies.of_new_key(call)
         if tags:
             await call.allow("kms:TagResource", "*")
         try:
@@ -170,22 +168,3 @@ def _expiration(record: KeyRecord) -> dict[str, Any]:
     if not times:
         return {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
     return {"ExpirationModel": "KEY_MATERIAL_EXPIRES", "ValidTo": moment(min(times))}
-
-
-def new_policy(call: Call) -> str:
-    """The policy of a key that is being made: the one that is given, else the default. Raises ApiError."""
-    given: str | None = call.input.get("Policy")
-    return default_policy(call.caller.account_id) if given is None else _checked_policy(given)
-
-
-def _checked_policy(policy: str) -> str:
-    """Raises ApiError when it is too long or not a JSON object. What it says is for the policy engine."""
-    if len(policy.encode("utf-8", "surrogatepass")) > MAX_POLICY:
-        raise ApiError("LimitExceededException", f"The key policy is longer than {MAX_POLICY} bytes.")
-    try:
-        document = json.loads(policy)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise ApiError("MalformedPolicyDocumentException", "The key policy is not a JSON object.")
-    return policy

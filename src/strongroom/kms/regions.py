@@ -14,7 +14,7 @@ from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms import refusals
 from strongroom.kms.access import Use, authorize, check_region, failure, find
 from strongroom.kms.contract import ProviderError
-from strongroom.kms.keys import key_metadata, new_policy
+from strongroom.kms.keys import key_metadata
 from strongroom.kms.records import EXTERNAL, KEY_KIND, TOMBSTONE_KIND, KeyRecord, Material, milliseconds
 from strongroom.kms.relatives import share
 from strongroom.kms.ring import KeyRing, read_key
@@ -23,6 +23,7 @@ from strongroom.kms.tagging import given_tags
 
 if TYPE_CHECKING:
     from strongroom.kms.deletion import Deletion
+    from strongroom.kms.key_policies import KeyPolicies
     from strongroom.kms.names import KeyName
     from strongroom.kms.tagging import Tags
     from strongroom.store.contract import Transaction
@@ -32,17 +33,18 @@ UPDATE: Final = Use("UpdatePrimaryRegion", "kms:UpdatePrimaryRegion")
 
 
 class Regions:
-    def __init__(self, ring: KeyRing, deletion: Deletion) -> None:
+    def __init__(self, ring: KeyRing, deletion: Deletion, policies: KeyPolicies) -> None:
         self._ring = ring
         self._deletion = deletion
+        self._policies = policies
 
     @operation("kms", "ReplicateKey", "kms:ReplicateKey", on="run")
     async def replicate_key(self, call: Call) -> Answer:
         region: str = call.input["ReplicaRegion"]
         check_region(region)
         tags = given_tags(call.input.get("Tags") or ())
-        policy = new_policy(call)
         primary = await find(self._ring, call, REPLICATE)
+        policy = await self._policies.of_new_key(call, primary.name.within(region))
         await call.allow("kms:CreateKey", "*")
         if tags:
             await call.allow("kms:TagResource", "*")

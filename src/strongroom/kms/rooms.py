@@ -16,8 +16,9 @@ from strongroom.kms.grant_tokens import GrantTokens
 from strongroom.kms.grants import Grants
 from strongroom.kms.importing import Importing
 from strongroom.kms.key_pairs import KeyPairs
-from strongroom.kms.key_settings import KeySettings
+from strongroom.kms.key_policies import KeyPolicies
 from strongroom.kms.key_stores import KeyStores
+from strongroom.kms.key_tags import KeyTags
 from strongroom.kms.keys import Keys
 from strongroom.kms.macs import Macs
 from strongroom.kms.paging import Markers
@@ -34,7 +35,8 @@ class KmsRooms(NamedTuple):
     aliases: Aliases
     crypto: Crypto
     deletion: Deletion  # upkeep calls its destroy_due
-    key_settings: KeySettings
+    key_policies: KeyPolicies
+    key_tags: KeyTags
     rotation: KeyRotation  # upkeep calls its rotate_due
     grants: Grants
     grant_listing: GrantListing
@@ -51,12 +53,14 @@ def kms_rooms(ring: KeyRing, kms_key: bytes, principals: Principals) -> KmsRooms
     markers = Markers(kms_key)
     tokens = GrantTokens(ring.catalog, kms_key, ring.random)
     deletion = Deletion(ring)
+    policies = KeyPolicies(ring, markers, principals)
     return KmsRooms(
-        keys=Keys(ring, markers, tokens),
+        keys=Keys(ring, markers, tokens, policies),
         aliases=Aliases(ring, markers),
         crypto=Crypto(ring, tokens),
         deletion=deletion,
-        key_settings=KeySettings(ring, markers),
+        key_policies=policies,
+        key_tags=KeyTags(ring, markers),
         rotation=KeyRotation(ring, markers),
         grants=Grants(ring, tokens, principals),
         grant_listing=GrantListing(ring, markers),
@@ -65,5 +69,5 @@ def kms_rooms(ring: KeyRing, kms_key: bytes, principals: Principals) -> KmsRooms
         key_pairs=KeyPairs(ring, tokens),
         key_stores=KeyStores(),
         importing=Importing(ring),
-        regions=Regions(ring, deletion),
+        regions=Regions(ring, deletion, policies),
     )

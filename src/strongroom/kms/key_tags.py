@@ -1,6 +1,6 @@
-"""What is kept beside a key: its policy and its tags.
+"""Tags of keys in the KMS API.
 
-Never knows what a policy means: it is stored and given back as it came.
+Never knows what they are for.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms.access import Use, change, find
 from strongroom.kms.paging import Markers, limit
@@ -17,32 +16,15 @@ from strongroom.kms.tagging import given_tags, merged_tags
 if TYPE_CHECKING:
     from strongroom.kms.ring import KeyRing
 
-POLICY_NAME: Final = "default"
-GET_POLICY: Final = Use("GetKeyPolicy", "kms:GetKeyPolicy")
-LIST_POLICIES: Final = Use("ListKeyPolicies", "kms:ListKeyPolicies")
 LIST_TAGS: Final = Use("ListResourceTags", "kms:ListResourceTags")
 TAG: Final = Use("TagResource", "kms:TagResource")
 UNTAG: Final = Use("UntagResource", "kms:UntagResource")
 
 
-class KeySettings:
+class KeyTags:
     def __init__(self, ring: KeyRing, markers: Markers) -> None:
         self._ring = ring
         self._markers = markers
-
-    @operation("kms", "GetKeyPolicy", "kms:GetKeyPolicy", on="run")
-    async def get_key_policy(self, call: Call) -> Answer:
-        record = await find(self._ring, call, GET_POLICY)
-        if (call.input.get("PolicyName") or POLICY_NAME) != POLICY_NAME:
-            raise ApiError("NotFoundException", "No such policy exists")
-        return Answer({"Policy": record.policy, "PolicyName": POLICY_NAME})
-
-    @operation("kms", "ListKeyPolicies", "kms:ListKeyPolicies", on="run")
-    async def list_key_policies(self, call: Call) -> Answer:
-        await find(self._ring, call, LIST_POLICIES)
-        limit(call, 100, 1000)
-        names = [] if self._markers.read(call) else [POLICY_NAME]
-        return Answer({"PolicyNames": names, "Truncated": False})
 
     @operation("kms", "ListResourceTags", "kms:ListResourceTags", on="run")
     async def list_resource_tags(self, call: Call) -> Answer:
