@@ -86,6 +86,28 @@ def test_the_rule_and_a_key(aws, tmp_path):
 
 
 @pytest.mark.timeout(120)
+def test_customers_keys(aws, tmp_path):
+    """In one piece and by parts; both keys are files."""
+    name = unique("cli")
+    aws("s3", "mb", f"s3://{name}")
+    rule = {"Rules": [{"BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}]}
+    aws("s3api", "put-bucket-encryption", "--bucket", name, "--server-side-encryption-configuration", json.dumps(rule))
+    (tmp_path / "key").write_bytes(bytes(range(32)))
+    (tmp_path / "other").write_bytes(bytes(32))
+    mine = ("--sse-c", "AES256", "--sse-c-key", f"fileb://{tmp_path}/key")
+    source = ("--sse-c-copy-source", "AES256", "--sse-c-copy-source-key", f"fileb://{tmp_path}/key")
+    other = ("--sse-c", "AES256", "--sse-c-key", f"fileb://{tmp_path}/other")
+    for file, data in (("small", b"hello"), ("big", os.urandom(9 << 20))):
+        (tmp_path / file).write_bytes(data)
+        aws("s3", "cp", tmp_path / file, f"s3://{name}/{file}", "--only-show-errors", *mine)
+        aws("s3", "cp", f"s3://{name}/{file}", f"s3://{name}/copy", "--only-show-errors", *source, *other)
+        aws("s3", "cp", f"s3://{name}/copy", tmp_path / "back", "--only-show-errors", *other)
+        assert (tmp_path / "back").read_bytes() == data
+    aws("s3", "cp", f"s3://{name}/small", tmp_path / "back", *other, fails="(403)")
+    aws("s3", "cp", f"s3://{name}/small", tmp_path / "back", fails="(400)")
+
+
+@pytest.mark.timeout(120)
 def test_kms_and_sts(aws, keys, tmp_path):
     (tmp_path / "plain").write_bytes(b"secret")
     sealed = aws("kms", "encrypt", "--key-id", "alias/first", "--plaintext", f"fileb://{tmp_path}/plain", json_=True)

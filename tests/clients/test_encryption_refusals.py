@@ -165,39 +165,6 @@ def test_46_47_a_blocked_customer_key_is_refused_before_it_is_looked_at(server, 
         assert reply.error == (403, "AccessDenied", blocked)
 
 
-def test_what_is_not_built_says_so_and_stores_nothing(server, s3, bucket):
-    put_rule(s3, bucket, **UNBLOCKED)
-    s3.put_object(Bucket=bucket, Key="source", Body=b"x")
-    for reply in writes(server, bucket, TRIO):
-        assert (reply.status, reply.members["Code"]) == (501, "NotImplemented")
-    assert [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["source"]
-
-
-REQUESTS = "Requests specifying Server Side Encryption with Customer provided keys must provide "
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"customer-algorithm": "KMS"}, "The Encryption request you specified is not valid. Supported value: AES256."),
-        ({"customer-algorithm": None}, REQUESTS + "a valid encryption algorithm."),
-        ({"customer-key": None}, REQUESTS + "an appropriate secret key."),
-        (
-            {"customer-key-md5": base64.b64encode(bytes(16)).decode()},
-            "The calculated MD5 hash of the key did not match the hash that was provided.",
-        ),
-    ],
-    ids=["5.2.2", "5.2.3", "5.2.4", "5.2.6"],
-)
-def test_5_2_customer_keys_are_checked_before_they_are_unbuilt(server, s3, bucket, change, message):
-    put_rule(s3, bucket, **UNBLOCKED)
-    headers = TRIO | {f"{SSE}-{name}": value for name, value in change.items()}
-    reply = server.ask("PUT", f"/{bucket}/k", {name: value for name, value in headers.items() if value is not None}, b"x")
-    code = "InvalidEncryptionAlgorithmError" if change.get("customer-algorithm") else "InvalidArgument"
-    assert reply.error == (400, code, message)
-    assert reply.members["ArgumentName"] == SSE
-
-
 # ------------------------------------------------------------------------------------------------------------- 9: KMS says no
 
 

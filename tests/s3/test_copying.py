@@ -192,7 +192,7 @@ async def test_conditions_of_source_and_destination(vault):
         ({"TaggingDirective": "MOVE"}, 400, "InvalidArgument"),
         ({"ExpectedSourceBucketOwner": "000000000000"}, 403, "AccessDenied"),
         ({"ExpectedSourceBucketOwner": "1"}, 400, "InvalidBucketOwnerAWSAccountID"),
-        ({"CopySourceSSECustomerAlgorithm": "AES256"}, 400, "InvalidRequest"),
+        ({"CopySourceSSECustomerAlgorithm": "AES256"}, 400, "InvalidArgument"),
         ({"SSEKMSKeyId": "x"}, 400, "InvalidArgument"),
         ({"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "x"}, 400, "KMS.NotFoundException"),
     ],

@@ -391,7 +391,7 @@ async def test_parts_copied_from_objects(vault, upload):
         ({"CopySource": "none/none"}, "NoSuchBucket"),
         ({"CopySourceIfMatch": '"x"'}, "PreconditionFailed"),
         ({"CopySourceIfNoneMatch": source["ETag"]}, "PreconditionFailed"),
-        ({"CopySourceSSECustomerKey": "x"}, "InvalidRequest"),
+        ({"CopySourceSSECustomerKey": "x"}, "InvalidArgument"),
     ):
         another = Upload(vault)
         await another.create()

@@ -366,7 +366,7 @@ async def test_the_largest_that_is_taken(vault):
         ({"PartNumber": 10_001}, 400, "InvalidArgument"),
         ({"PartNumber": 2}, 416, "InvalidPartNumber"),
         ({"PartNumber": 1, "Range": "bytes=0-0"}, 400, "InvalidRequest"),
-        ({"SSECustomerAlgorithm": "AES256"}, 400, "InvalidRequest"),
+        ({"SSECustomerAlgorithm": "AES256"}, 400, "InvalidArgument"),
         ({"headers": {"x-amz-server-side-encryption": "AES256"}}, 400, "InvalidArgument"),
         ({"VersionId": ""}, 400, "InvalidArgument"),
     ],

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 
 import pytest
@@ -18,7 +20,23 @@ from tests.s3.test_multipart import FIRST, TAIL, Upload
 SMALL = b"a secret"
 LARGE = os.urandom(FIRST_PLAIN + 20 * PLAIN + 77)  # more than one window of segments
 ERRORS = (SealError, Gone, ApiError, ProviderError)
+CUSTOMER = {
+    "SSECustomerAlgorithm": "AES256",
+    "SSECustomerKey": base64.b64encode(bytes(32)).decode(),
+    "SSECustomerKeyMD5": base64.b64encode(hashlib.md5(bytes(32)).digest()).decode(),
+}
+MODES = ({"ServerSideEncryption": "AES256"}, {"ServerSideEncryption": "aws:kms"}, CUSTOMER)
+NAMES = ("SSE-S3", "SSE-KMS", "SSE-C")
 READS = (("GetObject", {}), ("GetObject", {"Range": "bytes=1-2"}), ("HeadObject", {}))
+
+
+def key_in(encryption):
+    """What a read must bring: the customer's key, where there is one."""
+    return encryption if encryption == CUSTOMER else {}
+
+
+def with_key(encryption, *operations):
+    return tuple((operation, given | key_in(encryption)) for operation, given in operations)
 
 
 async def reading(vault, operation, **given):
@@ -59,18 +77,18 @@ def flips(data, step=1):
         yield data[:index] + bytes([data[index] ^ (1 << index % 8)]) + data[index + 1 :]
 
 
-@pytest.mark.parametrize("encryption", ["AES256", "aws:kms"])
+@pytest.mark.parametrize("encryption", MODES, ids=NAMES)
 @pytest.mark.parametrize("column", ["seal", "meta", "manifest"])
 async def test_any_byte_of_what_stands_beside_the_body(vault, column, encryption):
     await vault.make()
-    await vault.put("k", SMALL, ServerSideEncryption=encryption, Metadata={"a": "b"})
+    await vault.put("k", SMALL, **encryption, Metadata={"a": "b"})
     row = await vault.row("k")
     good = getattr(row, column)
     for bad in (*flips(good, 3 if len(good) > 200 else 1), good[:-1], good + b"\0", b""):
         alter(vault, column, bad)
-        await broken(vault, operations=READS[:1] + READS[2:])
+        await broken(vault, operations=with_key(encryption, READS[0], READS[2]))
     alter(vault, column, good)
-    assert (await vault.get("k"))[0] == SMALL
+    assert (await vault.get("k", **key_in(encryption)))[0] == SMALL
 
 
 async def test_any_byte_of_a_body_in_its_row(vault):
@@ -92,7 +110,7 @@ async def test_another_size(vault, size):
     await broken(vault, operations=(READS[0], READS[2]))
 
 
-@pytest.mark.parametrize("encryption", ["AES256", "aws:kms"])
+@pytest.mark.parametrize("encryption", MODES, ids=NAMES)
 @pytest.mark.parametrize(
     "columns",
     [
@@ -111,15 +129,15 @@ async def test_rows_that_change_places(vault, columns, encryption):
     await vault.make()
     await vault.make("other")
     for bucket, object_key in (("bucket", "k"), ("bucket", "l"), ("other", "k")):
-        await vault.put(object_key, SMALL, bucket=bucket, ServerSideEncryption=encryption)
+        await vault.put(object_key, SMALL, bucket=bucket, **encryption)
     mine, others = "bucket = 1 AND object_key = x'6b'", ("bucket = 1 AND object_key = x'6c'", "bucket = 2 AND object_key = x'6b'")
     names = ", ".join(columns)
     (saved,) = vault.sql(f"SELECT {names} FROM version WHERE {mine}")
     for other in others:
         vault.sql(f"UPDATE version SET ({names}) = (SELECT {names} FROM version WHERE {other}) WHERE {mine}")
-        await broken(vault, operations=(READS[0], READS[2]))
+        await broken(vault, operations=with_key(encryption, READS[0], READS[2]))
         vault.sql(f"UPDATE version SET ({names}) = ({', '.join('?' * len(columns))}) WHERE {mine}", *saved)
-    assert (await vault.get("k"))[0] == SMALL
+    assert (await vault.get("k", **key_in(encryption)))[0] == SMALL
 
 
 async def test_the_bodies_of_two_rows_exchanged(vault):

@@ -10,15 +10,14 @@ from typing import Final
 #: A built operation that lacks something -> what.
 PARTIAL: Final[dict[tuple[str, str], str]] = {
     ("s3", "CompleteMultipartUpload"): "no condition on the time of initiation (directory buckets)",
-    ("s3", "CopyObject"): "no SSE-C, no object lock, no tags, no archive classes",
+    ("s3", "CopyObject"): "no object lock, no tags, no archive classes",
     ("s3", "CreateBucket"): "no ACL grants, no object lock, no directory buckets, no tags",
-    ("s3", "CreateMultipartUpload"): "no SSE-C, no object lock, no tags, no archive classes",
+    ("s3", "CreateMultipartUpload"): "no object lock, no tags, no archive classes",
     ("s3", "DeleteObject"): "no conditions on time or size (directory buckets)",
     ("s3", "DeleteObjects"): "no conditions on time or size (directory buckets)",
     ("s3", "GetBucketVersioning"): "versioning cannot be switched on yet",
-    ("s3", "PutBucketEncryption"): "SSE-C can be unblocked, but writes with it are refused",
     ("s3", "UpdateObjectEncryption"): "keys of the bucket owner's account only, no object lock",
-    ("s3", "PutObject"): "no SSE-C, no object lock, no tags, no appending, no archive classes",
+    ("s3", "PutObject"): "no object lock, no tags, no appending, no archive classes",
     ("kms", "CreateKey"): "nothing is decided by the key policy yet; no SM2 and ML-KEM keys, no custom key stores",
     ("kms", "PutKeyPolicy"): "policies are checked and kept, nothing is decided by them yet",
     ("kms", "CreateGrant"): "grants are kept, nothing is decided by them yet; no service principals",

@@ -78,7 +78,7 @@ class Call:
     """Operation + typed input + Caller + allow + body, and what the run may know of the request."""
 
     operation: Operation
-    input: Input
+    input: Input = field(repr=False)  # may hold a customer's key
     caller: Caller
     allow: Allow
     body: Body
@@ -89,7 +89,7 @@ class Call:
     virtual_host: bool  # bucket came from the Host header
     secure: bool  # TLS
     source_ip: str
-    headers: Mapping[str, str]  # lower-case names; for the few rules that look at headers the model does not have
+    headers: Mapping[str, str] = field(repr=False)  # lower-case names; for the few rules about headers the model does not have
     signed_v4: bool = True
 
 

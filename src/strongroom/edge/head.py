@@ -28,8 +28,8 @@ class Head:
     method: str
     path: str  # percent-decoded
     raw_path: str | None  # as sent, when the server gives it
-    query: str  # as sent, without the question mark
-    headers: dict[str, str]  # lower-case names; values of one name joined by commas
+    query: str = field(repr=False)  # as sent, without the question mark; may hold secrets, as the headers
+    headers: dict[str, str] = field(repr=False)  # lower-case names; values of one name joined by commas
     scheme: str  # http or https
     client_ip: str
     repeated: frozenset[str] = frozenset()  # names that arrived more than once

@@ -5,6 +5,7 @@ Sources: recorded answers of S3, KMS, STS and of services that share KMS's front
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
@@ -13,6 +14,8 @@ from strongroom.api.errors import ApiError
 
 SKEW: Final = 900  # seconds a clock may be off, either way
 CREDENTIAL_FORM: Final = "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request"
+#: A customer's key (SSE-C) in a canonical request, as a header or hoisted into the query; not its MD5.
+_CUSTOMER_KEY: Final = re.compile(r"(server-side-encryption-customer-key[:=])[^\n&]*", re.IGNORECASE)
 
 
 class Refusals(Protocol):
@@ -130,6 +133,8 @@ class S3Refusals:
         )
 
     def mismatch(self, access_key_id: str, string_to_sign: str, signature: str, canonical: str) -> ApiError:
+        # AWS sends it back. An answer is more easily logged than a request, so here it stays unsaid.
+        canonical = _CUSTOMER_KEY.sub(r"\1***", canonical)
         return ApiError(
             "SignatureDoesNotMatch",
             AWSAccessKeyId=access_key_id,

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from strongroom.api.digests import Digests
 from strongroom.api.errors import ApiError
 from strongroom.api.expected_owner import check_expected_owner
+from strongroom.s3.customer_keys import SOURCE_MEMBERS, check_needed, key_of_read
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.reading import find_version, refuse_unsafe_read
 from strongroom.s3.sealing import object_arn
@@ -19,11 +20,11 @@ from strongroom.seal.format import Envelope
 if TYPE_CHECKING:
     from strongroom.api.operation import Call
     from strongroom.s3.bucket_cache import Bucket
+    from strongroom.s3.encryption import CustomerKey
     from strongroom.s3.rooms import Rooms
     from strongroom.store.contract import VersionRow
 
 INLINE_DIGEST: Final = 64 * 1024  # bytes below which a thread costs more than the digest
-_CUSTOMER_MEMBERS: Final = ("CopySourceSSECustomerAlgorithm", "CopySourceSSECustomerKey", "CopySourceSSECustomerKeyMD5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class CopySource:
     meta: ObjectMeta
     envelope: Envelope
     by_version: bool  # a version id was given
+    customer: CustomerKey | None = None  # that the request brings for it
 
     def answered(self) -> dict[str, str]:
         if not self.bucket.versioning:
@@ -63,6 +65,7 @@ async def open_source(rooms: Rooms, call: Call) -> CopySource:
     name, object_key, version_id = parse_copy_source(call.input["CopySource"])
     action = "s3:GetObject" if version_id is None else "s3:GetObjectVersion"
     await call.allow(action, object_arn(name, object_key))
+    customer = key_of_read(call.input, secure=call.secure, members=SOURCE_MEMBERS)
     bucket = await rooms.buckets.find(name)
     expected = call.input.get("ExpectedSourceBucketOwner")
     if expected is not None:
@@ -77,11 +80,10 @@ async def open_source(rooms: Rooms, call: Call) -> CopySource:
             text = "The source of a copy request may not specifically refer to a delete marker by version id."
             raise ApiError("InvalidRequest", text) from error
         raise ApiError(error.code, error.message, fields=error.members) from error
-    if any(call.input.get(member) is not None for member in _CUSTOMER_MEMBERS):
-        raise ApiError("InvalidRequest", "The encryption parameters are not applicable to this object.")
     envelope = Envelope.decode(row.seal)
+    check_needed(envelope.mode, customer)
     refuse_unsafe_read(call, envelope)
-    return CopySource(bucket, row, ObjectMeta.open(bucket, row), envelope, version_id is not None)
+    return CopySource(bucket, row, ObjectMeta.open(bucket, row), envelope, version_id is not None, customer)
 
 
 class Measured:

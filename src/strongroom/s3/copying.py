@@ -13,7 +13,7 @@ from strongroom.s3.metadata import SYSTEM_HEADERS, ObjectMeta
 from strongroom.s3.reading import Reading, modified_at
 from strongroom.s3.sealing import Sealing, encryption_output
 from strongroom.s3.versions import Condition, check_object_key
-from strongroom.s3.writing import choice_for, commit_object, echoed_context, etag_of, refuse_unbuilt, store_plaintext
+from strongroom.s3.writing import choice_for, commit_object, echoed, etag_of, refuse_unbuilt, store_plaintext
 from strongroom.seal.format import Mode
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Copying:
         if source.row.size > MOST_COPIED:
             text = f"The specified copy source is larger than the maximum allowable size for a copy source: {MOST_COPIED}"
             raise ApiError("InvalidRequest", text)
-        opened = await self._reading.open(call, source.bucket, source.row, source.envelope)
+        opened = await self._reading.open(call, source.bucket, source.row, source.envelope, source.customer)
         key = await self._sealing.new(call, bucket, object_key, choice)
         body, size = await opened.read(None)
         algorithm = _algorithm(given, source.meta)
@@ -61,7 +61,7 @@ class Copying:
         written = await commit_object(self._rooms, bucket, object_key, key, meta, stored, call.now, condition)
         result = {"ETag": f'"{meta.etag}"', "LastModified": call.now, **meta.checksum_output()}
         output: dict[str, Any] = {"CopyObjectResult": result, **source.answered(), **written.answered(bucket)}
-        return Answer(output | encryption_output(key.envelope) | echoed_context(given))
+        return Answer(output | encryption_output(key.envelope) | echoed(given))
 
 
 def _metadata(given: Mapping[str, Any], source: CopySource) -> ObjectMeta:

@@ -29,7 +29,7 @@ CONTEXT_ARN: Final = "aws:s3:arn"  # the pair S3 itself adds to every encryption
 _MODES: Final[dict[str, WriteMode]] = {"AES256": "SSE-S3", "aws:kms": "SSE-KMS", "aws:kms:dsse": "DSSE-KMS"}
 _ALGORITHMS: Final[dict[str, Algorithm]] = {"AES256": "AES256", "aws:kms": "aws:kms", "aws:kms:dsse": "aws:kms:dsse"}
 _BLOCKED: Final[dict[str, tuple[str, ...]]] = {"blocked": ("SSE-C",), "allowed": ("NONE",)}
-_CUSTOMER_MEMBERS: Final = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
+CUSTOMER_MEMBERS: Final = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
 _CUSTOMER_KEY_BYTES: Final = 32
 
 
@@ -80,7 +80,7 @@ class BucketEncryption:
 
 @dataclass(frozen=True, slots=True)
 class CustomerKey:
-    """The three SSE-C values, checked: 32 key bytes and the base64 of their MD5 as sent."""
+    """The three SSE-C values, checked: 32 key bytes (any number in a read) and the base64 of their MD5 as sent."""
 
     algorithm: str
     key: bytes = field(repr=False)
@@ -123,7 +123,7 @@ def choose(
     sse: str | None = input.get("ServerSideEncryption")
     kms_key: str | None = input.get("SSEKMSKeyId") or None
     has_context = input.get("SSEKMSEncryptionContext") is not None
-    with_customer_key = any(input.get(member) is not None for member in _CUSTOMER_MEMBERS)
+    with_customer_key = sends_customer_key(input)
 
     # A block is a matter of permission, so it is judged before any value is looked at.
     if with_customer_key and rule.blocks_sse_c:
@@ -160,6 +160,38 @@ def choose(
     )
 
 
+def continued(
+    input: Mapping[str, Any],  # noqa: A002 - as in choose
+    rule: BucketEncryption,
+    *,
+    customer: bool,
+    needed: bool,
+    secure: bool,
+    principal_arn: str,
+    object_arn: str,
+) -> CustomerKey | None:
+    """Judge a write into an upload whose encryption ``choose`` decided when it began: UploadPart, UploadPartCopy, completion.
+
+    ``customer``: the upload is SSE-C. ``needed``: this write cannot go on without the customer's key. A block of the bucket counts
+    for uploads that began before it (facts 5.6.7). Raises ApiError AccessDenied, InvalidRequest (4.7.6), and as ``customer_key``.
+    """
+    sent = sends_customer_key(input)
+    if (sent or customer) and rule.blocks_sse_c:
+        refuse_blocked(principal_arn, object_arn, "s3:PutObject")
+    if sent != customer and (sent or needed):
+        raise ApiError(
+            "InvalidRequest",
+            "The multipart upload initiate requested encryption. Subsequent part requests must include the appropriate encryption "
+            "parameters.",
+        )
+    return _customer_key_of(input, secure=secure) if sent else None
+
+
+def sends_customer_key(input: Mapping[str, Any], members: tuple[str, ...] = CUSTOMER_MEMBERS) -> bool:  # noqa: A002 - as in choose
+    """Whether any of the three was sent."""
+    return any(input.get(member) is not None for member in members)
+
+
 def refuse_blocked(principal_arn: str, object_arn: str, action: str) -> NoReturn:
     """The answer to an SSE-C write into a bucket that blocks them. Raises ApiError AccessDenied."""
     raise ApiError(
@@ -177,8 +209,11 @@ def refuse_on(headers: Mapping[str, str]) -> None:
         _invalid("x-amz-server-side-encryption header is not supported for this operation.", value)
 
 
-def customer_key(algorithm: str | None, key: str | None, md5: str | None, *, secure: bool) -> CustomerKey:
-    """Check the SSE-C trio as sent (``key`` and ``md5`` base64; None: not sent). Raises ApiError, in AWS's order."""
+def customer_key(algorithm: str | None, key: str | None, md5: str | None, *, secure: bool, of_write: bool = True) -> CustomerKey:
+    """Check the SSE-C trio as sent (``key`` and ``md5`` base64; None: not sent). Raises ApiError, in AWS's order.
+
+    A read (not ``of_write``) may bring a key of any length: whether it is the right one is asked first (facts 5.4.5).
+    """
     requests = "Requests specifying Server Side Encryption with Customer provided keys must"
     if not secure:
         _invalid(f"{requests} be made over a secure connection.")
@@ -199,7 +234,7 @@ def customer_key(algorithm: str | None, key: str | None, md5: str | None, *, sec
     digest = None if plain is None else hashlib.md5(plain, usedforsecurity=False).digest()
     if plain is None or digest is None or not hmac.compare_digest(digest, _base64(md5) or b""):
         _invalid("The calculated MD5 hash of the key did not match the hash that was provided.")
-    if len(plain) != _CUSTOMER_KEY_BYTES:
+    if of_write and len(plain) != _CUSTOMER_KEY_BYTES:
         _invalid("The secret key was invalid for the specified algorithm.")
     return CustomerKey(algorithm, plain, md5)
 
@@ -267,7 +302,7 @@ def _flag(value: bool | str | None) -> bool | None:
 
 
 def _customer_key_of(input: Mapping[str, Any], *, secure: bool) -> CustomerKey:  # noqa: A002 - as in choose
-    algorithm, key, md5 = (input.get(member) for member in _CUSTOMER_MEMBERS)
+    algorithm, key, md5 = (input.get(member) for member in CUSTOMER_MEMBERS)
     return customer_key(algorithm, key, md5, secure=secure)
 
 

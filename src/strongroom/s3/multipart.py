@@ -23,12 +23,11 @@ from strongroom.s3.uploads import (
     find_upload,
     new_upload_id,
     no_such_upload,
-    open_upload_key,
     upload_place,
 )
 from strongroom.s3.versions import Condition, check_object_key, commit_version, milliseconds, new_version_id, stored_blobs
-from strongroom.s3.writing import Written, choice_for, echoed_context, refuse_mixed_customer_key, refuse_unbuilt
-from strongroom.seal.format import Piece, decode_manifest, encode_manifest
+from strongroom.s3.writing import Written, choice_for, continued_key, echoed, refuse_unbuilt
+from strongroom.seal.format import Envelope, Mode, Piece, decode_manifest, encode_manifest
 from strongroom.store.contract import Gone, UploadRow, VersionRow
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ class Multipart:
 
         await self._rooms.catalog.write(work)
         output = {"Bucket": bucket.name, "Key": object_key, "UploadId": upload_id, **record.answered()}
-        return Answer(output | encryption_output(key.envelope) | echoed_context(given))
+        return Answer(output | encryption_output(key.envelope) | echoed(given))
 
     @operation("s3", "AbortMultipartUpload", "s3:AbortMultipartUpload", on="object")
     async def abort(self, call: Call) -> Answer:
@@ -107,23 +106,25 @@ class Multipart:
         rooms = self._rooms
         bucket = await rooms.buckets.find(given["Bucket"])
         refuse_on(call.headers)
-        refuse_mixed_customer_key(given)
         condition = Condition.of(given)
         # Parts before their upload: of one that another completion ends meanwhile, it is the upload that is missed.
         stored = {row.part_number: row for row in await rooms.catalog.parts(given["UploadId"], limit=MOST_PARTS)}
         upload = await find_upload(rooms, bucket, given)
         record = UploadRecord.open(bucket, upload)
+        customer = continued_key(call, bucket, upload, needed=record.checksum is not None or checksums.names_checksum(given))
         named: dict[str, Any] = given.get("MultipartUpload") or {}
         chosen = _choose_parts(bucket, upload, record, stored, named.get("Parts") or [])
         meta = record.meta
         meta.multipart = True
         meta.etag = _etag(chosen.records)
-        _set_checksum(given, record, chosen, meta)
+        # Whoever completes without the customer's key gets no checksum, unless one is named: then the key is needed (4.5.10).
+        if customer is not None or Envelope.decode(upload.seal).mode != Mode.SSE_C:
+            _set_checksum(given, record, chosen, meta)
         _check_size(given, chosen.size)
-        key = await open_upload_key(self._sealing, call, bucket, upload)
         written = Written(new_version_id(rooms.random), null_version=bucket.versioning != "Enabled")
         manifest = encode_manifest(chosen.pieces)
-        envelope = key.bound(bucket.bucket_id, upload.object_key, written.version_id, manifest, rooms.random)
+        place = upload.object_key, upload_place(upload.upload_id)
+        envelope = await self._sealing.rebind(call, bucket, *place, upload.seal, written.version_id, manifest, customer)
         sealed = meta.seal(bucket, upload.object_key, written.version_id, size=chosen.size, seal=envelope, manifest=manifest)
         row = VersionRow(
             bucket.bucket_id,
@@ -162,7 +163,7 @@ class Multipart:
             "ETag": f'"{meta.etag}"',
             **meta.checksum_output(),
         }
-        return Answer(output | encryption_output(key.envelope) | written.answered(bucket))
+        return Answer(output | encryption_output(Envelope.decode(envelope)) | written.answered(bucket))
 
 
 def _choose_parts(

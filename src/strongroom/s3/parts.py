@@ -10,6 +10,7 @@ from strongroom.api.operation import Answer, operation
 from strongroom.s3 import checksums
 from strongroom.s3.conditions import ByteRange, judge_copy_source
 from strongroom.s3.copy_source import Measured, measured, open_source
+from strongroom.s3.customer_keys import check_needed, customer_output, key_of_read
 from strongroom.s3.encryption import refuse_on
 from strongroom.s3.reading import Reading, modified_at
 from strongroom.s3.sealing import ObjectKey, Sealing, encryption_output
@@ -24,8 +25,8 @@ from strongroom.s3.uploads import (
     open_upload_key,
 )
 from strongroom.s3.versions import milliseconds, stored_blobs
-from strongroom.s3.writing import StoredBlob, etag_of, refuse_mixed_customer_key, store_blob
-from strongroom.seal.format import Piece, encode_manifest
+from strongroom.s3.writing import StoredBlob, continued_key, etag_of, store_blob
+from strongroom.seal.format import Envelope, Piece, encode_manifest
 from strongroom.store.contract import Gone, PartRow
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ class Parts:
         check_part_number(call.input["PartNumber"])
         row = await find_upload(self._rooms, bucket, call.input)
         record = UploadRecord.open(bucket, row)
-        refuse_mixed_customer_key(call.input)
-        key = await open_upload_key(self._sealing, call, bucket, row)
+        customer = continued_key(call, bucket, row, needed=True)
+        key = await open_upload_key(self._sealing, call, bucket, row, customer)
         return row, record, key
 
     @operation("s3", "UploadPart", "s3:PutObject", on="object")
@@ -95,7 +96,7 @@ class Parts:
         part = PartRecord(etag_of(key.mode, body, self._rooms), kept)
         await self._put(bucket, row, call.input["PartNumber"], stored, part, call.now)
         shown = part.answered() if record.checksum is not None or (claimed is not None and claimed[0] == wanted) else {}
-        return Answer({"ETag": f'"{part.etag}"', **shown, **encryption_output(key.envelope)})
+        return Answer({"ETag": f'"{part.etag}"', **shown, **encryption_output(key.envelope), **customer_output(call.input)})
 
     @operation("s3", "UploadPartCopy", "s3:PutObject", on="object")
     async def upload_part_copy(self, call: Call) -> Answer:
@@ -109,7 +110,7 @@ class Parts:
         if wanted is not None and wanted.length > MOST_PART:
             text = f"The specified copy source is larger than the maximum allowable size for a copy source: {MOST_PART}"
             raise ApiError("InvalidRequest", text)
-        opened = await self._reading.open(call, source.bucket, source.row, source.envelope)
+        opened = await self._reading.open(call, source.bucket, source.row, source.envelope, source.customer)
         body, _ = await opened.read(wanted)
         algorithm = record.checksum or checksums.DEFAULT
         copied = Measured("md5", algorithm.lower())
@@ -120,7 +121,15 @@ class Parts:
         result: dict[str, Any] = {"ETag": f'"{part.etag}"', "LastModified": call.now}
         if record.checksum is not None:
             result |= part.answered()
-        return Answer({"CopyPartResult": result, **source.answered(), **encryption_output(key.envelope)})
+        output = {"CopyPartResult": result, **source.answered(), **encryption_output(key.envelope)}
+        return Answer(output | customer_output(given))
+
+    async def _check_listing(self, call: Call, bucket: Bucket, upload: UploadRow) -> None:
+        """A listing needs no customer's key and is not blocked (facts 4.7.9, 5.6.7); one that is sent must be the upload's."""
+        customer = key_of_read(call.input, secure=call.secure)
+        if customer is not None:
+            check_needed(Envelope.decode(upload.seal).mode, customer)
+            await open_upload_key(self._sealing, call, bucket, upload, customer)
 
     async def _put(
         self, bucket: Bucket, upload: UploadRow, number: int, stored: StoredBlob, part: PartRecord, now: datetime
@@ -150,6 +159,7 @@ class Parts:
         refuse_on(call.headers)
         upload = await find_upload(self._rooms, bucket, given)
         record = UploadRecord.open(bucket, upload)
+        await self._check_listing(call, bucket, upload)
         limit = bounded(given, "MaxParts", "max-parts", MOST_LISTED)
         marker = bounded(given, "PartNumberMarker", "part-number-marker", 0, most=2**31 - 1)
         rows = await self._rooms.catalog.parts(upload.upload_id, after=min(marker, MOST_PARTS), limit=limit + 1) if limit else []

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 from strongroom.s3.conditions import ByteRange, judge_read, parse_range
+from strongroom.s3.customer_keys import check_needed, customer_output, key_of_read
 from strongroom.s3.encryption import refuse_on
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.sealing import Sealing, encryption_output
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
 
     from strongroom.api.operation import Call
     from strongroom.s3.bucket_cache import Bucket
+    from strongroom.s3.encryption import CustomerKey
     from strongroom.s3.rooms import Rooms
     from strongroom.seal.layers import LayeredOpener, Layers, Plan
     from strongroom.store.contract import PartRow, VersionRow
 
+_OF_KMS: Final = frozenset({Mode.SSE_KMS, Mode.DSSE_KMS})
 WINDOW: Final = 32  # segments read at a time: 2 MiB
 AT_ONCE: Final = 4  # segments opened and sent at a time
 #: Response header overrides of GetObject and HeadObject: member of the input -> member of the output.
@@ -44,7 +47,6 @@ _OVERRIDES: Final = {
     "ResponseContentType": "ContentType",
     "ResponseExpires": "Expires",
 }
-_CUSTOMER_MEMBERS: Final = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
 
 
 def utc(milliseconds: int) -> datetime:
@@ -74,12 +76,6 @@ async def find_version(rooms: Rooms, bucket: Bucket, given: Mapping[str, Any]) -
         headers = {"x-amz-delete-marker": "true", "Allow": "DELETE", "x-amz-version-id": given["VersionId"]}
         raise ApiError("MethodNotAllowed", Method="GET", ResourceType="DeleteMarker", headers=headers)
     return row
-
-
-def refuse_customer_key(given: Mapping[str, Any]) -> None:
-    """No object is stored under a customer's key in this version, so one that is sent does not apply (facts 4.8.2)."""
-    if any(given.get(member) is not None for member in _CUSTOMER_MEMBERS):
-        raise ApiError("InvalidRequest", "The encryption parameters are not applicable to this object.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +177,12 @@ class Reading:
         self._rooms = rooms
         self._sealing = Sealing(rooms.keys, rooms.random)
 
-    async def open(self, call: Call, bucket: Bucket, row: VersionRow, envelope: Envelope) -> Opened:
+    async def open(
+        self, call: Call, bucket: Bucket, row: VersionRow, envelope: Envelope, customer: CustomerKey | None = None
+    ) -> Opened:
         """Open a version's data keys for the caller. Raises ApiError ``KMS.…`` or AccessDenied, SealError."""
-        key = await self._sealing.open(call, bucket, row.object_key, row.version_id, row.seal, envelope, row.manifest)
+        place = row.object_key, row.version_id
+        key = await self._sealing.open(call, bucket, *place, row.seal, envelope, row.manifest, customer)
         return Opened(self._rooms, row, decode_manifest(row.manifest), key.layers)
 
     @operation("s3", "GetObject", "s3:GetObject", on="object", with_version="s3:GetObjectVersion")
@@ -191,14 +190,16 @@ class Reading:
         rooms, given = self._rooms, call.input
         bucket = rooms.buckets.cached(given["Bucket"]) or await rooms.buckets.find(given["Bucket"])
         refuse_on(call.headers)
+        customer = key_of_read(given, secure=call.secure)
         row = await find_version(rooms, bucket, given)
-        refuse_customer_key(given)
         meta = ObjectMeta.open(bucket, row)
         envelope = Envelope.decode(row.seal)
+        check_needed(envelope.mode, customer)
         refuse_unsafe_read(call, envelope)
+        opened = None if customer is None else await self.open(call, bucket, row, envelope, customer)
         _judge(given, meta, row, bucket)
         wanted, extra = wanted_range(given, row, meta)
-        opened = await self.open(call, bucket, row, envelope)
+        opened = opened or await self.open(call, bucket, row, envelope)  # KMS is asked last: a 304 costs no call
         body, length = await opened.read(wanted)
         output = described(call, bucket, row, meta, envelope, whole=wanted is None or given.get("PartNumber") is not None)
         output |= extra
@@ -211,13 +212,16 @@ class Reading:
         rooms, given = self._rooms, call.input
         bucket = await rooms.buckets.find(given["Bucket"])
         refuse_on(call.headers)
+        customer = key_of_read(given, secure=call.secure)
         row = await find_version(rooms, bucket, given)
-        refuse_customer_key(given)
         meta = ObjectMeta.open(bucket, row)
         envelope = Envelope.decode(row.seal)
+        check_needed(envelope.mode, customer)
+        if customer is not None:
+            await self.open(call, bucket, row, envelope, customer)
         _judge(given, meta, row, bucket)
         wanted, extra = wanted_range(given, row, meta)
-        if given.get("ChecksumMode") == "ENABLED" and envelope.mode != Mode.SSE_S3:
+        if given.get("ChecksumMode") == "ENABLED" and envelope.mode in _OF_KMS:
             await self.open(call, bucket, row, envelope)
         output = described(call, bucket, row, meta, envelope, whole=wanted is None or given.get("PartNumber") is not None)
         output |= extra
@@ -238,7 +242,7 @@ def _judge(given: Mapping[str, Any], meta: ObjectMeta, row: VersionRow, bucket: 
 
 def refuse_unsafe_read(call: Call, envelope: Envelope) -> None:
     """KMS objects are read by signed requests over safe transport only (facts 4.4.9, 4.4.10)."""
-    if envelope.mode == Mode.SSE_S3:
+    if envelope.mode not in _OF_KMS:
         return
     if call.caller.anonymous or not call.signed_v4:
         text = "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature Version 4."
@@ -276,7 +280,7 @@ def described(
     output = meta.output()
     output["LastModified"] = modified_at(row)
     output["AcceptRanges"] = "bytes"
-    output |= encryption_output(envelope)
+    output |= encryption_output(envelope) | customer_output(given)
     if given.get("ChecksumMode") == "ENABLED":
         output |= checksum_of_read(given.get("PartNumber"), meta, whole=whole)
     if bucket.versioning:

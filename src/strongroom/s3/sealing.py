@@ -3,7 +3,8 @@
 Every object has a random data key of its own. It is wrapped by AES-256-GCM-SIV under a key-encrypting key (KEK), bound to
 bucket id, object key, version id, manifest and to the envelope's own fields. The KEK is S3's service key (SSE-S3) or a data key
 that KMS made under the caller's rights: for this one object (SSE-KMS), or for the caller's objects of this bucket during a few
-minutes (a bucket key). DSSE-KMS has two: a data key as with SSE-KMS, and one for the outer layer as with SSE-S3. Never knows
+minutes (a bucket key). DSSE-KMS has two: a data key as with SSE-KMS, and one for the outer layer as with SSE-S3. With SSE-C, S3's
+service key wraps a lock around the data key, and the customer's key opens the lock. Never knows
 providers, formats of bytes, or HTTP.
 """
 
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.kms.data_keys import Subject
+from strongroom.s3.customer_keys import another_key, check_needed, wrong_key
 from strongroom.s3.encryption import CONTEXT_ARN
+from strongroom.seal.customer import fits, lock, unlock
 from strongroom.seal.format import Envelope, Mode, bare, binding, outer_binding, with_wrapped
 from strongroom.seal.layers import Layers
 from strongroom.seal.wrap import unwrap, wrap
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from strongroom.api.operation import Call
     from strongroom.kms.data_keys import DataKeys
     from strongroom.s3.bucket_cache import Bucket
-    from strongroom.s3.encryption import Choice
+    from strongroom.s3.encryption import Choice, CustomerKey
 
 DATA_KEY = 32  # bytes
 
@@ -47,6 +50,7 @@ class ObjectKey:
     kek: bytes = field(repr=False)
     envelope: Envelope  # without its wrapped keys
     outer_kek: bytes = field(default=b"", repr=False)  # where there is an outer data key
+    lock: bytes = field(default=b"", repr=False)  # SSE-C: what is wrapped in place of the data key
 
     @property
     def mode(self) -> Mode:
@@ -56,14 +60,16 @@ class ObjectKey:
         """The encoded envelope for the row of that version."""
         bare_envelope = self.envelope.encode()
         place = binding(bucket_id, object_key, version_id, manifest) + bare_envelope
-        wrapped = wrap(self.kek, self.layers.inner, place, random)
+        wrapped = wrap(self.kek, self.lock or self.layers.inner, place, random)
         if self.layers.outer is None:
             return with_wrapped(bare_envelope, wrapped)
         return with_wrapped(bare_envelope, wrapped, wrap(self.outer_kek, self.layers.outer, outer_binding(place), random))
 
 
 def encryption_output(envelope: Envelope) -> dict[str, Any]:
-    """The members by which a response says how the object is encrypted (facts 4.2)."""
+    """The members by which a response says how the object is encrypted (facts 4.2). Of SSE-C, only the request's own echo does."""
+    if envelope.mode == Mode.SSE_C:
+        return {}
     if envelope.mode == Mode.SSE_S3:
         return {"ServerSideEncryption": "AES256"}
     algorithm = "aws:kms:dsse" if envelope.mode == Mode.DSSE_KMS else "aws:kms"
@@ -79,12 +85,14 @@ class Sealing:
         self._random = random
 
     async def new(self, call: Call, bucket: Bucket, object_key: str, choice: Choice) -> ObjectKey:
-        """A data key for a new object. Raises ApiError ``KMS.…``, AccessDenied, or NotImplemented for modes that are not built."""
+        """A data key for a new object. Raises ApiError ``KMS.…``, AccessDenied."""
         if choice.mode == "SSE-S3":
             service = self._keys.service_key()
             return ObjectKey(Layers(self._random(DATA_KEY)), service.key, Envelope(Mode.SSE_S3, key_id=service.key_id))
-        if choice.mode not in {"SSE-KMS", "DSSE-KMS"}:
-            raise ApiError("NotImplemented", f"{choice.mode} is not implemented.")
+        if choice.customer is not None:
+            service, data_key = self._keys.service_key(), self._random(DATA_KEY)
+            locked = lock(choice.customer.key, data_key, bucket.bucket_id, object_key, self._random)
+            return ObjectKey(Layers(data_key), service.key, Envelope(Mode.SSE_C, key_id=service.key_id), lock=locked)
         context = kms_context(bucket.name, object_key, choice.context, bucket_key=choice.bucket_key)
         subject = Subject(object_arn(bucket.name, object_key))
         try:
@@ -107,27 +115,65 @@ class Sealing:
         return ObjectKey(Layers(self._random(DATA_KEY), self._random(DATA_KEY)), made.plain, envelope, service.key)
 
     async def open(
-        self, call: Call, bucket: Bucket, object_key: str, version_id: str, sealed: bytes, envelope: Envelope, manifest: bytes
+        self,
+        call: Call,
+        bucket: Bucket,
+        object_key: str,
+        version_id: str,
+        sealed: bytes,
+        envelope: Envelope,
+        manifest: bytes,
+        customer: CustomerKey | None = None,
+        wrong: Callable[[], ApiError] = wrong_key,
     ) -> ObjectKey:
         """The data keys of a row whose ``sealed`` decodes to ``envelope``, with what it takes to wrap them anew.
 
-        Raises ApiError ``KMS.…`` and AccessDenied, SealError.
+        Raises ApiError ``KMS.…`` and AccessDenied, SealError; ``wrong`` for a customer's key that is not the row's.
         """
         kek = await self._kek(call, bucket, object_key, version_id, envelope)
         place = binding(bucket.bucket_id, object_key, version_id, manifest) + bare(sealed, envelope)
         inner = unwrap(kek, envelope.wrapped, place)
         stripped = replace(envelope, wrapped=b"", outer_wrapped=b"")
+        if envelope.mode == Mode.SSE_C:
+            check_needed(envelope.mode, customer)
+            if customer is None or not fits(customer.key, inner):
+                raise wrong()
+            return ObjectKey(Layers(unlock(customer.key, inner, bucket.bucket_id, object_key)), kek, stripped, lock=inner)
         if envelope.mode != Mode.DSSE_KMS:
             return ObjectKey(Layers(inner), kek, stripped)
         outer_kek = self._keys.service_key(envelope.key_id).key
         outer = unwrap(outer_kek, envelope.outer_wrapped, outer_binding(place))
         return ObjectKey(Layers(inner, outer), kek, stripped, outer_kek)
 
+    async def rebind(
+        self,
+        call: Call,
+        bucket: Bucket,
+        object_key: str,
+        upload: str,
+        sealed: bytes,
+        version_id: str,
+        manifest: bytes,
+        customer: CustomerKey | None,
+    ) -> bytes:
+        """The encoded envelope of an upload (``upload``: its place) made one of a version. A customer's key need not be there, since
+        its lock stays as it is; one that is must be the upload's. Raises as ``open``, InvalidRequest.
+        """
+        envelope = Envelope.decode(sealed)
+        if envelope.mode != Mode.SSE_C:
+            key = await self.open(call, bucket, object_key, upload, sealed, envelope, b"")
+            return key.bound(bucket.bucket_id, object_key, version_id, manifest, self._random)
+        kek = await self._kek(call, bucket, object_key, upload, envelope)
+        locked = unwrap(kek, envelope.wrapped, binding(bucket.bucket_id, object_key, upload, b"") + bare(sealed, envelope))
+        if customer is not None and not fits(customer.key, locked):
+            raise another_key()
+        bare_envelope = bare(sealed, envelope)
+        place = binding(bucket.bucket_id, object_key, version_id, manifest) + bare_envelope
+        return with_wrapped(bare_envelope, wrap(kek, locked, place, self._random))
+
     async def _kek(self, call: Call, bucket: Bucket, object_key: str, version_id: str, envelope: Envelope) -> bytes:
-        if envelope.mode == Mode.SSE_S3:
+        if envelope.mode in {Mode.SSE_S3, Mode.SSE_C}:
             return self._keys.service_key(envelope.key_id).key
-        if envelope.mode not in {Mode.SSE_KMS, Mode.DSSE_KMS}:
-            raise ApiError("NotImplemented", f"{envelope.mode.name} is not implemented.")
         context = kms_context(bucket.name, object_key, envelope.context, bucket_key=envelope.bucket_key)
         subject = Subject(object_arn(bucket.name, object_key), version_id)
         try:

@@ -12,6 +12,7 @@ import orjson
 
 from strongroom.api.errors import ApiError
 from strongroom.s3.checksums import ALGORITHMS
+from strongroom.s3.customer_keys import another_key
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.seal import Forged
 from strongroom.seal.format import Envelope, decode_manifest
@@ -20,6 +21,7 @@ from strongroom.seal.wrap import record_associated_data
 if TYPE_CHECKING:
     from strongroom.api.operation import Call
     from strongroom.s3.bucket_cache import Bucket
+    from strongroom.s3.encryption import CustomerKey
     from strongroom.s3.rooms import Rooms
     from strongroom.s3.sealing import ObjectKey, Sealing
     from strongroom.store.contract import PartRow, UploadRow
@@ -52,10 +54,13 @@ async def find_upload(rooms: Rooms, bucket: Bucket, given: Mapping[str, Any]) ->
     return row
 
 
-async def open_upload_key(sealing: Sealing, call: Call, bucket: Bucket, row: UploadRow) -> ObjectKey:
-    """The data keys all parts of an upload share. Raises as ``Sealing.open``."""
+async def open_upload_key(
+    sealing: Sealing, call: Call, bucket: Bucket, row: UploadRow, customer: CustomerKey | None
+) -> ObjectKey:
+    """The data keys all parts of an upload share. Raises as ``Sealing.open``; InvalidRequest for another customer's key."""
     envelope = Envelope.decode(row.seal)
-    return await sealing.open(call, bucket, row.object_key, upload_place(row.upload_id), row.seal, envelope, b"")
+    place = row.object_key, upload_place(row.upload_id)
+    return await sealing.open(call, bucket, *place, row.seal, envelope, b"", customer, another_key)
 
 
 def check_part_number(number: int) -> None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 from strongroom.s3 import checksums
-from strongroom.s3.encryption import choose
+from strongroom.s3.customer_keys import customer_output
+from strongroom.s3.encryption import choose, continued
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.sealing import Sealing, encryption_output, object_arn
 from strongroom.s3.versions import IN_ROW, PUT_BYTES, Condition, check_object_key, commit_version, milliseconds, new_version_id
-from strongroom.seal.format import Mode, Piece, encode_manifest
+from strongroom.seal.format import Envelope, Mode, Piece, encode_manifest
 from strongroom.seal.stream import FIRST_PLAIN
 from strongroom.store.contract import VersionRow
 
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 
     from strongroom.api.operation import Body, Call
     from strongroom.s3.bucket_cache import Bucket
-    from strongroom.s3.encryption import Choice
+    from strongroom.s3.encryption import Choice, CustomerKey
     from strongroom.s3.rooms import Rooms
     from strongroom.s3.sealing import ObjectKey
     from strongroom.seal.layers import Layers
+    from strongroom.store.contract import UploadRow
 
 INLINE: Final = FIRST_PLAIN  # bytes of plaintext whose (inner) stream is one segment; up to here the body lives in the row
 
@@ -70,20 +72,23 @@ def choice_for(call: Call, bucket: Bucket, object_key: str) -> Choice:
     )
 
 
-def echoed_context(given: Mapping[str, Any]) -> dict[str, str]:
-    """The encryption context is answered only to the write that sent one (facts 4.1.5)."""
+def echoed(given: Mapping[str, Any]) -> dict[str, str]:
+    """What is answered only to the write that sent it: encryption context, customer's key (facts 4.1.5, 5.1.6)."""
     sent = given.get("SSEKMSEncryptionContext")
-    return {} if sent is None else {"SSEKMSEncryptionContext": sent}
+    return customer_output(given) | ({} if sent is None else {"SSEKMSEncryptionContext": sent})
 
 
-def refuse_mixed_customer_key(given: Mapping[str, Any]) -> None:
-    """No upload is made with a customer's key in this version, so no part may bring one (facts 4.7.6)."""
-    if any(given.get(member) is not None for member in ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")):
-        text = (
-            "The multipart upload initiate requested encryption. "
-            "Subsequent part requests must include the appropriate encryption parameters."
-        )
-        raise ApiError("InvalidRequest", text)
+def continued_key(call: Call, bucket: Bucket, upload: UploadRow, *, needed: bool) -> CustomerKey | None:
+    """The customer's key of a write into an upload, as that upload's encryption wants it. Raises ApiError, see ``continued``."""
+    return continued(
+        call.input,
+        bucket.encryption,
+        customer=Envelope.decode(upload.seal).mode == Mode.SSE_C,
+        needed=needed,
+        secure=call.secure,
+        principal_arn=call.caller.arn,
+        object_arn=object_arn(bucket.name, upload.object_key),
+    )
 
 
 class Digested(Protocol):
@@ -220,4 +225,4 @@ class Writing:
         checksums.record(body, meta)
         written = await commit_object(rooms, bucket, object_key, key, meta, stored, call.now, condition)
         output = {"ETag": f'"{meta.etag}"', **meta.checksum_output(), **encryption_output(key.envelope)}
-        return Answer(output | echoed_context(given) | written.answered(bucket))
+        return Answer(output | echoed(given) | written.answered(bucket))
