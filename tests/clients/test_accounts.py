@@ -250,6 +250,7 @@ def test_lists_of_keys_are_of_ones_own_account(house):
     assert all(STRANGER in each["AliasArn"] for each in theirs.list_aliases()["Aliases"])
 
 
+@pytest.mark.fact("A89")
 def test_the_managed_key_is_for_s3_alone(house, keys):
     managed = keys[2]["Arn"]
     for call, given in ((house["kms"].encrypt, {"Plaintext": b"x"}), (house["kms"].generate_data_key, {"KeySpec": "AES_256"})):

@@ -21,10 +21,12 @@ S3_KEY = "Default key that protects my S3 objects when no other key is defined"
 # --------------------------------------------------------------------------------------- 1 to 3: get, put, delete the rule
 
 
+@pytest.mark.fact("1.1", "1.2", "1.4", "5.6.1", "11.A1")
 def test_a1_a_new_bucket(s3, bucket):
     assert read_rule(s3, bucket) == NEW
 
 
+@pytest.mark.fact("1.6", "2.3.3", "4.2.2", "4.2.5", "11.A2")
 def test_a2_a_key_is_echoed_verbatim_and_objects_say_its_arn(s3, bucket, keys):
     first = keys[0]
     alias_arn = f"arn:aws:kms:{REGION}:{OWNER}:alias/first"
@@ -37,6 +39,7 @@ def test_a2_a_key_is_echoed_verbatim_and_objects_say_its_arn(s3, bucket, keys):
         assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
 
 
+@pytest.mark.fact("1.7", "2.2.10", "4.3.16", "A85", "A86", "11.A3")
 def test_a3_kms_without_a_key_is_one_managed_key_for_all_buckets(s3, kms, bucket, keys):
     other = unique()
     s3.create_bucket(Bucket=other)
@@ -51,6 +54,7 @@ def test_a3_kms_without_a_key_is_one_managed_key_for_all_buckets(s3, kms, bucket
     assert (metadata["KeyUsage"], metadata["Origin"], metadata["MultiRegion"]) == ("ENCRYPT_DECRYPT", "AWS_KMS", False)
 
 
+@pytest.mark.fact("1.9", "3.1", "3.2", "3.4", "3.5", "3.8", "12.1", "11.A4")
 def test_a4_delete_returns_to_the_beginning_as_often_as_one_likes(s3, bucket, keys):
     put_rule(s3, bucket, "aws:kms", keys[0]["KeyId"])
     s3.put_object(Bucket=bucket, Key="before", Body=b"x")
@@ -62,6 +66,7 @@ def test_a4_delete_returns_to_the_beginning_as_often_as_one_likes(s3, bucket, ke
     assert s3.get_object(Bucket=bucket, Key="before")["Body"].read() == b"x"
 
 
+@pytest.mark.fact("2.1.4", "2.1.7", "2.6.3", "11.A5")
 def test_a5_a_rule_is_for_what_comes_after_it(s3, bucket, keys):
     s3.put_object(Bucket=bucket, Key="before", Body=b"x")
     put_rule(s3, bucket, "aws:kms", keys[0]["KeyId"])
@@ -71,6 +76,7 @@ def test_a5_a_rule_is_for_what_comes_after_it(s3, bucket, keys):
 
 
 @pytest.mark.parametrize("rules", [[], [rule()["Rules"][0]] * 2], ids=["none", "two"])
+@pytest.mark.fact("2.2.1", "2.2.2", "2.4.7", "11.A9")
 def test_a9_not_exactly_one_rule(s3, bucket, rules):
     put_rule(s3, bucket, "aws:kms", "alias/x")
     refusal = refused(s3.put_bucket_encryption, Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": rules})
@@ -78,6 +84,7 @@ def test_a9_not_exactly_one_rule(s3, bucket, rules):
     assert read_rule(s3, bucket) == shown("aws:kms", "alias/x")
 
 
+@pytest.mark.fact("2.2.3", "11.A10")
 def test_a10_a_key_beside_aes256(s3, bucket):
     refusal = refused(s3.put_bucket_encryption, Bucket=bucket, ServerSideEncryptionConfiguration=rule("AES256", "alias/x"))
     message = "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse"
@@ -86,6 +93,7 @@ def test_a10_a_key_beside_aes256(s3, bucket):
     assert read_rule(s3, bucket) == NEW
 
 
+@pytest.mark.fact("1.13", "3.3", "11.A11")
 def test_a11_a_missing_bucket_comes_before_a_bad_document(s3):
     name = unique("none")
     empty = {"Rules": []}
@@ -109,6 +117,9 @@ def key_elsewhere(server, *, disabled=False):
 
 @pytest.mark.parametrize("way", ["default", "header"])
 @pytest.mark.parametrize("number", ["9.1", "9.2", "9.3", "9.4", "9.5", "9.6", "9.7", "9.8", "9.9"])
+@pytest.mark.fact(
+    "2.3.1", "2.3.2", "4.6.10", "4.7.12", "9.1", "9.2", "9.3", "9.4", "9.5", "9.6", "9.7", "9.8", "9.9", "9.19", "9.20", "11.A12"
+)
 def test_a12_a_key_is_looked_at_when_an_object_is_written(server, s3, kms, bucket, number, way):
     arn = f"arn:aws:kms:{REGION}:{OWNER}:key/"
     missing = ("KMS.NotFoundException", f"Key '{arn}{MISSING_KEY}' does not exist")
@@ -151,6 +162,7 @@ def test_a12_a_key_is_looked_at_when_an_object_is_written(server, s3, kms, bucke
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
 
 
+@pytest.mark.fact("1.11", "11.A13")
 def test_a13_the_document_as_it_is_sent(server, s3, bucket):
     put_rule(s3, bucket, "aws:kms", "alias/x", BucketKeyEnabled=True)
     reply = server.ask("GET", f"/{bucket}?encryption")
@@ -198,6 +210,7 @@ def document(*children, namespace=True):
     ],
     ids=["model", "reverse", "mixed"],
 )
+@pytest.mark.fact("1.11", "2.1.1", "2.2.22", "11.A14")
 def test_a14_elements_in_any_order_with_and_without_a_namespace(server, s3, bucket, children, namespace):
     reply = server.ask("PUT", f"/{bucket}?encryption", body=document(*children, namespace=namespace))
     assert (reply.status, reply.body) == (200, b"")
@@ -206,6 +219,7 @@ def test_a14_elements_in_any_order_with_and_without_a_namespace(server, s3, buck
 
 @pytest.mark.parametrize("operation", ["GET", "HEAD"])
 @pytest.mark.parametrize("value", ["AES256", "aws:kms", "nonsense"])
+@pytest.mark.fact("4.4.8", "4.8.1", "11.A15")
 def test_a15_the_header_on_a_read(server, s3, bucket, operation, value):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     reply = server.ask(operation, f"/{bucket}/k", {SSE: value})
@@ -262,6 +276,26 @@ AES_DEFAULT = DEFAULT.format("<SSEAlgorithm>AES256</SSEAlgorithm>")
     ],
     ids=lambda value: value if isinstance(value, str) and value[:1].isdigit() else "",
 )
+@pytest.mark.fact(
+    "1.12",
+    "2.2.1",
+    "2.2.2",
+    "2.2.4",
+    "2.2.5",
+    "2.2.6",
+    "2.2.7",
+    "2.2.8",
+    "2.2.14",
+    "2.2.16",
+    "2.2.17",
+    "2.2.19",
+    "2.2.20",
+    "2.2.21",
+    "2.4.7",
+    "12.4",
+    "12.13",
+    "11.I65",
+)
 def test_2_2_documents_that_change_nothing(server, s3, bucket, number, body, code):
     put_rule(s3, bucket, "aws:kms", "alias/x")
     reply = server.ask("PUT", f"/{bucket}?encryption", body=body if isinstance(body, bytes) else body.encode())
@@ -282,16 +316,19 @@ def test_2_2_documents_that_change_nothing(server, s3, bucket, number, body, cod
     ],
     ids=["2.2.9", "1.8", "2.2.13", "1.5", "2.3.1"],
 )
+@pytest.mark.fact("1.5", "1.8", "2.2.9", "2.2.11", "2.2.12", "2.2.13", "2.3.1", "6.6", "12.3", "11.E51")
 def test_rules_that_are_taken(s3, bucket, given, expected):
     s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [given]})
     assert read_rule(s3, bucket) == expected
 
 
+@pytest.mark.fact("2.2.18", "2.5.1")
 def test_2_2_18_an_empty_block_element_unblocks(server, s3, bucket):
     assert server.ask("PUT", f"/{bucket}?encryption", body=document(AES_DEFAULT, "<BlockedEncryptionTypes/>")).status == 200
     assert read_rule(s3, bucket) == shown(block="NONE")
 
 
+@pytest.mark.fact("2.1.2", "2.1.3", "2.5.3", "12.2", "11.E48")
 def test_2_1_2_a_put_replaces_and_48_only_an_omitted_block_stays(s3, bucket):
     put_rule(s3, bucket, "aws:kms", "k", BucketKeyEnabled=True)
     put_rule(s3, bucket, "aws:kms")
@@ -317,6 +354,7 @@ def test_2_1_2_a_put_replaces_and_48_only_an_omitted_block_stays(s3, bucket):
     ],
     ids=["2.4.3", "2.4.4", "2.4.5"],
 )
+@pytest.mark.fact("2.4.1", "2.4.2", "2.4.3", "2.4.4", "2.4.5", "2.4.7", "12.14", "11.I66")
 def test_66_digests_of_the_document(server, s3, bucket, headers, code, message):
     reply = server.ask("PUT", f"/{bucket}?encryption", headers, document(AES_DEFAULT, BLOCK))
     assert reply.error == (400, code, message)
@@ -327,6 +365,7 @@ def test_66_digests_of_the_document(server, s3, bucket, headers, code, message):
 
 
 @pytest.mark.parametrize("operation", ["get", "put", "delete"])
+@pytest.mark.fact("1.14", "3.9", "11.G60")
 def test_60_the_expected_owner(server, s3, bucket, operation):
     call = getattr(s3, f"{operation}_bucket_encryption")
     given = {"ServerSideEncryptionConfiguration": rule()} if operation == "put" else {}
@@ -343,6 +382,7 @@ def test_60_the_expected_owner(server, s3, bucket, operation):
     assert reply.error[2].endswith("... []")
 
 
+@pytest.mark.fact("2.1.6", "11.I67")
 def test_67_rules_that_race_never_mix(s3, bucket):
     choices = [("aws:kms", "one", True), ("aws:kms:dsse", "two", False), ("AES256", None, False)]
 

@@ -51,6 +51,7 @@ def free(s3, bucket):
     return bucket
 
 
+@pytest.mark.fact("4.1.1", "4.1.2", "4.1.6", "4.2.3", "5.1.1", "5.1.6", "5.4.1", "5.4.3", "5.4.13", "E36")
 def test_36_a_life_under_a_customers_key(s3, free):
     body = os.urandom(200_000)
     put = s3.put_object(Bucket=free, Key="k", Body=body, Metadata={"a": "b"}, **KEY)
@@ -72,6 +73,7 @@ def test_36_a_life_under_a_customers_key(s3, free):
     assert s3.delete_object(Bucket=free, Key="k")["ResponseMetadata"]["HTTPStatusCode"] == 204
 
 
+@pytest.mark.fact("5.4.2", "5.4.4", "5.4.7", "11.D38")
 def test_38_head_says_it_without_a_body(server, s3, free):
     s3.put_object(Bucket=free, Key="k", Body=b"x", **KEY)
     for headers, status in (
@@ -105,6 +107,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("number", "headers", "code", "message", "value"), ROWS, ids=[row[0] for row in ROWS])
+@pytest.mark.fact("5.2.1", "5.2.2", "5.2.3", "5.2.4", "5.2.5", "5.2.6", "5.2.7", "5.2.8", "5.2.9", "12.7", "11.D37")
 def test_37_writes_that_are_refused(server, s3, free, number, headers, code, message, value):
     s3.put_object(Bucket=free, Key="source", Body=b"x")
     for reply in writes(server, free, headers):
@@ -114,6 +117,7 @@ def test_37_writes_that_are_refused(server, s3, free, number, headers, code, mes
     assert [each["Key"] for each in s3.list_objects_v2(Bucket=free)["Contents"]] == ["source"]
 
 
+@pytest.mark.fact("5.2.5", "5.4.5", "11.D39")
 def test_39_a_key_of_another_length_is_a_bad_write_and_a_wrong_read(server, s3, free):
     s3.put_object(Bucket=free, Key="k", Body=b"x", **KEY)
     headers = trio_of(base64.b64encode(CUSTOMER_KEY))
@@ -121,6 +125,7 @@ def test_39_a_key_of_another_length_is_a_bad_write_and_a_wrong_read(server, s3, 
     assert server.ask("PUT", f"/{free}/k", headers, b"x").error[:2] == (400, "InvalidArgument")
 
 
+@pytest.mark.fact("4.7.4", "4.7.6", "4.7.7", "4.7.8", "4.7.9", "11.C33", "11.D41")
 def test_41_parts_listed_and_completed_without_the_key(s3, free):
     where = {"Bucket": free, "Key": "k"}
     created = s3.create_multipart_upload(**where, **KEY)
@@ -139,6 +144,7 @@ def test_41_parts_listed_and_completed_without_the_key(s3, free):
     assert s3.get_object(Bucket=free, Key="k", **KEY)["Body"].read() == b"x"
 
 
+@pytest.mark.fact("4.6.6", "5.3.2", "5.4.10", "5.4.11", "12.12", "11.D44")
 def test_44_copies(s3, free):
     s3.put_object(Bucket=free, Key="k", Body=b"mine", **KEY)
     place = {"Bucket": free, "CopySource": f"{free}/k"}
@@ -165,6 +171,7 @@ def test_the_transfer_manager_of_boto3(s3, free):
         assert back.getvalue() == body
 
 
+@pytest.mark.fact("4.4.12", "4.4.14")
 def test_presigned_with_signed_headers(server, free):
     signing = server.client("s3", signature_version="s3v4")
     put = signing.generate_presigned_url("put_object", {"Bucket": free, "Key": "k", **KEY})
@@ -181,6 +188,7 @@ def test_presigned_with_signed_headers(server, free):
     signing.close()
 
 
+@pytest.mark.fact("4.4.13")
 def test_presigned_with_the_key_in_the_query(server, free):
     """As SDKs do it that hoist headers; there they count like headers (4.4.13)."""
     owner = Credentials(server.owner.access_key_id, server.owner.secret_access_key)
@@ -205,6 +213,7 @@ def test_the_key_is_not_sent_back_when_a_signature_is_wrong(server, free):
     assert secret.hex(" ").encode() not in reply.body
 
 
+@pytest.mark.fact("2.1.3", "5.6.1", "5.6.8", "5.6.10", "12.2", "11.E48")
 def test_48_a_block_stays_until_it_is_lifted_by_name(server, s3, bucket):
     refusal = refused(s3.put_object, Bucket=bucket, Key="k", Body=b"x", **KEY)  # new buckets are blocked (5.6.1)
     assert (refusal.status, refusal.code) == (403, "AccessDenied")  # the owner is not exempt (5.6.10)
@@ -219,6 +228,7 @@ def test_48_a_block_stays_until_it_is_lifted_by_name(server, s3, bucket):
     assert s3.get_object(Bucket=bucket, Key="k", **KEY)["Body"].read() == b"x"
 
 
+@pytest.mark.fact("5.6.7", "11.E50")
 def test_50_an_upload_begun_before_the_block(s3, free):
     where = {"Bucket": free, "Key": "k"}
     where["UploadId"] = s3.create_multipart_upload(**where, **KEY)["UploadId"]
@@ -235,6 +245,7 @@ def test_50_an_upload_begun_before_the_block(s3, free):
     assert s3.abort_multipart_upload(**where)["ResponseMetadata"]["HTTPStatusCode"] == 204
 
 
+@pytest.mark.fact("5.1.3", "11.D45")
 def test_45_the_disk_has_no_key_and_is_read_with_both(own_server):
     """Not with the root key alone; with root key and customer's key, by the reader written from the document."""
     s3 = own_server.client("s3")

@@ -43,6 +43,7 @@ HEADER_ROWS = [
 
 
 @pytest.mark.parametrize(("number", "headers", "message", "members"), HEADER_ROWS, ids=[row[0] for row in HEADER_ROWS])
+@pytest.mark.fact("4.4.1", "4.4.2", "4.4.3", "4.4.4", "4.4.6", "5.2.1", "12.5", "12.10", "11.B16", "11.B17", "11.B18")
 def test_4_4_headers_that_are_refused(server, s3, bucket, number, headers, message, members):
     put_rule(s3, bucket, "aws:kms", **UNBLOCKED)
     s3.put_object(Bucket=bucket, Key="source", Body=b"x", **AES)
@@ -56,11 +57,13 @@ def test_4_4_headers_that_are_refused(server, s3, bucket, number, headers, messa
     assert [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["source"]
 
 
+@pytest.mark.fact("4.4.5")
 def test_4_4_5_an_empty_value_in_a_context(server, bucket):
     reply = server.ask("PUT", f"/{bucket}/k", {SSE: "aws:kms", f"{SSE}-context": context({"a": ""})}, b"x")
     assert reply.error[:2] == (400, "KMS.ValidationException")
 
 
+@pytest.mark.fact("4.1.5", "4.9.2", "11.B21")
 def test_21_a_context_is_bound_and_told_once(s3, bucket):
     given = context({"project": "ü", "a": "b"})
     written = s3.put_object(Bucket=bucket, Key="k", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSEncryptionContext=given)
@@ -78,6 +81,7 @@ def test_21_a_context_is_bound_and_told_once(s3, bucket):
         s3.put_object(Bucket=bucket, Key="k", Body=b"z", ServerSideEncryption="aws:kms", SSEKMSEncryptionContext=other)
 
 
+@pytest.mark.fact("4.4.8", "4.7.5", "11.B22")
 def test_22_the_header_where_it_does_not_belong(server, s3, bucket):
     created = s3.create_multipart_upload(Bucket=bucket, Key="k")
     upload = f"uploadId={created['UploadId']}"
@@ -100,6 +104,7 @@ def test_22_the_header_where_it_does_not_belong(server, s3, bucket):
         assert (reply.members["ArgumentName"], reply.members["ArgumentValue"]) == (SSE, "AES256")
 
 
+@pytest.mark.fact("4.4.12", "4.4.14")
 def test_23_a_presigned_put_says_its_encryption(server, bucket):
     signing = server.client("s3", signature_version="s3v4")
     url = signing.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "k", "ServerSideEncryption": "aws:kms"})
@@ -116,6 +121,7 @@ def test_23_a_presigned_put_says_its_encryption(server, bucket):
 
 
 @pytest.mark.parametrize(("header", "status"), [({}, 200), ({SSE: "AES256"}, 200), ({SSE: "aws:kms"}, 403)], ids=str)
+@pytest.mark.fact("4.4.13", "11.B23")
 def test_4_4_13_the_encryption_in_the_query_of_a_presigned_url(server, s3, bucket, header, status):
     """As SDKs do it that hoist headers into the query; there it counts like the header."""
     put_rule(s3, bucket, "aws:kms")
@@ -128,6 +134,7 @@ def test_4_4_13_the_encryption_in_the_query_of_a_presigned_url(server, s3, bucke
         assert reply.headers[SSE] == "AES256"
 
 
+@pytest.mark.fact("4.4.10", "5.1.4", "E35", "11.D43", "12.8")
 def test_4_4_10_kms_wants_a_safe_way(tmp_path):
     server = Server(tmp_path, {"STRONGROOM_PLAIN_HTTP_SECRETS": "refuse"})
     server.start()
@@ -154,6 +161,7 @@ def test_4_4_10_kms_wants_a_safe_way(tmp_path):
 @pytest.mark.parametrize(
     "trio", [TRIO, {**TRIO, f"{SSE}-customer-key-md5": base64.b64encode(bytes(16)).decode()}], ids=["46", "47"]
 )
+@pytest.mark.fact("5.6.2", "5.6.4", "5.6.5", "11.E47", "11.E46")
 def test_46_47_a_blocked_customer_key_is_refused_before_it_is_looked_at(server, s3, bucket, trio):
     s3.put_object(Bucket=bucket, Key="source", Body=b"x")
     blocked = (
@@ -168,6 +176,7 @@ def test_46_47_a_blocked_customer_key_is_refused_before_it_is_looked_at(server, 
 # ------------------------------------------------------------------------------------------------------------- 9: KMS says no
 
 
+@pytest.mark.fact("4.8.3", "4.8.4", "4.8.5", "9.8", "9.9", "9.22", "A55", "11.F52")
 def test_52_53_a_key_that_is_switched_off_or_on_its_way_out(s3, kms, bucket, key):
     s3.put_object(Bucket=bucket, Key="k", Body=b"secret", ServerSideEncryption="aws:kms", SSEKMSKeyId=key["KeyId"])
     arn, name = key["Arn"], key["KeyId"]
@@ -190,6 +199,7 @@ def test_52_53_a_key_that_is_switched_off_or_on_its_way_out(s3, kms, bucket, key
     assert s3.delete_object(Bucket=bucket, Key="k")["ResponseMetadata"]["HTTPStatusCode"] == 204  # 4.8.5
 
 
+@pytest.mark.fact("9.8", "9.19", "9.20")
 def test_9_19_a_failed_write_leaves_the_old_object(s3, kms, bucket, key):
     s3.put_object(Bucket=bucket, Key="k", Body=b"old")
     kms.disable_key(KeyId=key["KeyId"])
@@ -198,6 +208,7 @@ def test_9_19_a_failed_write_leaves_the_old_object(s3, kms, bucket, key):
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"old"
 
 
+@pytest.mark.fact("2.3.4", "9.15")
 def test_9_15_the_key_of_another_account(server, s3, stranger, bucket):
     theirs = server.client("kms", stranger)
     foreign = theirs.create_key()["KeyMetadata"]

@@ -24,6 +24,7 @@ def alias(kms, key):
 # ------------------------------------------------------------------------------------------------------------------ keys
 
 
+@pytest.mark.fact("A20", "A21")
 def test_a20_a_new_key(kms):
     metadata = kms.create_key()["KeyMetadata"]
     created = metadata.pop("CreationDate")
@@ -47,6 +48,7 @@ def test_a20_a_new_key(kms):
     }
 
 
+@pytest.mark.fact("A25", "A58", "A59")
 def test_a25_a_keys_policy(kms, key):
     answer = kms.get_key_policy(KeyId=key["KeyId"])
     assert answer["PolicyName"] == "default"
@@ -136,6 +138,7 @@ def test_names_that_no_alias_has(kms, key):
         ("alias/none", f"Alias {ARN}alias/none is not found."),
     ],
 )
+@pytest.mark.fact("A.15")
 def test_a15_names_of_no_key(kms, name, message):
     for call, given in (
         (kms.describe_key, {}),
@@ -149,6 +152,7 @@ def test_a15_names_of_no_key(kms, name, message):
 # ---------------------------------------------------------------------------------------------------------- cryptography
 
 
+@pytest.mark.fact("A28", "A29")
 def test_encrypt_and_decrypt(kms, key, alias):
     for name in (key["KeyId"], key["Arn"], alias, ARN + alias):
         sealed = kms.encrypt(KeyId=name, Plaintext=b"secret", EncryptionContext={"a": "b"})
@@ -162,6 +166,7 @@ def test_encrypt_and_decrypt(kms, key, alias):
     assert b"secret" not in sealed["CiphertextBlob"]
 
 
+@pytest.mark.fact("A7", "A33")
 def test_a33_one_answer_for_whatever_is_wrong_with_a_ciphertext(kms, key):
     blob = kms.encrypt(KeyId=key["KeyId"], Plaintext=b"secret", EncryptionContext={"a": "b"})["CiphertextBlob"]
     flipped = blob[:-1] + bytes([blob[-1] ^ 1])
@@ -179,6 +184,7 @@ def test_a33_one_answer_for_whatever_is_wrong_with_a_ciphertext(kms, key):
         assert (refusal.status, refusal.code, refusal.message) == (400, "InvalidCiphertextException", "")
 
 
+@pytest.mark.fact("A34")
 def test_a34_another_key_than_the_ciphertexts(kms, key):
     other = kms.create_key()["KeyMetadata"]["KeyId"]
     blob = kms.encrypt(KeyId=key["KeyId"], Plaintext=b"x")["CiphertextBlob"]
@@ -190,6 +196,7 @@ def test_a34_another_key_than_the_ciphertexts(kms, key):
 
 
 @pytest.mark.parametrize(("size", "word"), [(0, "greater than or equal to 1"), (4097, "less than or equal to 4096")])
+@pytest.mark.fact("A31")
 def test_a31_how_much_is_encrypted(kms, key, size, word):
     assert kms.encrypt(KeyId=key["KeyId"], Plaintext=bytes(4096))["CiphertextBlob"]
     if size:  # boto3 itself refuses an empty one
@@ -200,6 +207,7 @@ def test_a31_how_much_is_encrypted(kms, key, size, word):
         assert (refusal.code, refusal.message) == ("ValidationException", message)
 
 
+@pytest.mark.fact("A29", "A39")
 def test_data_keys(kms, key):
     made = kms.generate_data_key(KeyId=key["KeyId"], KeySpec="AES_256", EncryptionContext={"a": "b"})
     assert len(made["Plaintext"]) == 32
@@ -215,6 +223,7 @@ def test_data_keys(kms, key):
     assert len(kms.generate_random(NumberOfBytes=17)["Plaintext"]) == 17
 
 
+@pytest.mark.fact("A30")
 def test_re_encrypt(kms, key):
     other = kms.create_key()["KeyMetadata"]
     blob = kms.encrypt(KeyId=key["KeyId"], Plaintext=b"secret", EncryptionContext={"a": "b"})["CiphertextBlob"]
@@ -229,6 +238,7 @@ def test_re_encrypt(kms, key):
     assert kms.decrypt(CiphertextBlob=moved["CiphertextBlob"], EncryptionContext={"c": "d"})["Plaintext"] == b"secret"
 
 
+@pytest.mark.fact("A40")
 def test_a40_a_dry_run(kms, key):
     refusal = refused(kms.encrypt, KeyId=key["KeyId"], Plaintext=b"x", DryRun=True)
     assert refusal.code == "DryRunOperationException"
@@ -240,6 +250,7 @@ def test_a40_a_dry_run(kms, key):
 # ---------------------------------------------------------------------------------------------------------------- states
 
 
+@pytest.mark.fact("A.6")
 def test_a6_states(kms, key):
     name, arn = key["KeyId"], key["Arn"]
     blob = kms.encrypt(KeyId=name, Plaintext=b"x")["CiphertextBlob"]
@@ -317,6 +328,7 @@ KMS_HEADERS = {"Content-Type": "application/x-amz-json-1.1"}
         ("TrentService.NoSuchThing", b"{}", 400, "UnknownOperationException"),
     ],
 )
+@pytest.mark.fact("A5", "A11")
 def test_a11_bad_requests(server, target, body, status, code):
     reply = server.ask("POST", "/", {**KMS_HEADERS, "X-Amz-Target": target}, body, service="kms")
     answer = json.loads(reply.body)
@@ -329,6 +341,7 @@ def test_without_a_signature(server):
     assert (reply.status, json.loads(reply.body)["__type"]) == (400, "MissingAuthenticationTokenException")
 
 
+@pytest.mark.fact("A4")
 def test_a4_operations_without_an_answer(server, kms, key):
     body = json.dumps({"KeyId": key["KeyId"]}).encode()
     reply = server.ask("POST", "/", {**KMS_HEADERS, "X-Amz-Target": "TrentService.DisableKey"}, body, service="kms")

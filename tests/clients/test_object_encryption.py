@@ -36,6 +36,33 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("number", "default", "request_", "winner"), ROWS, ids=[row[0] for row in ROWS])
+@pytest.mark.fact(
+    "4.1.3",
+    "4.1.4",
+    "4.1.5",
+    "4.2.1",
+    "4.2.2",
+    "4.3.2",
+    "4.3.3",
+    "4.3.4",
+    "4.3.6",
+    "4.3.7",
+    "4.3.8",
+    "4.3.10",
+    "4.3.12",
+    "4.3.13",
+    "4.3.14",
+    "4.4.7",
+    "4.6.1",
+    "4.6.5",
+    "4.7.2",
+    "4.7.3",
+    "4.5.1",
+    "4.5.2",
+    "11.A6",
+    "11.A7",
+    "12.6",
+)
 def test_4_3_which_encryption_wins(s3, bucket, keys, number, default, request_, winner):
     named = dict(zip((FIRST, SECOND, MANAGED), keys, strict=True))
     if default is not None:
@@ -73,6 +100,7 @@ def test_4_3_which_encryption_wins(s3, bucket, keys, number, default, request_, 
             assert (head["ETag"] == f'"{hashlib.md5(body).hexdigest()}"') == (expected == AES)  # 26
 
 
+@pytest.mark.fact("4.2.4", "4.3.5", "4.3.9", "6.2", "6.3", "6.4", "6.6", "6.9", "11.B20")
 @pytest.mark.parametrize("flag", [False, True])
 def test_20_dsse_has_two_layers_and_never_a_bucket_key(server, s3, bucket, keys, flag):
     put_rule(s3, bucket, "aws:kms:dsse", keys[0]["KeyId"], BucketKeyEnabled=flag)  # 4.3.9, 6.6
@@ -91,6 +119,7 @@ def test_20_dsse_has_two_layers_and_never_a_bucket_key(server, s3, bucket, keys,
         assert f"{SSE}-bucket-key-enabled" not in server.ask("HEAD", f"/{bucket}/k").headers
 
 
+@pytest.mark.fact("4.1.3", "4.1.4", "4.1.5", "11.B19")
 def test_19_headers_that_are_off_are_absent(server, s3, bucket, keys):
     for given in ({}, {"ServerSideEncryption": "aws:kms", "BucketKeyEnabled": False}):
         s3.put_object(Bucket=bucket, Key="k", Body=b"x", **given)
@@ -102,6 +131,7 @@ def test_19_headers_that_are_off_are_absent(server, s3, bucket, keys):
             assert headers[SSE] == given.get("ServerSideEncryption", "AES256")
 
 
+@pytest.mark.fact("2.3.3", "4.2.5", "9.7", "11.B25")
 def test_25_an_alias_is_resolved_when_an_object_is_written(s3, kms, bucket, keys):
     first, second, _ = keys
     alias = f"alias/{unique('moving')}"
@@ -117,6 +147,7 @@ def test_25_an_alias_is_resolved_when_an_object_is_written(s3, kms, bucket, keys
     assert refused(s3.put_object, Bucket=bucket, Key="k").code == "KMS.NotFoundException"
 
 
+@pytest.mark.fact("4.3.16")
 def test_4_3_16_in_another_region_it_is_another_key(server):
     client = server.client("s3", region=ELSEWHERE)
     there, kms = unique(), server.client("kms", region=ELSEWHERE)
@@ -134,6 +165,7 @@ def test_4_3_16_in_another_region_it_is_another_key(server):
 # ------------------------------------------------------------------------------------------- 4.5, 4.6: ETags and copies
 
 
+@pytest.mark.fact("4.5.1", "4.5.2", "11.C26")
 def test_26_etags(s3, bucket):
     body = b"test-sse"
     assert s3.put_object(Bucket=bucket, Key="k", Body=body)["ETag"] == '"42832cdec7083e70a9cd6f2d5852e004"'  # 4.5.1
@@ -144,6 +176,7 @@ def test_26_etags(s3, bucket):
 
 
 @pytest.mark.parametrize("algorithm", ["AES256", "aws:kms"])
+@pytest.mark.fact("4.5.4", "11.C27")
 def test_27_etags_of_multipart_uploads(s3, bucket, algorithm):
     created = s3.create_multipart_upload(Bucket=bucket, Key="k", ServerSideEncryption=algorithm)
     where = {"Bucket": bucket, "Key": "k", "UploadId": created["UploadId"]}
@@ -160,6 +193,7 @@ def test_27_etags_of_multipart_uploads(s3, bucket, algorithm):
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"".join(bodies)
 
 
+@pytest.mark.fact("4.5.8", "11.C28")
 def test_28_checksums_are_of_the_plaintext(s3, bucket):
     sums = set()
     for algorithm in ("AES256", "aws:kms"):
@@ -168,6 +202,7 @@ def test_28_checksums_are_of_the_plaintext(s3, bucket):
     assert len(sums) == 1
 
 
+@pytest.mark.fact("4.5.11", "4.8.4", "9.21")
 def test_4_5_11_a_checksum_of_a_kms_object_needs_its_key(s3, kms, bucket, key):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=key["KeyId"])
     kms.disable_key(KeyId=key["KeyId"])
@@ -176,6 +211,7 @@ def test_4_5_11_a_checksum_of_a_kms_object_needs_its_key(s3, kms, bucket, key):
     assert (refusal.status, refusal.code) == (400, "400")  # 9.21
 
 
+@pytest.mark.fact("4.5.5", "4.6.1", "4.6.2", "4.6.5", "11.C29", "11.C30", "11.C32")
 def test_29_30_32_a_copy_takes_its_encryption_where_it_goes(s3, bucket, keys):
     first, second, managed = keys
     there = unique()
@@ -204,6 +240,7 @@ ILLEGAL = (
     [{}, {"ACL": "private"}, {"Metadata": {"a": "b"}}, {"Metadata": {"a": "b"}, "MetadataDirective": "COPY"}],
     ids=["nothing", "acl", "metadata", "copied metadata"],
 )
+@pytest.mark.fact("4.6.3", "11.C31")
 def test_31_a_copy_onto_itself_that_changes_nothing(s3, bucket, given):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x", StorageClass="STANDARD_IA")  # an implied change of class is none
     refusal = refused(s3.copy_object, Bucket=bucket, Key="k", CopySource=f"{bucket}/k", **given)
@@ -223,6 +260,7 @@ def test_31_a_copy_onto_itself_that_changes_nothing(s3, bucket, given):
     ],
     ids=["same", "kms", "kms again", "kms to the rule", "metadata", "class", "redirect"],
 )
+@pytest.mark.fact("4.6.4", "11.C31")
 def test_31_what_makes_a_copy_onto_itself_legal(s3, bucket, before, given):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x", **before)
     answer = s3.copy_object(Bucket=bucket, Key="k", CopySource=f"{bucket}/k", **given)
@@ -230,6 +268,7 @@ def test_31_what_makes_a_copy_onto_itself_legal(s3, bucket, before, given):
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
 
 
+@pytest.mark.fact("2.1.8", "3.7", "4.6.4", "11.C31", "11.I68")
 def test_31_an_explicit_rule_makes_it_legal_68_also_after_a_restart(own_server):
     s3 = own_server.client("s3")
     s3.create_bucket(Bucket="bucket")
@@ -252,6 +291,7 @@ def test_31_an_explicit_rule_makes_it_legal_68_also_after_a_restart(own_server):
     s3.close()
 
 
+@pytest.mark.fact("4.7.1", "4.7.2", "11.C34")
 def test_34_an_upload_keeps_the_encryption_of_its_creation(s3, bucket, keys):
     put_rule(s3, bucket, "aws:kms", keys[0]["KeyId"])
     created = s3.create_multipart_upload(Bucket=bucket, Key="k")
@@ -264,6 +304,7 @@ def test_34_an_upload_keeps_the_encryption_of_its_creation(s3, bucket, keys):
 
 
 @pytest.mark.parametrize("trio", [TRIO, {f"{SSE}-customer-algorithm": "AES256"}], ids=["all", "one"])
+@pytest.mark.fact("4.7.6")
 def test_4_7_6_a_part_with_a_customers_key_in_another_upload(server, s3, bucket, trio):
     put_rule(s3, bucket, **UNBLOCKED)
     created = s3.create_multipart_upload(Bucket=bucket, Key="k")
@@ -275,6 +316,7 @@ def test_4_7_6_a_part_with_a_customers_key_in_another_upload(server, s3, bucket,
     assert reply.error == (400, "InvalidRequest", message)
 
 
+@pytest.mark.fact("4.8.2", "5.4.9", "11.D40")
 def test_4_8_2_a_customers_key_for_an_object_that_has_none(server, s3, bucket):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     reply = server.ask("GET", f"/{bucket}/k", TRIO)

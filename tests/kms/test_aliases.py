@@ -46,6 +46,7 @@ async def test_an_alias_stands_for_its_key_until_it_is_moved(world):
     await world.ask("CreateAlias", AliasName="alias/x/y_Z-1", TargetKeyId=one)
 
 
+@pytest.mark.fact("A64", "A65", "A66", "A67")
 async def test_refusals(world):
     key_id, _ = await world.key()
     await world.ask("CreateAlias", AliasName="alias/taken", TargetKeyId=key_id)
@@ -75,6 +76,7 @@ async def test_both_the_alias_and_its_key_are_asked_for(world, operation):
     assert await names(world) == ["alias/aws/s3", "alias/x"]
 
 
+@pytest.mark.fact("A68")
 async def test_targets_are_keys_of_the_same_account_named_as_keys(world):
     key_id, key_arn = await world.key()
     await world.ask("CreateAlias", AliasName="alias/x", TargetKeyId=key_id)
@@ -124,6 +126,7 @@ async def test_fifty_aliases_per_key(world):
 
 @pytest.mark.parametrize("made", [False, True])
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+@pytest.mark.fact("A69")
 async def test_pages_hold_every_alias_once_and_the_managed_one_always(world, made, size):
     key_id, _ = await world.key()
     mine = ["alias/a", "alias/b", "alias/aws", "alias/awt", "alias/zz"]

@@ -51,10 +51,12 @@ async def test_no_context_is_an_empty_one(world):
 @pytest.mark.parametrize(
     "context", [None, {}, {"a": "1"}, {"a": "1", "b": "2", "c": ""}, {"A": "1", "b": "2"}, {"a": "2", "b": "1"}]
 )
+@pytest.mark.fact("A33", "A41", "4.9.3")
 async def test_another_context_is_one_and_the_same_failure(world, blob, context):
     assert await world.refusal("Decrypt", CiphertextBlob=blob, EncryptionContext=context) == INVALID
 
 
+@pytest.mark.fact("A33")
 async def test_every_changed_byte_is_refused(world, blob):
     named = blob.index(parse_blob(blob).key.key_id.encode())
     for place in range(len(blob)):
@@ -70,6 +72,7 @@ async def test_every_changed_byte_is_refused(world, blob):
         assert await world.refusal("Decrypt", CiphertextBlob=changed, EncryptionContext={"a": "1", "b": "2"}) == INVALID
 
 
+@pytest.mark.fact("A34")
 async def test_a_named_key_must_be_the_one(world, blob):
     other, _ = await world.key()
     given = {"CiphertextBlob": blob, "EncryptionContext": {"a": "1", "b": "2"}}
@@ -171,6 +174,7 @@ async def test_denied_is_said_before_the_state(world, blob):
     assert await world.refusal("Encrypt", KeyId=arn, Plaintext=b"x") == ("AccessDenied", f"kms:Encrypt on {arn}")
 
 
+@pytest.mark.fact("A30")
 async def test_re_encrypt(world, blob):
     source = parse_blob(blob)
     target, target_arn = await world.key()
@@ -224,6 +228,7 @@ async def test_a_data_key_has_one_size(world, operation, given):
     assert refused == ("ValidationException", "Please specify either number of bytes or key spec.")
 
 
+@pytest.mark.fact("A40")
 async def test_dry_run_comes_last(world, blob):
     key_id = parse_blob(blob).key.key_id
     runs = {
@@ -252,6 +257,7 @@ async def test_algorithms_of_other_keys(world, blob):
         assert await world.refusal("ReEncrypt", CiphertextBlob=blob, DestinationKeyId=key_id, **{member: rsa}) == wrong
 
 
+@pytest.mark.fact("A35")
 async def test_a_key_of_another_usage(world, blob):
     name = parse_blob(blob).key
 

@@ -9,6 +9,7 @@ from tests.kms.world import REGION, START, A, B
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
+@pytest.mark.fact("A20", "A21", "A22")
 async def test_a_new_key_has_exactly_these_members(world):
     metadata = (await world.ask("CreateKey", Tags=[{"TagKey": "a", "TagValue": "b"}]))["KeyMetadata"]
     key_id, material_id = metadata["KeyId"], metadata["CurrentKeyMaterialId"]
@@ -90,12 +91,14 @@ async def test_both_spec_members_are_refused_and_either_is_taken(world):
         await world.key(**{member: "SYMMETRIC_DEFAULT"})
 
 
+@pytest.mark.fact("A26")
 async def test_tags_need_their_own_right(world):
     world.denied = {"kms:TagResource"}
     assert (await world.refusal("CreateKey", Tags=[{"TagKey": "a", "TagValue": ""}]))[0] == "AccessDenied"
     await world.key()
 
 
+@pytest.mark.fact("A.15")
 async def test_every_unknown_name_has_its_text(world):
     key_id, arn = await world.key()
     for name, message in (
@@ -129,6 +132,7 @@ async def test_a_key_lives_in_its_region_and_account_only(world):
         assert (await world.ask("ListKeys", **away))["Keys"] == []
 
 
+@pytest.mark.fact("A16")
 async def test_keys_are_listed_in_pages(world):
     made = sorted([(await world.key())[0] for _ in range(5)])
     listed, marker, pages = [], {}, 0

@@ -109,6 +109,7 @@ GIVEN = {
     ("operation", "state", "expected"),
     [(operation, state, cell) for operation, row in TABLE.items() for state, cell in zip(STATES, row, strict=True)],
 )
+@pytest.mark.fact("A.6")
 async def test_a6_every_operation_in_every_state(world, operation, state, expected):
     key_id, arn = await world.key()
     given = dict(GIVEN.get(operation, {}))
@@ -172,6 +173,7 @@ async def test_an_operation_without_a_row_is_an_error(world):
         check_state(record, "Dance")
 
 
+@pytest.mark.fact("A54", "A55")
 async def test_schedule_and_cancel(world):
     key_id, arn = await world.key()
     refused = ("KMSInvalidStateException", f"{arn} is not pending deletion.")
@@ -193,6 +195,7 @@ async def test_schedule_and_cancel(world):
 
 
 @pytest.mark.parametrize("days", [1, 6, 31, 365])
+@pytest.mark.fact("A57")
 async def test_the_window_is_7_to_30_days(world, days):
     key_id, _ = await world.key()
     code, message = await world.refusal("ScheduleKeyDeletion", KeyId=key_id, PendingWindowInDays=days)

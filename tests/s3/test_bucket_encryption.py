@@ -49,6 +49,7 @@ def block(*types):
 
 
 @pytest.mark.parametrize(("setting", "value"), [("blocked", "SSE-C"), ("allowed", "NONE")])
+@pytest.mark.fact("1.1", "1.2", "1.3", "5.6.1", "5.6.9")
 async def test_a_new_bucket_has_a_rule_that_nobody_put(world, setting, value):
     world.use(S3Settings(new_bucket_sse_c=setting))
     bucket = await world.make()
@@ -80,6 +81,7 @@ async def test_the_setting_for_new_buckets_does_not_change_old_ones(world):
         (block("NONE", "NONE"), shown(block="NONE")),
     ],
 )
+@pytest.mark.fact("1.5", "1.6", "1.7", "1.8")
 async def test_a_put_rule_is_echoed_as_it_was_put(world, given, expected):
     await world.make()
     assert await put(world, given) == {}
@@ -89,6 +91,7 @@ async def test_a_put_rule_is_echoed_as_it_was_put(world, given, expected):
     assert await read(world) == expected
 
 
+@pytest.mark.fact("2.1.2", "2.1.3")
 async def test_a_put_replaces_all_but_an_omitted_block(world):
     await world.make()
     await put(world, rule("aws:kms", UUID, BucketKeyEnabled=True) | block("NONE"))
@@ -135,6 +138,7 @@ async def test_a_key_beside_aes256(world):
     assert caught.value.members == {"ArgumentName": "ApplyServerSideEncryptionByDefault"}
 
 
+@pytest.mark.fact("1.9", "3.4", "3.7")
 async def test_delete_returns_to_the_new_bucket(world):
     await world.make()
     await put(world, rule("aws:kms", UUID) | block("NONE"))
@@ -144,6 +148,7 @@ async def test_delete_returns_to_the_new_bucket(world):
         assert not (await world.buckets.find("bucket")).encryption.explicit
 
 
+@pytest.mark.fact("3.8", "12.1")
 async def test_delete_may_keep_the_block_instead(world, monkeypatch):
     monkeypatch.setattr(bucket_settings, "DELETE_RESETS_BLOCK", False)
     await world.make()
@@ -156,6 +161,7 @@ async def test_delete_may_keep_the_block_instead(world, monkeypatch):
 @pytest.mark.parametrize(
     "name", ["GetBucketEncryption", "DeleteBucketEncryption", "PutBucketEncryption", "GetBucketVersioning", "GetBucketAcl"]
 )
+@pytest.mark.fact("1.13")
 async def test_a_missing_bucket_comes_before_a_bad_document(world, name):
     with pytest.raises(ApiError) as caught:
         await world.run(name, Bucket="bucket")
@@ -174,6 +180,7 @@ async def test_a_bucket_that_goes_between_looking_and_writing_leaves_no_document
     assert await world.catalog.document(bucket_scope(bucket.bucket_id), ENCRYPTION) is None
 
 
+@pytest.mark.fact("2.1.6")
 async def test_rules_that_race_do_not_mix(world):
     await world.make()
     rules = [rule("aws:kms", f"key-{number}", BucketKeyEnabled=number % 2 == 1) for number in range(8)]
@@ -196,6 +203,7 @@ async def test_the_acl_is_the_owners_alone(world):
     }
 
 
+@pytest.mark.fact("1.15", "2.5.2", "3.6", "11.G60")
 async def test_the_needs(world):
     needs = {operation.name: (operation.need.action, operation.need.on) for operation in world.register}
     assert needs["GetBucketEncryption"] == ("s3:GetEncryptionConfiguration", "bucket")

@@ -91,6 +91,7 @@ async def test_the_checksum_of_a_copy(vault):
     assert (await refused(vault, ChecksumAlgorithm="MD4")).code == "InvalidRequest"
 
 
+@pytest.mark.fact("4.6.1")
 async def test_the_destination_decides_the_encryption(vault):
     await vault.make()
     await vault.make("sealed")
@@ -118,6 +119,7 @@ ILLEGAL = (
 
 @pytest.mark.parametrize("given", [{}, {"Metadata": {"a": "b"}}, {"ACL": "private"}, {"MetadataDirective": "COPY"}], ids=repr)
 @pytest.mark.parametrize("storage", ["STANDARD", "STANDARD_IA"])
+@pytest.mark.fact("4.6.3")
 async def test_an_idle_copy_onto_itself(vault, given, storage):
     await vault.make()
     await vault.put("k", SMALL, StorageClass=storage)
@@ -137,6 +139,7 @@ async def test_an_idle_copy_onto_itself(vault, given, storage):
     ids=repr,
 )
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=len)
+@pytest.mark.fact("4.6.4")
 async def test_a_copy_onto_itself_that_changes_something(vault, given, data):
     await vault.make()
     await vault.put("k", data)
@@ -146,6 +149,7 @@ async def test_a_copy_onto_itself_that_changes_something(vault, given, data):
     assert (await vault.get("k"))[0] == data
 
 
+@pytest.mark.fact("4.6.4")
 async def test_a_kms_source_may_be_copied_onto_itself_and_becomes_what_the_rule_says(vault):
     await vault.make()
     await vault.put("k", SMALL, ServerSideEncryption="aws:kms")
@@ -154,6 +158,7 @@ async def test_a_kms_source_may_be_copied_onto_itself_and_becomes_what_the_rule_
     assert (await refused(vault, "k")).message == ILLEGAL
 
 
+@pytest.mark.fact("2.1.8", "3.7", "4.6.4")
 async def test_an_explicit_rule_makes_it_legal_and_its_deletion_illegal_again(vault):
     await vault.make()
     await vault.put("k", b"")
@@ -206,6 +211,7 @@ async def test_copies_that_are_refused(vault, given, status, code):
     assert vault.sql("SELECT count(*) FROM version") == [(1,)]
 
 
+@pytest.mark.fact("4.6.9", "4.10")
 async def test_the_source_must_be_readable_to_the_caller(vault):
     await vault.make()
     key_id, arn = await vault.kms_key()

@@ -56,6 +56,7 @@ async def bucket(vault):
 
 
 @pytest.mark.parametrize("data", [b"", SMALL, LARGE], ids=len)
+@pytest.mark.fact("4.1.1", "4.1.2", "4.2.3", "4.2.6", "4.5.3", "4.8.5", "5.1.6", "5.4.13")
 async def test_36_a_life_under_a_customers_key(vault, bucket, data):
     written = await vault.put("k", data, Metadata={"a": "b"}, **trio())
     assert encryption_of(written) == ECHO  # 4.1.1, 4.1.2, 5.1.6
@@ -80,10 +81,12 @@ async def test_36_a_version_is_deleted_without_its_key(vault, bucket):
     assert result["Deleted"] == [{"Key": "k"}]
 
 
+@pytest.mark.fact("4.5.3", "11.C26")
 async def test_4_5_3_etags_differ_for_the_same_body_and_key(vault, bucket):
     assert (await vault.put("k", SMALL, **trio()))["ETag"] != (await vault.put("k", SMALL, **trio()))["ETag"]
 
 
+@pytest.mark.fact("4.5.8", "4.5.9", "11.C28")
 async def test_4_5_9_checksums_are_of_the_plaintext(vault, bucket):
     """CRC64NVME by default, what the client asks for otherwise; equal to those of any other encryption (4.5.8)."""
     written = await vault.put("k", SMALL, **trio())
@@ -119,6 +122,7 @@ async def test_4_5_9_checksums_are_of_the_plaintext(vault, bucket):
     ],
     ids=["5.4.1", "5.4.3", "5.4.5 44", "5.4.5 10", "5.4.8", "5.4.6", "5.1.4", "no key, unsafe", "304", "416"],
 )
+@pytest.mark.fact("5.1.4", "5.4.1", "5.4.2", "5.4.3", "5.4.4", "5.4.5", "5.4.6", "5.4.7", "5.4.8", "E36", "11.D38")
 async def test_5_4_reads_that_are_refused(vault, bucket, operation, given, expected):
     await vault.put("k", SMALL, **trio())
     assert told(await vault.refused(operation, Bucket="bucket", Key="k", **given)) == expected
@@ -126,12 +130,14 @@ async def test_5_4_reads_that_are_refused(vault, bucket, operation, given, expec
 
 @pytest.mark.parametrize("operation", READS)
 @pytest.mark.parametrize("encryption", [{}, {"ServerSideEncryption": "aws:kms"}], ids=["SSE-S3", "SSE-KMS"])
+@pytest.mark.fact("4.8.2", "5.4.9", "11.D40")
 async def test_4_8_2_a_key_for_an_object_that_has_none(vault, bucket, operation, encryption):
     await vault.put("k", SMALL, **encryption)
     error = await vault.refused(operation, Bucket="bucket", Key="k", **trio())
     assert told(error) == (400, "InvalidRequest", NOT_APPLICABLE)
 
 
+@pytest.mark.fact("5.1.5", "11.D42")
 async def test_42_each_version_has_its_own_key(vault, bucket):
     await vault.catalog.write(lambda tx: tx.set_document(f"bucket/{bucket.bucket_id}", "versioning", {"status": "Enabled"}))
     versions = [(await vault.put("k", SMALL + key, **trio(key)))["VersionId"] for key in (KEY, OTHER)]
@@ -141,6 +147,7 @@ async def test_42_each_version_has_its_own_key(vault, bucket):
         assert told(error) == (403, "AccessDenied", WRONG)
 
 
+@pytest.mark.fact("4.3.1", "5.3.1")
 async def test_5_3_1_no_kms_call_in_a_bucket_whose_default_is_kms(vault, bucket):
     key_id, _ = await vault.kms_key()
     await vault.rule("aws:kms", key_id)
@@ -151,6 +158,7 @@ async def test_5_3_1_no_kms_call_in_a_bucket_whose_default_is_kms(vault, bucket)
     assert Envelope.decode((await vault.row("k")).seal).mode == Mode.SSE_C
 
 
+@pytest.mark.fact("5.1.3", "11.D45")
 async def test_45_nothing_of_the_key_on_disk(vault, bucket):
     """Neither raw, nor in base64 or hex, nor its MD5; nor the plaintext, nor its MD5."""
     await vault.put("k", SMALL * 5000, **trio())
@@ -166,6 +174,7 @@ async def test_45_nothing_of_the_key_on_disk(vault, bucket):
             assert form not in everything
 
 
+@pytest.mark.fact("5.1.3")
 async def test_nothing_of_the_key_in_a_representation(vault, bucket):
     call = vault.call(
         "GetObject", Bucket="bucket", Key="k", headers={"x-amz-server-side-encryption-customer-key": b64(KEY)}, **trio()
@@ -186,6 +195,7 @@ async def copy(vault, object_key="copy", bucket="bucket", **given):
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=len)
+@pytest.mark.fact("4.5.5", "5.3.2", "5.3.3", "11.D44")
 async def test_44_copies_from_and_to_customers_keys(vault, bucket, data):
     await vault.put("k", data, **trio())
     copied = await copy(vault, **source())  # 5.3.2, 4.5.5
@@ -201,6 +211,7 @@ async def test_44_copies_from_and_to_customers_keys(vault, bucket, data):
     assert (await vault.get("copy"))[0] == data
 
 
+@pytest.mark.fact("4.6.4", "5.3.3", "11.D44")
 async def test_44_a_key_is_rotated_by_a_copy_onto_itself(vault, bucket):
     await vault.put("k", SMALL, **trio())
     await copy(vault, "k", **source(), **trio(OTHER))  # 4.6.4
@@ -234,6 +245,7 @@ async def test_44_a_key_is_rotated_by_a_copy_onto_itself(vault, bucket):
     ],
     ids=["4.6.6", "5.4.10", "5.4.11", "5.4.11 short", "5.2.6", "5.2.2", "5.1.4", "4.8.2"],
 )
+@pytest.mark.fact("4.6.6", "4.8.2", "5.1.4", "5.2.2", "5.2.6", "5.4.10", "5.4.11", "12.12", "11.D44")
 async def test_44_sources_that_are_refused(vault, bucket, operation, given, expected):
     await vault.put("k", SMALL, **trio())
     await vault.put("plain", SMALL)
@@ -257,6 +269,7 @@ async def upload(vault, bucket):
 
 
 @pytest.mark.parametrize("with_key", [False, True], ids=["without", "with"])
+@pytest.mark.fact("4.5.4", "4.5.10", "4.7.4", "4.7.8", "11.C33")
 async def test_33_an_upload_is_completed_with_or_without_the_key(vault, upload, with_key):
     for number, data in ((1, FIRST), (2, TAIL)):
         answer = await upload.part(number, data, **trio())
@@ -275,6 +288,7 @@ async def test_33_an_upload_is_completed_with_or_without_the_key(vault, upload, 
     assert (await vault.refused("GetObject", Bucket="bucket", Key="k", **trio(OTHER))).status == 403
 
 
+@pytest.mark.fact("4.5.3")
 async def test_4_5_3_the_etags_of_identical_parts_differ(upload):
     assert (await upload.part(1, TAIL, **trio()))["ETag"] != (await upload.part(2, TAIL, **trio()))["ETag"]
 
@@ -291,6 +305,7 @@ async def test_4_5_3_the_etags_of_identical_parts_differ(upload):
     ids=["4.7.6", "4.7.7", "5.2.6", "5.2.5", "5.1.4"],
 )
 @pytest.mark.parametrize("operation", ["UploadPart", "UploadPartCopy"])
+@pytest.mark.fact("4.7.6", "4.7.7", "11.D41")
 async def test_41_parts_that_are_refused(vault, upload, operation, given, expected):
     await vault.put("source", TAIL)
     more = {"data": TAIL} if operation == "UploadPart" else {"CopySource": "bucket/source"}
@@ -300,6 +315,7 @@ async def test_41_parts_that_are_refused(vault, upload, operation, given, expect
 
 
 @pytest.mark.parametrize("operation", ["UploadPart", "UploadPartCopy", "CompleteMultipartUpload", "ListParts"])
+@pytest.mark.fact("4.7.6")
 async def test_4_7_6_a_customers_key_in_an_upload_of_another_kind(vault, bucket, operation):
     upload = Upload(vault)
     await upload.create()
@@ -315,6 +331,7 @@ async def test_4_7_6_a_customers_key_in_an_upload_of_another_kind(vault, bucket,
     assert told(error) == (400, "InvalidRequest", NOT_APPLICABLE if operation == "ListParts" else MIXED)
 
 
+@pytest.mark.fact("4.1.6", "4.7.9", "11.D41")
 async def test_41_4_7_9_parts_are_listed_without_the_key(vault, upload):
     part = await upload.part(1, TAIL, **trio())
     for given in ({}, trio()):
@@ -326,6 +343,7 @@ async def test_41_4_7_9_parts_are_listed_without_the_key(vault, upload):
     assert "ServerSideEncryption" not in (await vault.run("ListMultipartUploads", Bucket="bucket"))["Uploads"][0]
 
 
+@pytest.mark.fact("4.7.8", "12.11")
 async def test_4_7_8_an_upload_with_a_checksum_is_completed_with_its_key_only(vault, bucket):
     upload = Upload(vault)
     await upload.create(ChecksumAlgorithm="CRC32", **trio())
@@ -346,6 +364,7 @@ async def test_a_completion_that_names_a_checksum_needs_the_key_to_have_it_check
     assert told(await upload.refused("CompleteMultipartUpload", **given, **trio(OTHER)))[0] == 400
 
 
+@pytest.mark.fact("11.C35")
 async def test_35_a_part_from_a_source_under_a_customers_key(vault, bucket):
     await vault.put("source", FIRST, **trio(OTHER))
     for encryption in ({"ServerSideEncryption": "aws:kms"}, {}, trio()):
@@ -375,6 +394,7 @@ async def block(vault, kind="SSE-C"):
     await vault.rule("AES256", BlockedEncryptionTypes={"EncryptionType": [kind]})
 
 
+@pytest.mark.fact("5.6.4", "5.6.5", "5.6.6", "5.6.8", "11.E49")
 async def test_49_what_was_written_before_a_block_is_read(vault, bucket):
     await vault.put("k", SMALL, **trio())
     await block(vault)
@@ -394,6 +414,7 @@ async def test_49_what_was_written_before_a_block_is_read(vault, bucket):
     await vault.run("DeleteObject", Bucket="bucket", Key="k")
 
 
+@pytest.mark.fact("4.7.11", "5.6.5", "5.6.7", "11.E50")
 async def test_50_an_upload_that_began_before_a_block(vault, upload):
     part = await upload.part(1, TAIL, **trio())
     await vault.put("source", TAIL)
@@ -411,6 +432,7 @@ async def test_50_an_upload_that_began_before_a_block(vault, upload):
     assert vault.sql("SELECT count(*) FROM upload") == [(0,)]
 
 
+@pytest.mark.fact("5.6.5")
 async def test_5_6_5_a_part_that_brings_a_key_is_blocked_in_any_upload(vault, bucket):
     upload = Upload(vault)
     await upload.create()

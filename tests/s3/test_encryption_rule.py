@@ -93,11 +93,31 @@ KMS = {"ServerSideEncryption": "aws:kms"}
         ({"SSEKMSEncryptionContext": b64('{"a":"ü"}')}, CMK, Choice("SSE-KMS", "cmk", bucket_key=True, context={"a": "ü"})),
     ],
 )
+@pytest.mark.fact(
+    "4.3.2",
+    "4.3.3",
+    "4.3.4",
+    "4.3.5",
+    "4.3.6",
+    "4.3.7",
+    "4.3.8",
+    "4.3.9",
+    "4.3.10",
+    "4.3.11",
+    "4.3.12",
+    "4.3.13",
+    "4.3.14",
+    "6.4",
+    "6.9",
+    "7.6",
+    "7.10",
+)
 def test_what_wins(given, default, expected):
     assert pick(given, default) == expected
 
 
 @pytest.mark.parametrize("default", [rule(), CMK, DSSE])
+@pytest.mark.fact("4.3.1")
 def test_a_customer_key_wins_over_every_rule_and_is_never_shown(default):
     choice = pick(trio(), default)
     assert choice == Choice("SSE-C", customer=CustomerKey("AES256", KEY, trio()["SSECustomerKeyMD5"]), explicit_header=True)
@@ -106,6 +126,7 @@ def test_a_customer_key_wins_over_every_rule_and_is_never_shown(default):
 
 
 @pytest.mark.parametrize("value", ["true", "aes256", "AWS:KMS", "aws:fsx", "aws:backup", ""])
+@pytest.mark.fact("4.4.1", "12.13")
 def test_an_unknown_method(value):
     assert refused({"ServerSideEncryption": value, "SSEKMSKeyId": "k"}) == (
         400,
@@ -126,12 +147,14 @@ def test_an_unknown_method(value):
         (trio() | {"SSEKMSKeyId": "k"}, rule()),
     ],
 )
+@pytest.mark.fact("4.3.15", "4.4.2")
 def test_a_named_key_or_a_context_without_kms_is_refused_and_never_dropped(given, default):
     assert refused(given, default)[:3] == (400, "InvalidArgument", NEEDS_KMS)
 
 
 @pytest.mark.parametrize("value", ["AES256", "aws:kms", "nonsense", ""])
 @pytest.mark.parametrize("customer", [trio(), trio(SSECustomerAlgorithm="KMS"), {"SSECustomerKeyMD5": "x"}])
+@pytest.mark.fact("4.4.3", "5.2.1")
 def test_both_kinds_at_once_is_refused_before_anything_is_looked_at(value, customer):
     assert refused({"ServerSideEncryption": value} | customer) == (
         400,
@@ -159,10 +182,12 @@ def test_both_kinds_at_once_is_refused_before_anything_is_looked_at(value, custo
         ),
     ],
 )
+@pytest.mark.fact("5.2.3", "5.2.4", "5.2.5", "5.2.6", "5.2.7", "5.2.8", "5.2.9")
 def test_customer_keys_are_checked_in_order(given, message):
     assert refused(given) == (400, "InvalidArgument", message, {"ArgumentName": SSE})
 
 
+@pytest.mark.fact("5.2.2")
 def test_another_customer_algorithm():
     assert refused(trio(SSECustomerAlgorithm="KMS", SSECustomerKey=None)) == (
         400,
@@ -174,6 +199,7 @@ def test_another_customer_algorithm():
 
 @pytest.mark.parametrize("given", [trio(), trio(SSECustomerKeyMD5="wrong"), trio() | KMS])
 @pytest.mark.parametrize("secure", [True, False])
+@pytest.mark.fact("5.6.2", "5.6.4")
 def test_a_block_is_judged_before_the_customer_key(given, secure):
     blocked = rule("aws:kms", blocked=("SSE-C",))
     assert refused(given, blocked, secure=secure, action="s3:CopyObject") == (
@@ -186,6 +212,7 @@ def test_a_block_is_judged_before_the_customer_key(given, secure):
 
 
 @pytest.mark.parametrize("given", [{}, KMS, {"ServerSideEncryption": "aws:kms:dsse"}])
+@pytest.mark.fact("4.4.9", "4.4.10", "E34", "E35")
 def test_kms_needs_a_secure_connection_and_signature_version_4(given):
     assert refused(given, CMK, secure=False)[:3] == (
         400,
@@ -201,11 +228,13 @@ def test_kms_needs_a_secure_connection_and_signature_version_4(given):
     assert pick({"ServerSideEncryption": "AES256"}, CMK, secure=False, signed_v4=False).mode == "SSE-S3"
 
 
+@pytest.mark.fact("5.1.4", "12.8")
 def test_customer_keys_need_a_secure_connection():
     assert refused(trio(SSECustomerAlgorithm="KMS"), secure=False)[2] == CUSTOMER + "be made over a secure connection."
 
 
 @pytest.mark.parametrize("value", ["yes", "", "TRUE"])
+@pytest.mark.fact("4.4.6", "12.5")
 def test_a_flag_that_is_none(value):
     code, members = refused({"BucketKeyEnabled": value}, CMK)[1::2]
     assert (code, members["ArgumentName"]) == ("InvalidArgument", SSE + "-bucket-key-enabled")
@@ -232,20 +261,24 @@ def test_a_flag_that_is_none(value):
         b64('{"aws:s3:arn":"arn:aws:s3:::other/key"}'),
     ],
 )
+@pytest.mark.fact("4.4.4", "12.10")
 def test_a_context_that_is_no_flat_map_of_strings(value):
     assert refused(KMS | {"SSEKMSEncryptionContext": value})[:3] == (400, "InvalidArgument", BAD_CONTEXT)
 
 
+@pytest.mark.fact("4.9.2")
 def test_the_context_may_repeat_what_s3_adds_but_not_change_it():
     assert decode_context(b64(json.dumps({"aws:s3:arn": OBJECT, "a": "b"})), OBJECT) == {"a": "b"}
     assert decode_context(b64("{}"), OBJECT) == decode_context(None, OBJECT) == {}
 
 
 @pytest.mark.parametrize("value", ['{"a":""}', '{"":"a"}'])
+@pytest.mark.fact("4.4.5")
 def test_kms_has_no_empty_names_or_values_in_a_context(value):
     assert refused(KMS | {"SSEKMSEncryptionContext": b64(value)})[:2] == (400, "KMS.ValidationException")
 
 
+@pytest.mark.fact("4.4.8")
 def test_the_header_where_it_does_not_belong():
     refuse_on({"host": "x", SSE + "-aws-kms-key-id": "k"})
     with pytest.raises(ApiError) as caught:
@@ -254,6 +287,7 @@ def test_the_header_where_it_does_not_belong():
     assert caught.value.members == {"ArgumentName": SSE, "ArgumentValue": ""}
 
 
+@pytest.mark.fact("2.1.8")
 def test_the_kept_rule():
     kept = BucketEncryption("aws:kms:dsse", "alias/x", bucket_key=True, blocked=("SSE-C",), explicit=True)
     assert BucketEncryption.from_document(json.loads(json.dumps(kept.to_document())), "allowed") == kept

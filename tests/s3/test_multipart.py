@@ -182,6 +182,7 @@ async def test_aborting(vault, upload):
     assert (await upload.refused("HeadObject")).code == "NoSuchKey"
 
 
+@pytest.mark.fact("4.7.11")
 async def test_an_upload_under_a_dead_key_can_be_cleaned_up(vault):
     await vault.make()
     key_id, arn = await vault.kms_key()
@@ -204,6 +205,7 @@ async def test_an_upload_under_a_dead_key_can_be_cleaned_up(vault):
     assert (await vault.run("ListMultipartUploads", Bucket="bucket"))["Uploads"] == []
 
 
+@pytest.mark.fact("4.7.1", "4.7.2")
 async def test_the_encryption_is_that_of_the_creation(vault):
     await vault.make()
     key_id, arn = await vault.kms_key()
@@ -223,6 +225,7 @@ async def test_the_encryption_is_that_of_the_creation(vault):
     assert [action for action, _ in vault.asked[-4:]] == ["kms:GenerateDataKey", "kms:Decrypt", "kms:Decrypt", "kms:Decrypt"]
 
 
+@pytest.mark.fact("4.5.2")
 async def test_the_same_part_twice_under_kms_tells_nothing(vault):
     await vault.make()
     upload = Upload(vault)

@@ -217,6 +217,7 @@ async def test_a_row_that_cannot_be_committed_takes_its_blob_along(vault):
     assert (await vault.get("k"))[0] == b"1"
 
 
+@pytest.mark.fact("4.5.7")
 async def test_conditional_writes(vault):
     await vault.make()
     assert (await vault.refused("PutObject", data=b"0", Bucket="bucket", Key="k", IfMatch='"x"')).code == "NoSuchKey"
@@ -410,6 +411,7 @@ async def test_an_object_under_a_kms_key(vault):
     assert vault.asked[-6:] == [("kms:GenerateDataKey", arn), ("kms:Decrypt", arn), ("kms:Decrypt", arn)] * 2  # 7.9
 
 
+@pytest.mark.fact("4.8.3", "4.8.4", "4.8.5", "9.8")
 async def test_a_disabled_key_stops_reading_and_writing_but_not_looking_and_deleting(vault):
     await vault.make()
     key_id, arn = await vault.kms_key()
@@ -428,6 +430,7 @@ async def test_a_disabled_key_stops_reading_and_writing_but_not_looking_and_dele
     assert (await vault.refused("HeadObject", Bucket="bucket", Key="k")).code == "NoSuchKey"
 
 
+@pytest.mark.fact("4.4.9", "4.4.10", "4.8.7", "E34", "E35")
 async def test_kms_objects_want_a_signature_and_a_safe_way(vault):
     await vault.make()
     await vault.put("k", b"x", ServerSideEncryption="aws:kms")

@@ -193,11 +193,18 @@ _TRANSIENT: Final = {
 
 
 def as_s3(error: ApiError) -> ApiError:
-    """A KMS failure as S3 tells it (facts 9): the code prefixed, the text kept; a refusal stays AccessDenied."""
+    """A KMS failure as S3 tells it (facts 9): the code prefixed, the text kept; a refusal stays AccessDenied.
+
+    What is no fault of the client is said as S3 says its own (9.18), so that clients send the request again.
+    """
     if error.code in {"AccessDenied", "InternalError", "ServiceUnavailable", "SlowDown"}:
         return error
     if error.code in _TRANSIENT:
         return ApiError(_TRANSIENT[error.code])
     if error.code == "ThrottlingException":
         return ApiError("SlowDown", "Please reduce your request rate for operations involving AWS KMS.")
+    if error.code in {"KeyUnavailableException", "DependencyTimeoutException"}:
+        return ApiError("ServiceUnavailable")
+    if error.code == "KMSInternalException":
+        return ApiError("InternalError")
     return ApiError(f"KMS.{error.code}", error.message, status=400)
