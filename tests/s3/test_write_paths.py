@@ -55,7 +55,9 @@ def calls(tree: ast.AST, name: str) -> int:
 
 def test_only_the_one_function_makes_a_choice_and_only_a_choice_makes_a_data_key():
     """By the code's own tree: where a Choice, a data key and a sealed stream are made."""
-    made: dict[str, set[str]] = {name: set() for name in ("Choice", "ObjectKey", "Layers", "choose", "continued", "layers.seal", "layers.sealer")}
+    made: dict[str, set[str]] = {
+        name: set() for name in ("Choice", "ObjectKey", "Layers", "choose", "continued", "layers.seal", "layers.sealer")
+    }
     for path in Path(strongroom.s3.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
