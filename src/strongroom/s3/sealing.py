@@ -203,8 +203,4 @@ def as_s3(error: ApiError) -> ApiError:
         return ApiError(_TRANSIENT[error.code])
     if error.code == "ThrottlingException":
         return ApiError("SlowDown", "Please reduce your request rate for operations involving AWS KMS.")
-    if error.code in {"KeyUnavailableException", "DependencyTimeoutException"}:
-        return ApiError("ServiceUnavailable")
-    if error.code == "KMSInternalException":
-        return ApiError("InternalError")
     return ApiError(f"KMS.{error.code}", error.message, status=400)
