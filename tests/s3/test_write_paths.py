@@ -70,7 +70,7 @@ def test_only_the_one_function_makes_a_choice_and_only_a_choice_makes_a_data_key
         "Layers": {"sealing.new", "sealing.open"},
         "layers.seal": {"writing.seal_in_row"},
         "layers.sealer": {"writing.store_blob"},
-        "choose": {"writing.choice_for"},
+        "choose": {"writing.choice_for", "object_encryption._choice"},
         "continued": {"writing.continued_key"},
     }
 
