@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa
 
 from strongroom.api.errors import ApiError
 from strongroom.api.form import read_form
@@ -24,7 +27,15 @@ from strongroom.edge.claims import read_claim
 from strongroom.edge.head import Head
 from strongroom.edge.refusals import REFUSALS
 from strongroom.edge.signing_key import SigningKey
+from strongroom.kms.asymmetric import peer_key
 from strongroom.kms.blob import BlobError, open_blob, parse_blob
+from strongroom.kms.import_tokens import opened
+from strongroom.kms.local import LocalProvider
+from strongroom.kms.material import SIZES, MaterialError, encoded, imported, private_key, public_der
+from strongroom.kms.names import KeyName
+from strongroom.kms.records import SYMMETRIC
+from strongroom.kms.signatures import verify
+from strongroom.kms.specs import SIGN_VERIFY, algorithms
 from strongroom.seal import SealError
 from strongroom.seal.format import Envelope, decode_manifest, encode_manifest
 from strongroom.seal.stream import open_whole, plain_size, seal, sealed_size
@@ -32,6 +43,7 @@ from strongroom.seal.wrap import Records, unwrap
 
 VECTORS: Final = Path(__file__).resolve().parent.parent / "tests" / "vectors"
 _KEY: Final = bytes(range(32))
+_SPECS: Final = ("ECC_NIST_P256", "ECC_NIST_EDWARDS25519", "ML_DSA_44", "RSA_2048", "HMAC_384", SYMMETRIC)
 _OPERATIONS: Final = ("PutBucketEncryption", "DeleteObjects", "CompleteMultipartUpload", "PutBucketLifecycleConfiguration")
 
 
@@ -79,6 +91,57 @@ def kms_blob(data: bytes) -> None:
     except BlobError:
         return
     raise AssertionError("a ciphertext blob was forged")
+
+
+def import_token(data: bytes) -> None:
+    """No token but ours gives a wrapping key. The local provider never waits, so that one step runs the whole call."""
+    ring: Any = SimpleNamespace(provider=LocalProvider(_KEY))
+    try:
+        opened(ring, KeyName("111122223333", "us-east-1", "mrk-" + "0" * 32), data, 0).send(None)
+    except ApiError:
+        return
+    except StopIteration:
+        raise AssertionError("an import token was forged") from None
+    raise AssertionError("the call waits")
+
+
+def key_material(data: bytes) -> None:
+    """What is taken as a key's material is kept in one form only, and works in it; anything else is refused."""
+    for spec in _SPECS:
+        try:
+            kept = imported(spec, data)
+        except MaterialError:
+            continue
+        assert imported(spec, kept) == kept
+        if spec not in SIZES:
+            assert public_der(kept)
+
+
+def signed(data: bytes) -> None:
+    """Nothing but a signature is taken for one, and no public key that is not on the curve."""
+    for key, algorithm in _verifying():
+        assert not verify(key, algorithm, "RAW", b"message", data)
+    with suppress(ApiError):
+        assert peer_key(data, ec.SECP256R1()).curve.name == "secp256r1"
+
+
+@cache
+def _verifying() -> tuple[tuple[Any, str], ...]:
+    return tuple(
+        (private_key(material), algorithms(spec, SIGN_VERIFY)[1][0])
+        for spec, material in zip(_SPECS, _private_keys(), strict=False)
+    )
+
+
+@cache
+def _private_keys() -> tuple[bytes, ...]:
+    """One of each of the first specs, always the same."""
+    keys: tuple[Any, ...] = (
+        ec.derive_private_key(0x5EED, ec.SECP256R1()),
+        ed25519.Ed25519PrivateKey.from_private_bytes(_KEY),
+        mldsa.MLDSA44PrivateKey.from_seed_bytes(_KEY),
+    )
+    return tuple(encoded(key) for key in keys)
 
 
 def chunked(data: bytes) -> None:
@@ -143,7 +206,21 @@ def authorization(data: bytes) -> None:
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
-    each.__name__: each for each in (envelope, manifest, stream, wrapped, kms_blob, chunked, xml, query, authorization)
+    each.__name__: each
+    for each in (
+        envelope,
+        manifest,
+        stream,
+        wrapped,
+        kms_blob,
+        import_token,
+        key_material,
+        signed,
+        chunked,
+        xml,
+        query,
+        authorization,
+    )
 }
 
 _RULE: Final = (
@@ -174,6 +251,10 @@ def seeds(name: str) -> Iterator[bytes]:
         yield from _XML if name == "xml" else _CHUNKED
     elif name in {"query", "authorization"}:
         yield from _QUERIES
+    elif name in {"key_material", "signed"}:
+        yield from (_KEY, *_private_keys(), *map(public_der, _private_keys()))
+    elif name == "import_token":
+        yield from (b"SRIT\x01\x02" + bytes(8) + bytes(60), b"SRIT\x01\x04" + bytes(70), b"SRIT")
     else:
         for path in sorted(VECTORS.glob("*.json")):
             yield from _hex_texts(json.loads(path.read_text()))

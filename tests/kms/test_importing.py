@@ -399,6 +399,15 @@ async def test_private_keys(world, spec, usage):
     assert (await world.ask("GetPublicKey", KeyId=key_id))["PublicKey"] == public
 
 
+@pytest.mark.parametrize("size", [0, 31, 33])
+async def test_a_private_key_of_an_impossible_length(world, size):
+    key_id, _ = await world.key(KeySpec="ECC_NIST_EDWARDS25519", KeyUsage="SIGN_VERIFY", Origin="EXTERNAL")
+    octets = b"\x04" + bytes([size + 2, 4, size]) + bytes(size)
+    inner = bytes.fromhex("020100300506032b6570") + octets
+    given = {**await transported(world, key_id, b"\x30" + bytes([len(inner)]) + inner), **FOREVER}
+    assert (await world.refusal("ImportKeyMaterial", **given))[0] == "IncorrectKeyMaterialException"
+
+
 @pytest.mark.parametrize(("spec", "size"), [("HMAC_224", 28), ("HMAC_256", 32), ("HMAC_384", 48), ("HMAC_512", 64)])
 async def test_hmac_secrets(world, spec, size):
     key_id, _ = await world.key(KeySpec=spec, KeyUsage="GENERATE_VERIFY_MAC", Origin="EXTERNAL")

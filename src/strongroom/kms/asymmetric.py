@@ -10,7 +10,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
@@ -92,7 +92,7 @@ class Asymmetric:
         check_usable(record, DERIVE, KEY_AGREEMENT)
         algorithm: str = call.input["KeyAgreementAlgorithm"]
         own = cast("ec.EllipticCurvePrivateKey", private_key(await material(self._ring, record)))
-        peer = _peer(call.input["PublicKey"], own.curve)
+        peer = peer_key(call.input["PublicKey"], own.curve)
         check_dry_run(call)
         return Answer(
             {
@@ -117,10 +117,10 @@ class Asymmetric:
         return record, algorithm, message_type
 
 
-def _peer(der: bytes, curve: ec.EllipticCurve) -> ec.EllipticCurvePublicKey:
+def peer_key(der: bytes, curve: ec.EllipticCurve) -> ec.EllipticCurvePublicKey:
     """A public key on that very curve: the library refuses points that are not on theirs. Raises ApiError."""
     key: Any = None
-    with suppress(ValueError, UnsupportedAlgorithm):
+    with suppress(ValueError, UnsupportedAlgorithm, InternalError):  # the last for keys of impossible lengths
         key = load_der_public_key(der)
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != curve.name:
         raise refusals.invalid("The public key is not a valid key on the elliptic curve of the KMS key.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING, Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -86,8 +86,8 @@ def imported(spec: str, data: bytes) -> bytes:
         return data
     try:
         key = load_der_private_key(data, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise MaterialError("not a private key as PKCS #8 in DER") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError):  # the last for keys of impossible lengths
+        raise MaterialError("not a private key in DER") from None
     if not _fits(spec, key):
         raise MaterialError("a private key of another kind")
     return encoded(key)  # type: ignore[arg-type]
