@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.clients.house import OWNER, refused
+from strongroom.kms.names import KeyName
+from strongroom.kms.records import KEY_KIND, TOMBSTONE_KIND, KeyRecord, Rotation
+from strongroom.store.sqlite import SqliteCatalog
+from tests.clients.house import OWNER, PATIENCE, refused
 
 ROOT = f"arn:aws:iam::{OWNER}:root"
 
@@ -146,3 +152,56 @@ def test_a4_no_answer_but_200(server, kms, key, operation):
     headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"TrentService.{operation}"}
     reply = server.ask("POST", "/", headers, json.dumps(body).encode(), service="kms")
     assert (reply.status, reply.body) == (200, b"")
+
+
+def test_upkeep_destroys_and_rotates_what_is_due(own_server):
+    """The time passes in the catalog of a stopped server: dates are put where they would be a month later."""
+    kms = own_server.client("kms")
+    doomed, turning = (kms.create_key()["KeyMetadata"] for _ in range(2))
+    kms.create_alias(AliasName="alias/doomed", TargetKeyId=doomed["KeyId"])
+    blobs = [kms.encrypt(KeyId=key["KeyId"], Plaintext=b"x")["CiphertextBlob"] for key in (doomed, turning)]
+    kms.schedule_key_deletion(KeyId=doomed["KeyId"], PendingWindowInDays=7)
+    kms.enable_key_rotation(KeyId=turning["KeyId"], RotationPeriodInDays=90)
+    own_server.stop()
+    past = int(time.time() * 1000) - 1000
+    asyncio.run(_change(own_server.data, doomed, lambda record: replace(record, deletion_ms=past)))
+    asyncio.run(_change(own_server.data, turning, lambda record: replace(record, rotation=Rotation(90, past))))
+    own_server.start()
+    deadline = time.monotonic() + PATIENCE
+    while not (rotations := kms.list_key_rotations(KeyId=turning["KeyId"])["Rotations"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert [each["RotationType"] for each in rotations] == ["AUTOMATIC"]
+    assert kms.decrypt(CiphertextBlob=blobs[1])["KeyMaterialId"] == turning["CurrentKeyMaterialId"]
+    missing = ("NotFoundException", f"Key '{doomed['Arn']}' does not exist")
+    for call, given in ((kms.describe_key, {"KeyId": doomed["KeyId"]}), (kms.decrypt, {"CiphertextBlob": blobs[0]})):
+        refusal = refused(call, **given)
+        assert (refusal.code, refusal.message) == missing  # A56
+    assert refused(kms.describe_key, KeyId="alias/doomed").code == "NotFoundException"
+    kms.close()
+    own_server.stop()  # and upkeep has had its turn: rotating comes behind destroying
+    assert asyncio.run(_documents(own_server.data, doomed)) == (None, True)
+
+
+def _name(key: dict) -> KeyName:
+    return KeyName(OWNER, "us-east-1", key["KeyId"])
+
+
+async def _change(data, key, work) -> None:
+    catalog = SqliteCatalog.open(data)
+    try:
+        scope = _name(key).scope
+        record = KeyRecord.read(_name(key), await catalog.document(scope, KEY_KIND))
+        await catalog.write(lambda transaction: transaction.set_document(scope, KEY_KIND, work(record).document()))
+    finally:
+        await catalog.close()
+
+
+async def _documents(data, key) -> tuple:
+    """The record, and whether there is a tombstone."""
+    catalog = SqliteCatalog.open(data)
+    try:
+        scope = _name(key).scope
+        return await catalog.document(scope, KEY_KIND), await catalog.document(scope, TOMBSTONE_KIND) is not None
+    finally:
+        await catalog.close()
