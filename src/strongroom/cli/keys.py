@@ -11,7 +11,7 @@ import typer
 from strongroom.cli.progress import Far
 from strongroom.cli.rooms import with_rooms
 from strongroom.cli.settings import ConfigOption, DataOption
-from strongroom.cli.tables import print_table
+from strongroom.cli.tables import one_line, print_table
 
 if TYPE_CHECKING:
     from strongroom.kms.records import KeyRecord
@@ -101,13 +101,8 @@ async def _counted(lower: LowerRooms, arn: str, *, names: bool, listed: list[dic
                 listed.append(asdict(found))
             elif names:
                 what = f"upload {found.upload_id}" if found.upload_id else f"version {found.version_id}  {found.size} bytes"
-                typer.echo(f"{found.bucket}/{_printable(found.object_key)}  {what}")
+                typer.echo(f"{found.bucket}/{one_line(found.object_key)}  {what}")
     return counts
-
-
-def _printable(object_key: str) -> str:
-    """One line, whatever is in the key."""
-    return json.dumps(object_key, ensure_ascii=False)[1:-1] if not object_key.isprintable() else object_key
 
 
 def _summed(counts: Counts) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from strongroom.cli.account import account
 from strongroom.cli.doctor import doctor
 from strongroom.cli.keys import keys
 from strongroom.cli.serve import serve, show_config
+from strongroom.cli.verify import verify
 from strongroom.config import ConfigError
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app.command()(serve)
 app.add_typer(account, name="account")
 app.add_typer(keys, name="keys")
 app.command()(doctor)
+app.command()(verify)
 app.command("config")(show_config)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -22,3 +23,8 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], colours:
     if not console.is_terminal:
         console = Console(width=_WIDE, color_system=None)
     console.print(table)
+
+
+def one_line(text: str) -> str:
+    """As it is, unless there is something in it that a terminal would not print."""
+    return text if text.isprintable() else json.dumps(text, ensure_ascii=False)[1:-1]

@@ -15,7 +15,7 @@ from strongroom.seal.wrap import Records
 
 if TYPE_CHECKING:
     from strongroom.kms.data_keys import DataKeys
-    from strongroom.store.contract import Catalog
+    from strongroom.store.contract import BucketRow, Catalog
 
 ENCRYPTION: Final = "encryption"  # kind of the document with the bucket's default encryption
 VERSIONING: Final = "versioning"
@@ -43,6 +43,16 @@ class Bucket:
     records: Records = field(repr=False)
     authority: Authority
     versioning: str = ""  # "", "Enabled" or "Suspended"
+
+
+def bare_bucket(row: BucketRow, keys: DataKeys) -> Bucket:
+    """A bucket as a walk over its rows needs it, with no settings: for the operator's tools, never for a request.
+
+    Raises LookupError when the metadata root is not there.
+    """
+    rule = BucketEncryption.new_bucket("blocked")
+    records = Records(keys.metadata_key(row.bucket_id))
+    return Bucket(row.bucket_id, row.name, row.account_id, row.region, row.created_ms, rule, records, Authority(row.account_id))
 
 
 class BucketCache:

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Self
 
 from strongroom.config import Config
@@ -32,6 +33,7 @@ def now() -> datetime:
 class LowerRooms:
     """Everything below the gate, open. Closed by whoever opened it."""
 
+    folder: Path
     catalog: SqliteCatalog
     blobs: FileBlobs
     subkeys: Subkeys = field(repr=False)
@@ -69,7 +71,7 @@ class LowerRooms:
         buckets = BucketCache(catalog, keys, config.new_bucket_sse_c)
         settings = S3Settings(config.new_bucket_sse_c, config.regions)
         rooms = Rooms(catalog, blobs, keys, buckets, settings, now, os.urandom)
-        return cls(catalog, blobs, subkeys, keys, buckets, rooms, faults)
+        return cls(config.data_dir, catalog, blobs, subkeys, keys, buckets, rooms, faults)
 
     async def close(self) -> None:
         await self.blobs.close()
