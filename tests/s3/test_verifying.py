@@ -12,7 +12,8 @@ from strongroom.s3.verifying import Finding, Verifying
 from tests.s3.vault import PART
 
 SMALL, LARGE = os.urandom(3000), os.urandom(300_000)
-KMS = {"ServerSideEncryption": "aws:kms"}
+KMS, DSSE = {"ServerSideEncryption": "aws:kms"}, {"ServerSideEncryption": "aws:kms:dsse"}
+UNDER_KMS = ("dsse/large", "dsse/small", "kms/large", "kms/small", "upload")
 
 
 async def verified(vault, *where, **how):
@@ -31,13 +32,14 @@ async def the_finding(vault, **how) -> Finding:
 
 @pytest.fixture
 async def full(vault):
-    """Small and large objects of two modes, old versions, a delete marker, an unfinished upload of two parts."""
+    """Small and large objects of three modes, old versions, a delete marker, an unfinished upload of two parts."""
     await vault.make()
     await vault.versioned()
     vault.key_id, vault.key_arn = await vault.kms_key()
     for key in ("small", "large"):
         await vault.put(f"s3/{key}", SMALL if key == "small" else LARGE)
         await vault.put(f"kms/{key}", SMALL if key == "small" else LARGE, SSEKMSKeyId=vault.key_id, **KMS)
+        await vault.put(f"dsse/{key}", SMALL if key == "small" else LARGE, SSEKMSKeyId=vault.key_id, **DSSE)
     await vault.put("s3/small", b"newer")
     await vault.put("empty", b"")
     await vault.put("gone", LARGE)
@@ -68,8 +70,8 @@ def blob(full):
 async def test_a_whole_store_is_clean(full, quick):
     found, tally = await verified(full, quick=quick)
     assert found == []
-    assert (tally.buckets, tally.versions, tally.uploads, tally.parts, tally.blobs) == (1, 8, 1, 2, 5)
-    assert tally.size == (0 if quick else 2 * len(SMALL) + 5 * len(LARGE) + len(b"newer"))
+    assert (tally.buckets, tally.versions, tally.uploads, tally.parts, tally.blobs) == (1, 10, 1, 2, 6)
+    assert tally.size == (0 if quick else 3 * len(SMALL) + 6 * len(LARGE) + len(b"newer"))
     assert not tally.findings
 
 
@@ -106,16 +108,31 @@ async def test_a_flipped_byte_is_found_in_its_segment(full, blob, object_key, of
     assert await findings(full, quick=True) == []
 
 
+@pytest.mark.parametrize("offset", [45, 65_536 + 5, 150_000, -1])
+async def test_a_flipped_byte_of_the_outer_layer_is_found(full, blob, offset):
+    path = blob("dsse/large")
+    sealed = bytearray(path.read_bytes())
+    sealed[offset] ^= 1
+    path.write_bytes(sealed)
+    found = await the_finding(full)
+    assert (found.kind, found.object_key, found.blob_id) == ("corrupt", "dsse/large", path.name)
+    part = {45: "its head", 65_541: "segment 0", 150_000: "segment 1", -1: "segment 3"}[offset]  # the first that it reaches
+    assert found.why == f"blob {path.name}: {part} is not authentic"
+
+
 @pytest.mark.parametrize(
     "change", [lambda data: data[:-65_536], lambda data: data[:65_536], lambda data: data[:10], lambda data: data + b"x"]
 )
 @pytest.mark.parametrize("quick", [False, True])
 async def test_a_blob_of_another_length_is_found_without_opening_it(full, blob, change, quick):
-    path = blob("kms/large")
-    path.write_bytes(change(path.read_bytes()))
-    found = await the_finding(full, quick=quick)
-    assert (found.kind, found.object_key, found.blob_id) == ("corrupt", "kms/large", path.name)
-    assert "bytes instead of" in found.why
+    for key in ("dsse/large", "kms/large"):
+        path = blob(key)
+        whole = path.read_bytes()
+        path.write_bytes(change(whole))
+        found = await the_finding(full, quick=quick)
+        assert (found.kind, found.object_key, found.blob_id) == ("corrupt", key, path.name)
+        assert "bytes instead of" in found.why
+        path.write_bytes(whole)
 
 
 @pytest.mark.parametrize("object_key", ["s3/large", "upload"])
@@ -196,10 +213,10 @@ async def test_objects_under_a_key_that_no_longer_serves(full, state, kind):
     if state == "gone":
         full.now += timedelta(days=8)
     found, tally = await verified(full)
-    assert {(one.kind, one.object_key) for one in found} == {(kind, "kms/large"), (kind, "kms/small"), (kind, "upload")}
+    assert {(one.kind, one.object_key) for one in found} == {(kind, key) for key in UNDER_KMS}
     assert all(full.key_arn in one.why for one in found)
     # The operator's authority opens what a disabled key locks: everything was looked at all the same.
-    assert (tally.size == 2 * len(SMALL) + 5 * len(LARGE) + 5) is (state != "gone")
+    assert (tally.size == 3 * len(SMALL) + 6 * len(LARGE) + 5) is (state != "gone")
 
 
 async def test_a_check_is_nobodys_use_of_a_key(full):
@@ -218,7 +235,7 @@ async def test_damaged_key_material_is_named_with_what_it_locks(full):
     found = await findings(full)
     (fault,) = [one for one in found if one.key]
     assert (fault.kind, full.key_arn in fault.key) == ("corrupt", True)
-    assert {one.object_key for one in found} == {"", "kms/large", "kms/small", "upload"}
+    assert {one.object_key for one in found} == {"", *UNDER_KMS}
 
 
 async def test_orphans_are_told_from_what_waits_and_from_what_is_under_way(full):

@@ -71,7 +71,7 @@ def _print_summary(tally: Tally, *, as_json: bool) -> None:
     typer.echo(f"Looked at {looked}, {tally.blobs} blobs; opened {tally.size} bytes.")
     if tally.customer_locked:
         typer.echo(
-            f"{tally.customer_locked} are under customers' keys: their segments could not be opened, all else was checked."
+            f"{tally.customer_locked} streams are under customers' keys: their segments could not be opened, all else was checked."
         )
     if tally.waiting or tally.settling:
         typer.echo(

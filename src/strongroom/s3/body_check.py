@@ -1,6 +1,6 @@
-"""Whether one sealed stream is whole: its length, and with its data key every segment. Nothing of it is kept.
+"""Whether one sealed stream is whole: its length, and with its data keys every segment. Nothing of it is kept.
 
-Never knows rows, or where the data key comes from.
+Never knows rows, where data keys come from, or how many layers there are.
 """
 
 from __future__ import annotations
@@ -8,50 +8,77 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from strongroom.seal import Forged, Truncated
-from strongroom.seal.format import blob_associated_data
-from strongroom.seal.stream import HEADER, SEGMENT, Opener, open_whole, sealed_size
+from strongroom.seal.stream import FIRST_PLAIN, PLAIN
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from strongroom.seal.format import Piece
+    from strongroom.seal.layers import LayeredOpener, Layers
     from strongroom.store.contract import Blobs
 
-WINDOW: Final = 32 * SEGMENT  # bytes read at a time
+WINDOW: Final = 32  # segments read at a time
 
 
-async def check_piece(blobs: Blobs, piece: Piece, in_row: bytes | None, data_key: bytes | None) -> int:
-    """How many bytes of plaintext were opened: 0 without a data key, when only the length is looked at.
-
-    Raises SealError, which names the segment, and store.Gone, store.Unavailable.
-    """
-    wanted = sealed_size(piece.size)
+async def check_length(blobs: Blobs, piece: Piece, in_row: bytes | None, layers: Layers) -> None:
+    """``layers`` may hold any keys: only their number counts. Raises Truncated, store.Gone, store.Unavailable."""
+    wanted = layers.sealed_size(piece.size)
     length = await blobs.size(piece.blob_id) if in_row is None else len(in_row)
-    what = f"blob {piece.blob_id}" if in_row is None else "the body in the row"
     if length != wanted:
-        raise Truncated(f"{what} has {length} bytes instead of {wanted}")
-    if data_key is None:
-        return 0
-    bound = blob_associated_data(piece.blob_id, piece.part_number)
+        raise Truncated(f"{_named(piece, in_row)} has {length} bytes instead of {wanted}")
+
+
+async def check_segments(blobs: Blobs, piece: Piece, in_row: bytes | None, layers: Layers) -> None:
+    """Of a stream of the right length. Raises SealError, which names the segment, and store.Gone, store.Unavailable."""
     if in_row is not None:
         try:
-            open_whole(data_key, bound, in_row)
+            layers.open_whole(piece, in_row)
         except Forged:
-            raise Forged(f"{what} is not authentic") from None
-        return piece.size
-    opener = Opener(data_key, bound, await blobs.read(piece.blob_id, 0, HEADER), length)
-    for offset in range(0, length, WINDOW):
-        sealed = await blobs.read(piece.blob_id, offset, min(WINDOW, length - offset))
+            raise Forged(f"{_named(piece, in_row)} is not authentic") from None
+        return
+    try:
+        opener = layers.opener(piece, await blobs.read(piece.blob_id, 0, layers.head_size(piece.size)))
+    except Forged:
+        raise Forged(f"{_named(piece, in_row)}: its head is not authentic") from None
+    for first, last in _ranges(piece.size, WINDOW):
         try:
-            opener.open_buffer(offset // SEGMENT, sealed)
+            await _open(blobs, piece, layers, opener, first, last)
         except Forged:
-            raise Forged(f"{what}: segment {_first_forged(opener, offset // SEGMENT, sealed)} is not authentic") from None
-    return piece.size
+            segment = await _first_forged(blobs, piece, layers, opener, first, last)
+            raise Forged(f"{_named(piece, in_row)}: segment {segment} is not authentic") from None
 
 
-def _first_forged(opener: Opener, first: int, sealed: bytes) -> int:
-    view = memoryview(sealed)
-    for index in range(-(-len(view) // SEGMENT)):
-        try:
-            opener.open_buffer(first + index, view[index * SEGMENT : (index + 1) * SEGMENT])
-        except Forged:
-            return first + index
-    return first
+async def _open(blobs: Blobs, piece: Piece, layers: Layers, opener: LayeredOpener, first: int, last: int) -> None:
+    plan = layers.plan(piece.size, first, last)
+    for _ in opener.read(plan, await blobs.read(piece.blob_id, plan.offset, plan.length)):
+        pass
+
+
+async def _first_forged(blobs: Blobs, piece: Piece, layers: Layers, opener: LayeredOpener, first: int, last: int) -> int:
+    """Its number in the innermost layer."""
+    for start, end in _ranges(piece.size, 1):
+        if first <= start <= last:
+            try:
+                await _open(blobs, piece, layers, opener, start, end)
+            except Forged:
+                return _segment(start)
+    return _segment(first)
+
+
+def _ranges(size: int, segments: int) -> Iterator[tuple[int, int]]:
+    """The plaintext in runs of so many whole segments: first and last byte. An empty one is one run, (0, -1)."""
+    first = 0
+    while first < size or first == 0:
+        last = min(size, FIRST_PLAIN + (_segment(first) + segments - 1) * PLAIN) - 1
+        yield first, last
+        if last < 0:
+            return
+        first = last + 1
+
+
+def _segment(plain: int) -> int:
+    return 0 if plain < FIRST_PLAIN else 1 + (plain - FIRST_PLAIN) // PLAIN
+
+
+def _named(piece: Piece, in_row: bytes | None) -> str:
+    return f"blob {piece.blob_id}" if in_row is None else "the body in the row"

@@ -5,17 +5,18 @@ Also says which key an object waits for, and whether that key still serves. Neve
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from strongroom.kms.blob import BlobError
 from strongroom.kms.contract import ProviderError, Unavailable
 from strongroom.kms.operating import Operating
 from strongroom.s3.encryption import CONTEXT_ARN
-from strongroom.s3.sealing import object_arn
+from strongroom.s3.sealing import DATA_KEY, ObjectKey, object_arn
 from strongroom.seal import Forged, Truncated
 from strongroom.seal.customer import LOCK
-from strongroom.seal.format import Envelope, Mode, bare, binding
+from strongroom.seal.format import Envelope, Mode, bare, binding, outer_binding
+from strongroom.seal.layers import Layers
 from strongroom.seal.wrap import unwrap
 
 if TYPE_CHECKING:
@@ -34,11 +35,17 @@ class MissingKey(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OpenKeys:
-    """What could be opened of an envelope. ``data_key`` is None where only the client can open it (SSE-C)."""
+    """What could be opened of an envelope. ``key`` is None where only the client can open it (SSE-C)."""
 
     envelope: Envelope
-    data_key: bytes | None = field(repr=False)
+    key: ObjectKey | None = field(repr=False)
     record: KeyRecord | None = None  # of the KMS key
+
+
+def lengths(sealed: bytes) -> Layers:
+    """Layers that tell lengths and open nothing, for an envelope whose keys cannot be had. Raises SealError."""
+    outer = bytes(DATA_KEY) if Envelope.decode(sealed).mode == Mode.DSSE_KMS else None
+    return Layers(bytes(DATA_KEY), outer)
 
 
 class OperatorKeys:
@@ -53,16 +60,23 @@ class OperatorKeys:
         """
         envelope = Envelope.decode(sealed)
         bound = binding(bucket.bucket_id, object_key, place, manifest) + bare(sealed, envelope)
+        stripped = replace(envelope, wrapped=b"", outer_wrapped=b"")
         if envelope.mode in {Mode.SSE_S3, Mode.SSE_C}:
-            opened = unwrap(self._service_key(envelope.key_id), envelope.wrapped, bound)
+            service_key = self._service_key(envelope.key_id)
+            opened = unwrap(service_key, envelope.wrapped, bound)
             if envelope.mode == Mode.SSE_S3:
-                return OpenKeys(envelope, opened)
+                return OpenKeys(envelope, ObjectKey(Layers(opened), service_key, stripped))
             if len(opened) != LOCK:
                 raise Truncated("the lock of the data key has a wrong length")
             return OpenKeys(envelope, None)
+        record, kek = await self._kek(bucket, object_key, envelope)
+        inner = unwrap(kek, envelope.wrapped, bound)
         if envelope.mode == Mode.SSE_KMS:
-            record, kek = await self._kek(bucket, object_key, envelope)
-            return OpenKeys(envelope, unwrap(kek, envelope.wrapped, bound), record)
+            return OpenKeys(envelope, ObjectKey(Layers(inner), kek, stripped), record)
+        if envelope.mode == Mode.DSSE_KMS:
+            service_key = self._service_key(envelope.key_id)
+            outer = unwrap(service_key, envelope.outer_wrapped, outer_binding(bound))
+            return OpenKeys(envelope, ObjectKey(Layers(inner, outer), kek, stripped, service_key), record)
         raise Forged(f"mode {envelope.mode} is unknown here")
 
     def _service_key(self, key_id: str) -> bytes:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from strongroom.s3.body_check import check_piece
+from strongroom.s3.body_check import check_length, check_segments
 from strongroom.s3.bucket_cache import ENCRYPTION, Bucket, bare_bucket, bucket_scope
 from strongroom.s3.encryption import BucketEncryption
 from strongroom.s3.metadata import ObjectMeta
-from strongroom.s3.operator_keys import MissingKey, OpenKeys, OperatorKeys
+from strongroom.s3.operator_keys import MissingKey, OpenKeys, OperatorKeys, lengths
 from strongroom.s3.uploads import PartRecord, UploadRecord, upload_place
 from strongroom.s3.versions import IN_ROW, milliseconds, stored_blobs
 from strongroom.s3.walking import every_bucket, every_part, every_upload, every_version
@@ -74,7 +74,7 @@ class Tally:
     uploads: int = 0
     parts: int = 0
     size: int = 0  # bytes of plaintext whose segments were opened
-    customer_locked: int = 0  # versions and parts whose segments only the client's key opens
+    customer_locked: int = 0  # streams whose segments only the client's key opens
     blobs: int = 0
     waiting: int = 0  # blobs that were given up and wait for upkeep
     settling: int = 0  # young blobs that no row names yet
@@ -222,8 +222,6 @@ class Verifying:
         return opened, [(kind, f"its KMS key {record.name.arn} is {record.state}", "")]
 
     async def _bodies(self, row: VersionRow, pieces: Sequence[Piece], opened: OpenKeys | None) -> list[_Problem]:
-        if opened is not None and opened.data_key is None:
-            self.tally.customer_locked += 1
         problems: list[_Problem] = []
         for piece in pieces:
             in_row: bytes | None = None
@@ -235,17 +233,16 @@ class Verifying:
                 if in_row is None:
                     problems.append(("missing", "the row has lost its body", ""))
                     continue
-            problems += await self._piece(piece, in_row, opened)
+            problems += await self._piece(piece, in_row, row.seal, opened)
         return problems
 
-    async def _piece(self, piece: Piece, in_row: bytes | None, opened: OpenKeys | None) -> list[_Problem]:
-        """One stream; ``in_row`` is its sealed bytes if they are in the row itself."""
+    async def _piece(self, piece: Piece, in_row: bytes | None, sealed: bytes, opened: OpenKeys | None) -> list[_Problem]:
+        """One stream; ``in_row`` is its sealed bytes if they are in the row itself, ``sealed`` the envelope of its data keys."""
         problems: list[_Problem] = []
         if in_row is None and await self._catalog.kept([piece.blob_id]) == []:
             problems.append(("corrupt", f"blob {piece.blob_id} is not kept in the catalog: upkeep may delete it", piece.blob_id))
-        data_key = None if self._quick or opened is None else opened.data_key
         try:
-            self.tally.size += await check_piece(self._blobs, piece, in_row, data_key)
+            await self._look_at_stream(piece, in_row, sealed, opened)
         except Gone:
             problems.append(("missing", f"blob {piece.blob_id} is not there", piece.blob_id))
         except SealError as error:
@@ -253,6 +250,21 @@ class Verifying:
         except Unavailable as error:
             problems.append(("unreadable", str(error), piece.blob_id))
         return problems
+
+    async def _look_at_stream(self, piece: Piece, in_row: bytes | None, sealed: bytes, opened: OpenKeys | None) -> None:
+        key = None if opened is None else opened.key
+        try:
+            layers = lengths(sealed) if key is None else key.layers
+        except SealError:  # an envelope that is nothing: told already, and nothing is known of its lengths
+            if in_row is None:
+                await self._blobs.size(piece.blob_id)
+            return
+        await check_length(self._blobs, piece, in_row, layers)
+        if opened is not None and key is None:
+            self.tally.customer_locked += 1
+        elif key is not None and not self._quick:
+            await check_segments(self._blobs, piece, in_row, layers)
+            self.tally.size += piece.size
 
     # ---- uploads
 
@@ -302,10 +314,8 @@ class Verifying:
             PartRecord.open(bucket, upload.object_key, row)
         except (SealError, ValueError, KeyError) as error:
             return [("corrupt", f"metadata record, or size or manifest beside it: {_said(error)}", "")]
-        if opened is not None and opened.data_key is None:
-            self.tally.customer_locked += 1
         for piece in pieces:
-            problems += await self._piece(piece, None, opened)
+            problems += await self._piece(piece, None, upload.seal, opened)
         return problems
 
     # ---- blobs that no row names
