@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import threading
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Self
+from unittest import mock
 
 COMMAND = [sys.executable, "-m", "strongroom"]
 ROOT = {
@@ -28,6 +31,28 @@ def run(*words: object, environ: dict[str, str] | None = None) -> subprocess.Com
         timeout=40,
         check=False,
     )
+
+
+def here(*words: object, answer: str = "") -> subprocess.CompletedProcess[str]:
+    """As ``run``, within this process: what takes a second there takes a moment here. ``answer`` is standard input."""
+    from strongroom.cli.main import main
+
+    mask = os.umask(0o077)
+    out, err = io.StringIO(), io.StringIO()
+    code: object = None
+    with (
+        redirect_stdout(out),
+        redirect_stderr(err),
+        mock.patch.multiple(sys, argv=["strongroom", *map(str, words)], stdin=io.StringIO(answer)),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        finally:
+            os.umask(mask)
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 class Serving:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
 
-from tests.server.process import COMMAND, run
+from tests.server.process import here
 from tests.server.test_serving import client, until
 
 
@@ -27,7 +26,7 @@ def house(shared):
 
 
 def test_every_key_is_listed(shared, house):
-    rows = {row["arn"]: row for row in json.loads(run("keys", "list", "--json", "--data", shared.folder).stdout)}
+    rows = {row["arn"]: row for row in json.loads(here("keys", "list", "--json", "--data", shared.folder).stdout)}
     used = rows[house[0]["Arn"]]
     assert (used["state"], used["aliases"], used["description"], used["deletion_date"]) == (
         "Enabled",
@@ -35,13 +34,13 @@ def test_every_key_is_listed(shared, house):
         "used",
         None,
     )
-    table = run("keys", "list", "--data", shared.folder).stdout
+    table = here("keys", "list", "--data", shared.folder).stdout
     assert house[0]["Arn"] in table
     assert "alias/used" in table
 
 
 def test_what_depends_on_a_key(shared, house):
-    done = run("keys", "dependents", "alias/used", "--json", "--list", "--data", shared.folder)
+    done = here("keys", "dependents", "alias/used", "--json", "--list", "--data", shared.folder)
     assert done.returncode == 0
     found = json.loads(done.stdout)
     expected = {"versions": 2, "bytes": 70_005, "uploads": 0}
@@ -54,28 +53,27 @@ def test_what_depends_on_a_key(shared, house):
             {"bucket": "depends", "object_key": "two\nlines", "version_id": "null", "upload_id": "", "size": 70_000},
         ],
     }
-    lines = run("keys", "dependents", house[0]["KeyId"], "--list", "--data", shared.folder).stdout.splitlines()
+    lines = here("keys", "dependents", house[0]["KeyId"], "--list", "--data", shared.folder).stdout.splitlines()
     assert lines[0] == "depends/one  version null  5 bytes"
     assert lines[1] == "depends/two\\nlines  version null  70000 bytes"
     assert lines[-1].split() == ["all", "2", "70005", "0"]
 
 
 def test_a_key_on_which_nothing_depends(shared, house):
-    done = run("keys", "dependents", house[1]["Arn"], "--data", shared.folder)
+    done = here("keys", "dependents", house[1]["Arn"], "--data", shared.folder)
     assert done.stdout == f"Nothing depends on {house[1]['Arn']}.\n"
 
 
 @pytest.mark.parametrize("name", ["alias/none", "nonsense", "arn:aws:s3:::x"])
 def test_a_key_that_is_not_there_is_asked_wrongly(shared, name):
-    done = run("keys", "dependents", name, "--data", shared.folder)
+    done = here("keys", "dependents", name, "--data", shared.folder)
     assert done.returncode == 2
     assert done.stderr.startswith("strongroom: ")
     assert done.stderr.count("\n") == 1
 
 
 def delete(shared, key, *words, answer=""):
-    command = [*COMMAND, "keys", "delete", key, "--data", str(shared.folder), *words]
-    return subprocess.run(command, input=answer, capture_output=True, text=True, timeout=40, check=False)
+    return here("keys", "delete", key, "--data", shared.folder, *words, answer=answer)
 
 
 def told(shared, key):

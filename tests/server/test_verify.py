@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from tests.server.process import ROOT, Serving, run
+from tests.server.process import ROOT, Serving, here, run
 from tests.server.test_serving import client
 
 BODY = b"b" * 100_000
@@ -25,7 +25,7 @@ def stored(tmp_path_factory):
         s3.put_object(Bucket="first", Key="kms", Body=b"1", ServerSideEncryption="aws:kms")
         s3.put_object(Bucket="second", Key="small", Body=b"2")
         s3.close()
-        live = run("verify", "--data", path)
+        live = here("verify", "--data", path)
         assert (live.returncode, live.stdout.splitlines()[-1]) == (0, "Clean.")
         assert serving.stop() == 0
     return path
@@ -59,16 +59,16 @@ def test_what_is_wrong_is_named_and_the_exit_code_is_1(copy):
     sealed = bytearray(file.read_bytes())
     sealed[70_000] ^= 1
     file.write_bytes(sealed)
-    done = run("verify", "--data", copy)
+    done = here("verify", "--data", copy)
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     assert lines[0].startswith("corrupt  first/large version ")
     assert lines[0].endswith(f": blob {file.name}: segment 1 is not authentic")
     assert lines[-1] == "Found: 1 corrupt."
-    assert run("verify", "--quick", "--data", copy).returncode == 0
-    assert run("verify", "--bucket", "second", "--data", copy).returncode == 0
-    assert run("verify", "--bucket", "first", "--prefix", "k", "--data", copy).returncode == 0
-    finding, summary = map(json.loads, run("verify", "--json", "--data", copy).stdout.splitlines())
+    assert here("verify", "--quick", "--data", copy).returncode == 0
+    assert here("verify", "--bucket", "second", "--data", copy).returncode == 0
+    assert here("verify", "--bucket", "first", "--prefix", "k", "--data", copy).returncode == 0
+    finding, summary = map(json.loads, here("verify", "--json", "--data", copy).stdout.splitlines())
     assert (finding["kind"], finding["bucket"], finding["object_key"], finding["blob_id"]) == (
         "corrupt",
         "first",
@@ -86,16 +86,16 @@ def test_a_damaged_service_key_is_named_and_none_is_made(copy):
         where = "WHERE kind = 'service-key' AND CAST(scope AS TEXT) LIKE 'service-key/s3/%'"
         ((scope, content),) = connection.execute(f"SELECT scope, content FROM document {where}").fetchall()  # noqa: S608
         connection.execute(f"UPDATE document SET content = ? {where}", (content.replace('"wrapped":"', '"wrapped":"AAAA'),))  # noqa: S608
-    done = run("verify", "--data", copy)
+    done = here("verify", "--data", copy)
     assert done.returncode == 1
     key_id = scope.decode().rpartition("/")[2]
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"corrupt  service key {key_id}: ")
     assert [line.split()[1] for line in lines if line.startswith("missing")] == ["first/large", "second/small"]
-    assert run("keys", "dependents", "alias/aws/s3", "--data", copy).returncode == 1
+    assert here("keys", "dependents", "alias/aws/s3", "--data", copy).returncode == 1
     with closing(sqlite3.connect(copy / "catalog.sqlite")) as connection, connection:
         connection.execute(f"DELETE FROM document {where}")  # noqa: S608
-    done = run("verify", "--data", copy)
+    done = here("verify", "--data", copy)
     assert done.stdout.splitlines()[0] == "missing  service key: there is none: no object of SSE-S3 can be opened"
     with closing(sqlite3.connect(copy / "catalog.sqlite")) as connection:
         assert connection.execute(f"SELECT count(*) FROM document {where}").fetchall() == [(0,)]  # noqa: S608
@@ -103,12 +103,12 @@ def test_a_damaged_service_key_is_named_and_none_is_made(copy):
 
 @pytest.mark.parametrize("words", [["--bucket", "none"], ["--prefix", "x"], ["--no-such"]])
 def test_what_was_asked_wrongly(copy, words):
-    done = run("verify", *words, "--data", copy)
+    done = here("verify", *words, "--data", copy)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 
 def test_a_wrong_root_key_is_told(copy):
     (copy / "root.key").write_text("00" * 32)
-    done = run("verify", "--data", copy)
+    done = here("verify", "--data", copy)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "root.key is not the key" in done.stderr

@@ -13,6 +13,7 @@ from strongroom import __version__
 from strongroom.cli.account import account
 from strongroom.cli.doctor import doctor
 from strongroom.cli.keys import keys
+from strongroom.cli.rewrap import rewrap
 from strongroom.cli.serve import serve, show_config
 from strongroom.cli.verify import verify
 from strongroom.config import ConfigError
@@ -29,6 +30,7 @@ app.add_typer(account, name="account")
 app.add_typer(keys, name="keys")
 app.command()(doctor)
 app.command()(verify)
+app.command()(rewrap)
 app.command("config")(show_config)
 
 

@@ -105,6 +105,13 @@ class ObjectMeta:
         """The record for a version's row."""
         return bucket.records.seal(self.pack(), _row_binding(bucket.bucket_id, object_key, version_id, size, seal, manifest))
 
+    @staticmethod
+    def resealed(bucket: Bucket, row: VersionRow, seal: bytes) -> bytes:
+        """The record of a row, unchanged but for standing beside another envelope. Raises seal.Forged as ``open``."""
+        place = (bucket.bucket_id, row.object_key, row.version_id, row.size)
+        packed = bucket.records.open(row.meta, _row_binding(*place, row.seal, row.manifest))
+        return bucket.records.seal(packed, _row_binding(*place, seal, row.manifest))
+
     @classmethod
     def open(cls, bucket: Bucket, row: VersionRow) -> ObjectMeta:
         """Raises seal.Forged when the row is not as it was written."""

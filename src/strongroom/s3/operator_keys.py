@@ -53,12 +53,14 @@ class OperatorKeys:
         self._keys = keys
         self.operating = Operating(keys.ring)
 
-    async def open(self, bucket: Bucket, object_key: str, place: str, sealed: bytes, manifest: bytes) -> OpenKeys:
-        """``place``: the version id, or what stands for it while there is none.
+    async def open(
+        self, bucket: Bucket, object_key: str, place: str, sealed: bytes, manifest: bytes, envelope: Envelope | None = None
+    ) -> OpenKeys:
+        """``place``: the version id, or what stands for it while there is none. ``envelope``: ``sealed``, if it is decoded already.
 
         Raises SealError for what is not authentic, MissingKey, ProviderError.
         """
-        envelope = Envelope.decode(sealed)
+        envelope = envelope or Envelope.decode(sealed)
         bound = binding(bucket.bucket_id, object_key, place, manifest) + bare(sealed, envelope)
         stripped = replace(envelope, wrapped=b"", outer_wrapped=b"")
         if envelope.mode in {Mode.SSE_S3, Mode.SSE_C}:
