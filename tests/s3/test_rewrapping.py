@@ -259,6 +259,21 @@ async def test_what_is_written_meanwhile_wins(house, monkeypatch):
     assert await clean(house)
 
 
+async def test_bucket_keys_stay_bucket_keys(house):
+    first, _, third = house.key_ids
+    for number in range(4):
+        await house.put(f"shared/{number}", SMALL, SSEKMSKeyId=first, BucketKeyEnabled=True, **KMS)
+    assert (await rewrap(house, first, third, prefix="shared/")).moved == 4
+    envelopes = [Envelope.decode(row.seal) for row in await rows(house) if row.object_key.startswith("shared/")]
+    assert [envelope.bucket_key for envelope in envelopes] == [True] * 4
+    assert len({envelope.kms_wrapped for envelope in envelopes}) == 1
+    assert len({envelope.wrapped for envelope in envelopes}) == 4
+    await house.kms("DisableKey", KeyId=first)
+    for number in range(4):
+        body, answer = await house.get(f"shared/{number}")
+        assert (body, answer.output["BucketKeyEnabled"], answer.output["SSEKMSKeyId"].endswith(third)) == (SMALL, True, True)
+
+
 _RUN = """
 import asyncio, sys
 from pathlib import Path

@@ -13,7 +13,7 @@ from tests.s3.vault import PART
 
 SMALL, LARGE = os.urandom(3000), os.urandom(300_000)
 KMS, DSSE = {"ServerSideEncryption": "aws:kms"}, {"ServerSideEncryption": "aws:kms:dsse"}
-UNDER_KMS = ("dsse/large", "dsse/small", "kms/large", "kms/small", "upload")
+UNDER_KMS = ("dsse/large", "dsse/small", "kms/large", "kms/small", "shared", "upload")
 
 
 async def verified(vault, *where, **how):
@@ -41,6 +41,7 @@ async def full(vault):
         await vault.put(f"kms/{key}", SMALL if key == "small" else LARGE, SSEKMSKeyId=vault.key_id, **KMS)
         await vault.put(f"dsse/{key}", SMALL if key == "small" else LARGE, SSEKMSKeyId=vault.key_id, **DSSE)
     await vault.put("s3/small", b"newer")
+    await vault.put("shared", SMALL, SSEKMSKeyId=vault.key_id, BucketKeyEnabled=True, **KMS)
     await vault.put("empty", b"")
     await vault.put("gone", LARGE)
     await vault.delete_marker("gone")
@@ -70,8 +71,8 @@ def blob(full):
 async def test_a_whole_store_is_clean(full, quick):
     found, tally = await verified(full, quick=quick)
     assert found == []
-    assert (tally.buckets, tally.versions, tally.uploads, tally.parts, tally.blobs) == (1, 10, 1, 2, 6)
-    assert tally.size == (0 if quick else 3 * len(SMALL) + 6 * len(LARGE) + len(b"newer"))
+    assert (tally.buckets, tally.versions, tally.uploads, tally.parts, tally.blobs) == (1, 11, 1, 2, 6)
+    assert tally.size == (0 if quick else 4 * len(SMALL) + 6 * len(LARGE) + len(b"newer"))
     assert not tally.findings
 
 
@@ -216,7 +217,7 @@ async def test_objects_under_a_key_that_no_longer_serves(full, state, kind):
     assert {(one.kind, one.object_key) for one in found} == {(kind, key) for key in UNDER_KMS}
     assert all(full.key_arn in one.why for one in found)
     # The operator's authority opens what a disabled key locks: everything was looked at all the same.
-    assert (tally.size == 3 * len(SMALL) + 6 * len(LARGE) + 5) is (state != "gone")
+    assert (tally.size == 4 * len(SMALL) + 6 * len(LARGE) + 5) is (state != "gone")
 
 
 async def test_a_check_is_nobodys_use_of_a_key(full):

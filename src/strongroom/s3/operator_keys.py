@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from strongroom.kms.blob import BlobError
 from strongroom.kms.contract import ProviderError, Unavailable
 from strongroom.kms.operating import Operating
-from strongroom.s3.encryption import CONTEXT_ARN
-from strongroom.s3.sealing import DATA_KEY, ObjectKey, object_arn
+from strongroom.s3.sealing import DATA_KEY, ObjectKey, kms_context
 from strongroom.seal import Forged, Truncated
 from strongroom.seal.customer import LOCK
 from strongroom.seal.format import Envelope, Mode, bare, binding, outer_binding
@@ -102,4 +101,4 @@ class OperatorKeys:
 
     @staticmethod
     def context(bucket: Bucket, object_key: str, envelope: Envelope) -> dict[str, str]:
-        return {**envelope.context, CONTEXT_ARN: object_arn(bucket.name, object_key)}
+        return kms_context(bucket.name, object_key, envelope.context, bucket_key=envelope.bucket_key)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 BATCH: Final = 256  # rows of one commit: some ten milliseconds in which no other process may write
 _KEK: Final = 32
+_MOST_SHARED: Final = 10_000  # objects under one bucket key of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ class Rewrapping:
         self._order = order
         self.dry_run = dry_run
         self.tally = Tally()
+        self._bucket_keys: dict[tuple[str, str, tuple[tuple[str, str], ...]], tuple[bytes, bytes]] = {}
+        self._shared = 0
 
     async def run(
         self,
@@ -100,6 +103,7 @@ class Rewrapping:
         async for row in every_bucket(self._catalog, bucket):
             if self._order.target is not None and self._order.target.name.region != row.region:
                 raise KeyProblem(f"{self._order.target.name.arn} is in another Region than the bucket {row.name} ({row.region})")
+            self._bucket_keys.clear()
             where = bare_bucket(row, self._rooms.keys)
             committing: asyncio.Task[None] | None = None
             try:
@@ -182,11 +186,28 @@ class Rewrapping:
         else:
             target = self._order.target or opened.record
             assert target is not None
-            kek = self._rooms.random(_KEK)
-            wrapped = await self._keys.operating.wrap(target, kek, self._keys.context(bucket, row.object_key, key.envelope))
+            kek, wrapped = await self._kek(target, bucket, row.object_key, key.envelope)
             key = replace(key, kek=kek, envelope=replace(key.envelope, key_arn=target.name.arn, kms_wrapped=wrapped))
         seal = key.bound(bucket.bucket_id, row.object_key, row.version_id, row.manifest, self._rooms.random)
         return _Prepared(row, seal, ObjectMeta.resealed(bucket, row, seal))
+
+    async def _kek(self, target: KeyRecord, bucket: Bucket, object_key: str, envelope: Envelope) -> tuple[bytes, bytes]:
+        """A wrapping key and KMS's ciphertext of it: of this object alone, or shared as the bucket key was that it replaces."""
+        context = self._keys.context(bucket, object_key, envelope)
+        if not envelope.bucket_key:
+            kek = self._rooms.random(_KEK)
+            return kek, await self._keys.operating.wrap(target, kek, context)
+        shared = (target.name.arn, target.current, tuple(sorted(context.items())))  # the context names the bucket
+        if self._shared == _MOST_SHARED:
+            self._bucket_keys.clear()
+        found = self._bucket_keys.get(shared)
+        if found is None:
+            kek = self._rooms.random(_KEK)
+            found = self._bucket_keys[shared] = (kek, await self._keys.operating.wrap(target, kek, context))
+            self._shared = 0
+        check_encrypts(target)
+        self._shared += 1
+        return found
 
     async def _commit(self, prepared: list[_Prepared]) -> None:
         def work(tx: Transaction) -> int:
