@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import subprocess
 import sys
@@ -212,6 +214,15 @@ async def test_what_cannot_be_opened_is_left_and_named(house):
     assert arns(await rows(house))["kms/large"] == first
 
 
+async def test_a_key_whose_document_is_damaged_leaves_what_is_under_it(house):
+    first, _, third = house.key_ids
+    house.sql("UPDATE document SET content = '{}' WHERE kind = 'kms-key' AND CAST(scope AS TEXT) LIKE ?", f"%{first}")
+    await house.catalog.write(lambda tx: tx.set_document("here", "kind", 1))
+    tally = await rewrap(house, None, third)
+    assert (tally.moved, tally.left) == (1, 5)
+    assert arns(await rows(house))["second"] == third
+
+
 async def test_unfinished_uploads_are_counted(house):
     first, _, third = house.key_ids
     await house.run("CreateMultipartUpload", Bucket="bucket", Key="u", SSEKMSKeyId=first, **KMS)
@@ -272,6 +283,23 @@ async def test_bucket_keys_stay_bucket_keys(house):
     for number in range(4):
         body, answer = await house.get(f"shared/{number}")
         assert (body, answer.output["BucketKeyEnabled"], answer.output["SSEKMSKeyId"].endswith(third)) == (SMALL, True, True)
+
+
+async def test_what_only_a_customers_key_opens_is_not_meant(vault):
+    await vault.make()
+    key = b"c" * 32
+    given = {
+        "SSECustomerAlgorithm": "AES256",
+        "SSECustomerKey": base64.b64encode(key).decode(),
+        "SSECustomerKeyMD5": base64.b64encode(hashlib.md5(key).digest()).decode(),
+    }
+    await vault.put("locked", SMALL, **given)
+    await vault.run("CreateMultipartUpload", Bucket="bucket", Key="upload", **given)
+    before = await rows(vault)
+    target = (await vault.kms_key())[0]
+    for how in ((None, target), (None, None), (target, None)):
+        assert await rewrap(vault, *how) == Tally(looked_at=1, others=1, complete=True)
+    assert await rows(vault) == before
 
 
 _RUN = """

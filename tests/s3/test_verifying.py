@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 from datetime import timedelta
 
@@ -239,6 +241,14 @@ async def test_damaged_key_material_is_named_with_what_it_locks(full):
     assert {one.object_key for one in found} == {"", *UNDER_KMS}
 
 
+async def test_a_damaged_document_of_a_key_is_named_with_what_it_locks(full):
+    full.sql("UPDATE document SET content = '{}' WHERE kind = 'kms-key'")
+    await full.catalog.write(lambda tx: tx.set_document("here", "kind", 1))
+    found = await findings(full)
+    assert {(one.kind, one.object_key) for one in found} == {("corrupt", key) for key in ("", *UNDER_KMS)}
+    assert [one.why for one in found if one.key] == ["its document is damaged"]
+
+
 async def test_orphans_are_told_from_what_waits_and_from_what_is_under_way(full):
     writer = await full.blobs.create()
     await writer.write(b"sealed")
@@ -329,3 +339,45 @@ async def test_an_upload_that_is_completed_meanwhile_leaves_no_orphan(full, monk
     found, tally = await verified(full, served=True)
     assert found == []
     assert tally.waiting == 1  # the part that was not named
+
+
+def customer(key: bytes) -> dict[str, str]:
+    return {
+        "SSECustomerAlgorithm": "AES256",
+        "SSECustomerKey": base64.b64encode(key).decode(),
+        "SSECustomerKeyMD5": base64.b64encode(hashlib.md5(key).digest()).decode(),
+    }
+
+
+@pytest.mark.parametrize("size", [3000, 300_000])
+async def test_under_a_customers_key_all_but_the_segments_is_checked(vault, size):
+    await vault.make()
+    await vault.put("locked", bytes(size), **customer(b"c" * 32))
+    found, tally = await verified(vault)
+    assert (found, tally.customer_locked, tally.size) == ([], 1, 0)
+    for column in ("meta", "seal", "manifest"):
+        ((value,),) = vault.sql(f"SELECT {column} FROM version")  # noqa: S608 - our own words
+        vault.sql(f"UPDATE version SET {column} = ?", value[:-1] + bytes([value[-1] ^ 1]))  # noqa: S608 - our own words
+        assert {(one.kind, one.object_key) for one in await findings(vault) if one.bucket} == {("corrupt", "locked")}
+        vault.sql(f"UPDATE version SET {column} = ?", value)  # noqa: S608 - our own words
+    if size == 3000:
+        vault.sql("UPDATE version SET body = substr(body, 2)")
+    else:
+        (path,) = vault.files
+        path.write_bytes(path.read_bytes()[:-1])
+    assert "bytes instead of" in (await the_finding(vault)).why
+    if size > 3000:
+        path.unlink()
+        assert (await the_finding(vault)).kind == "missing"
+
+
+async def test_an_unfinished_upload_under_a_customers_key(vault):
+    await vault.make()
+    key = customer(b"c" * 32)
+    created = await vault.run("CreateMultipartUpload", Bucket="bucket", Key="upload", **key)
+    await vault.run("UploadPart", data=LARGE, PartNumber=1, Bucket="bucket", Key="upload", UploadId=created["UploadId"], **key)
+    found, tally = await verified(vault)
+    assert (found, tally.customer_locked, tally.parts) == ([], 1, 1)
+    vault.files[0].unlink()
+    found = await the_finding(vault)
+    assert (found.kind, found.upload_id, found.part_number) == ("missing", created["UploadId"], 1)

@@ -105,11 +105,14 @@ class Operating:
     # ---- using
 
     async def key(self, arn: str) -> KeyRecord | None:
-        """The key of an ARN, whatever its state; None when it is gone."""
+        """The key of an ARN, whatever its state; None when it is gone. Raises KeyProblem when its document is damaged."""
         parts = arn.split(":", 5)
         if len(parts) != 6 or not parts[5].startswith("key/"):
             return None
-        return await self._ring.key(KeyName(parts[4], parts[3], parts[5].removeprefix("key/")), self._ring.now_ms())
+        try:
+            return await self._ring.key(KeyName(parts[4], parts[3], parts[5].removeprefix("key/")), self._ring.now_ms())
+        except (ValueError, KeyError, TypeError) as error:
+            raise KeyProblem(f"the document of {arn} is damaged") from error
 
     async def unwrap(self, record: KeyRecord, wrapped: bytes, context: Mapping[str, str]) -> bytes:
         """The data key of a ciphertext blob, whatever the key's state. Raises BlobError, ProviderError."""
@@ -123,9 +126,12 @@ class Operating:
         return parse_blob(wrapped).material_id
 
     async def wrap(self, record: KeyRecord, plain: bytes, context: Mapping[str, str]) -> bytes:
-        """A ciphertext blob under the key's newest material. Raises KeyProblem, ProviderError."""
+        """A ciphertext blob under the key's newest material. Raises KeyProblem."""
         check_encrypts(record)
-        return await self._ring.seal(record, plain, context)
+        try:
+            return await self._ring.seal(record, plain, context)
+        except ProviderError as error:
+            raise KeyProblem(f"the material of {record.name.arn} does not open") from error
 
     # ---- ending
 

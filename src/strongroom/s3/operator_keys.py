@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from strongroom.kms.blob import BlobError
 from strongroom.kms.contract import ProviderError, Unavailable
-from strongroom.kms.operating import Operating
+from strongroom.kms.operating import KeyProblem, Operating
 from strongroom.s3.sealing import DATA_KEY, ObjectKey, kms_context
 from strongroom.seal import Forged, Truncated
 from strongroom.seal.customer import LOCK
@@ -87,7 +87,10 @@ class OperatorKeys:
             raise MissingKey("missing", f"service key {key_id} is not there or does not open") from None
 
     async def _kek(self, bucket: Bucket, object_key: str, envelope: Envelope) -> tuple[KeyRecord, bytes]:
-        record = await self.operating.key(envelope.key_arn)
+        try:
+            record = await self.operating.key(envelope.key_arn)
+        except KeyProblem as error:
+            raise MissingKey("corrupt", str(error)) from error
         if record is None:
             raise MissingKey("key-gone", f"the KMS key {envelope.key_arn} is gone")
         try:

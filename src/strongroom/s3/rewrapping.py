@@ -228,6 +228,9 @@ class Rewrapping:
         """Unfinished uploads are wrapped when they are completed: they keep the key they were begun under."""
         order = self._order
         async for upload in every_upload(self._catalog, bucket_id, prefix):
-            arn = Envelope.decode(upload.seal).key_arn
+            try:
+                arn = Envelope.decode(upload.seal).key_arn
+            except SealError:  # nothing that anybody could complete
+                continue
             if order.target is not None and arn not in {"", order.target.name.arn}:
                 self.tally.uploads += order.source is None or arn == order.source.name.arn
