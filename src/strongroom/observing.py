@@ -15,6 +15,7 @@ import structlog
 from strongroom.edge.gate import Seen
 from strongroom.edge.pages import Page
 from strongroom.kms.key_use import KeyUse
+from strongroom.kms.key_use_files import KeyUseRecord
 from strongroom.numbers import Numbers
 
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -68,24 +69,24 @@ class Requests:
 
 
 class KeyUses:
-    """Counts the uses of keys that the kms room tells of."""
+    """What the kms room tells of uses of keys: counted here, and handed on to the record."""
 
-    def __init__(self, numbers: Numbers) -> None:
+    def __init__(self, numbers: Numbers, record: KeyUseRecord) -> None:
         self._operations = numbers.counter(
             "strongroom_kms_operations", "Operations of KMS, refused ones included", "operation", "cause"
         ).add
         self._hits = numbers.counter(
             "strongroom_kms_bucket_key_hits", "Uses of a bucket key that needed no operation of KMS", "operation"
         ).add
+        self._record = record.used
+        self.full: Callable[[], bool] = record.full
 
     def used(self, use: KeyUse) -> None:
+        self._record(use)
         if use.kms_called:
             self._operations((use.operation, use.cause))
         elif not use.code:
             self._hits((use.operation,))
-
-    def full(self) -> bool:
-        return False
 
 
 def numbers_page(numbers: Numbers) -> Page:

@@ -45,6 +45,8 @@ from strongroom.iam.identities import Identities, NewAccount
 from strongroom.iam.principals import Principals
 from strongroom.iam.sts import Sts
 from strongroom.kms.data_keys import DataKeys
+from strongroom.kms.key_use_anchors import keep_head
+from strongroom.kms.key_use_files import KeyUseRecord
 from strongroom.kms.rooms import kms_rooms
 from strongroom.numbers import FLUSH_SECONDS, Numbers
 from strongroom.observing import KeyUses, Requests, configure_log, numbers_page
@@ -93,6 +95,7 @@ class House:
     catalog: SqliteCatalog
     blobs: FileBlobs
     keys: DataKeys
+    record: KeyUseRecord
     register: Register
     gate: Gate
     upkeep: Upkeep
@@ -100,14 +103,22 @@ class House:
 
     async def close(self) -> None:
         await self.blobs.close()
+        try:
+            await asyncio.to_thread(self.record.close)
+            await keep_head(self.catalog, self.record.chain_id, self.record.sealed_head())
+        except (OSError, StoreError) as error:
+            _LOG.error("the key-use record was not ended", exc_info=error)
         await self.catalog.close()
 
 
 async def build(config: Config, numbers: Numbers | None = None) -> House:
     """Open every room of one worker on a data folder that ``first_start`` has made. Raises StartError, StoreError."""
-    lower = await LowerRooms.open(config, None if numbers is None else KeyUses(numbers))
+    lower = await LowerRooms.open(config)
     catalog, blobs, keys, buckets, rooms = lower.catalog, lower.blobs, lower.keys, lower.buckets, lower.rooms
     subkeys = lower.subkeys
+    record = KeyUseRecord(config.data_dir, subkeys.key_use, keys.ring.now_ms)
+    await keep_head(catalog, record.chain_id, record.sealed_head())
+    keys.tell(KeyUses(numbers or Numbers(), record))
     kms = kms_rooms(keys.ring, subkeys.kms, Principals(catalog))
     register = Register([*s3_rooms(rooms), *kms, Sts(Identities(catalog, subkeys.iam, now))])
     gate = Gate(
@@ -128,7 +139,7 @@ async def build(config: Config, numbers: Numbers | None = None) -> House:
     chores = (kms.deletion.destroy_due, kms.rotation.rotate_due, kms.importing.remove_expired, blobs.sweep_unfinished)
     upkeep = Upkeep(rooms, chores, soon=(Dependents(rooms).tell_scheduled,), grace=config.discard_grace_seconds)
     pages = Pages(gate.handle, partial(_ready, catalog), {} if numbers is None else {"metrics": numbers_page(numbers)})
-    return House(catalog, blobs, keys, register, gate, upkeep, pages.handle)
+    return House(catalog, blobs, keys, record, register, gate, upkeep, pages.handle)
 
 
 def s3_rooms(rooms: Rooms) -> list[object]:

@@ -253,7 +253,8 @@ async def test_a_key_lives_five_minutes_and_no_clock_makes_it_older(sealed, seco
 
 async def test_the_setting_and_the_number_of_uses(sealed, monkeypatch):
     vault, _, _ = sealed
-    vault.keys = DataKeys(vault.catalog, bytes(range(32)), lambda: vault.now, observer=vault.uses, shared_seconds=10)
+    vault.keys = DataKeys(vault.catalog, bytes(range(32)), lambda: vault.now, shared_seconds=10)
+    vault.keys.tell(vault.uses)
     await vault.keys.open()
     vault.use(vault.rooms.settings)
     await vault.put("k")

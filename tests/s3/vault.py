@@ -95,7 +95,8 @@ class Vault:
     uses: Uses = field(default_factory=Uses)
 
     def __post_init__(self) -> None:
-        self.keys = DataKeys(self.catalog, KMS_KEY, lambda: self.now, observer=self.uses)
+        self.keys = DataKeys(self.catalog, KMS_KEY, lambda: self.now)
+        self.keys.tell(self.uses)
         self.use(S3Settings(new_bucket_sse_c="allowed"))
 
     def use(self, settings: S3Settings) -> None:

@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from strongroom import __version__
 from strongroom.cli.account import account
+from strongroom.cli.audit import audit
 from strongroom.cli.doctor import doctor
 from strongroom.cli.keys import keys
 from strongroom.cli.rewrap import rewrap
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command()(serve)
 app.add_typer(account, name="account")
 app.add_typer(keys, name="keys")
+app.add_typer(audit, name="audit")
 app.command()(doctor)
 app.command()(verify)
 app.command()(rewrap)

@@ -40,7 +40,7 @@ UNWRAP: Final = Use("Decrypt", "kms:Decrypt", foreign=True, through_s3=True)
 class DataKeys:
     """One per worker. ``kms_key``: 32 bytes the server derived from its root key; ``ring`` is shared with the KMS API.
 
-    ``observer`` is told of every use of a customer key, not of S3's own. ``shared_seconds``: the life of a shared data key.
+    ``shared_seconds``: the life of a shared data key.
     """
 
     def __init__(
@@ -50,14 +50,17 @@ class DataKeys:
         clock: Callable[[], datetime],
         random: Callable[[int], bytes] = os.urandom,
         *,
-        observer: Observer | None = None,
         shared_seconds: float = SHARED_SECONDS,
     ) -> None:
         provider = LocalProvider(kms_key, random)
-        self.ring = KeyRing(catalog, provider, clock, random, observer)
+        self.ring = KeyRing(catalog, provider, clock, random)
         self._service_keys = ServiceKeys(catalog, provider, random)
         self._shared = SharedKeys(int(shared_seconds * 1000))
         self._looked_at: int | None = None  # the catalog's generation when the shared keys were last compared with it
+
+    def tell(self, observer: Observer) -> None:
+        """From now on ``observer`` is told of every use of a customer's key or of aws/s3, not of S3's own keys."""
+        self.ring.observer = observer
 
     async def open(self) -> None:
         """At start-up: load S3's own keys, or make them. Raises ProviderError, ValueError; the server must not start then."""

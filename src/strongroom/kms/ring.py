@@ -47,20 +47,15 @@ _REMEMBERED: Final = 1024  # of each kind
 
 
 class KeyRing:
-    """One per worker. ``clock`` gives aware UTC times, ``random`` n random bytes; ``observer`` is told of every use of a key."""
+    """One per worker. ``clock`` gives aware UTC times, ``random`` n random bytes."""
 
     def __init__(
-        self,
-        catalog: Catalog,
-        provider: Provider,
-        clock: Callable[[], datetime],
-        random: Callable[[int], bytes] = os.urandom,
-        observer: Observer | None = None,
+        self, catalog: Catalog, provider: Provider, clock: Callable[[], datetime], random: Callable[[int], bytes] = os.urandom
     ) -> None:
         self.catalog = catalog
         self.provider = provider
         self.random = random
-        self.observer: Observer = Nobody() if observer is None else observer
+        self.observer: Observer = Nobody()  # is told of every use of a key
         self._clock = clock
         self._generation: int | None = None
         self._keys: dict[KeyName, KeyRecord] = {}

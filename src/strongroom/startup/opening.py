@@ -15,7 +15,6 @@ from typing import Self
 
 from strongroom.config import Config
 from strongroom.kms.data_keys import DataKeys
-from strongroom.kms.key_use import Observer
 from strongroom.kms.service_keys import KeyFault
 from strongroom.s3.bucket_cache import BucketCache
 from strongroom.s3.rooms import Rooms, S3Settings
@@ -43,15 +42,12 @@ class LowerRooms:
     faults: list[KeyFault]  # service keys that do not open: only what ``opened`` gives to a tool that asks for it may have any
 
     @classmethod
-    async def open(cls, config: Config, observer: Observer | None = None) -> Self:
-        """For a worker, on a folder that a first start has made. Raises StartError, StoreError, ProviderError.
-
-        ``observer`` is told of every use of a KMS key.
-        """
-        return await cls._open(config, observer, serving=True)
+    async def open(cls, config: Config) -> Self:
+        """For a worker, on a folder that a first start has made. Raises StartError, StoreError, ProviderError."""
+        return await cls._open(config, serving=True)
 
     @classmethod
-    async def _open(cls, config: Config, observer: Observer | None = None, *, serving: bool) -> Self:
+    async def _open(cls, config: Config, *, serving: bool) -> Self:
         root_key = folder.read_root_key(config.data_dir)
         subkeys = Subkeys.of(root_key)
         catalog = SqliteCatalog.open(config.data_dir)
@@ -59,7 +55,7 @@ class LowerRooms:
         faults: list[KeyFault] = []
         try:
             await check_root_key(catalog, root_key)
-            keys = DataKeys(catalog, subkeys.kms, now, observer=observer, shared_seconds=config.bucket_key_seconds)
+            keys = DataKeys(catalog, subkeys.kms, now, shared_seconds=config.bucket_key_seconds)
             if serving:
                 await keys.open()
             else:

@@ -31,10 +31,12 @@ class Subkeys:
 
     iam: bytes = field(repr=False)
     kms: bytes = field(repr=False)
+    key_use: bytes = field(repr=False)
 
     @classmethod
     def of(cls, root_key: bytes) -> Self:
-        return cls(iam=derive(root_key, "strongroom/iam"), kms=derive(root_key, "strongroom/kms"))
+        labels = ("strongroom/iam", "strongroom/kms", "strongroom/key-use")
+        return cls(*(derive(root_key, label) for label in labels))
 
 
 async def check_root_key(catalog: Catalog, root_key: bytes) -> None:

@@ -1,0 +1,106 @@
+"""The chain of the key-use record: lines that each vouch for all lines before them, and heads that say how far a chain had come.
+
+``docs/spec/key-use.md`` is the specification. Pure: never knows files, times or what a line tells.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+import orjson
+
+from strongroom.seal.wrap import derive
+
+CHAIN_ID: Final = re.compile(r"[0-9a-f]{20}")  # 12 digits of the time in milliseconds, 8 random ones
+FIRST: Final = bytes(32)  # what stands for the hash before the first line
+_LINE_LABEL: Final = "strongroom/key-use/line"
+_HEAD_LABEL: Final = "strongroom/key-use/head"
+_BEFORE: Final = b',"hash":"'
+_AFTER: Final = b'"}'
+_TAIL: Final = len(_BEFORE) + 64 + len(_AFTER)
+
+
+class ChainError(Exception):
+    """A line or a head that this server did not write where it stands. The text says what is wrong, in a few words."""
+
+
+@dataclass(slots=True)
+class Chain:
+    """How far a chain has come. ``key_use_key``: 32 bytes the server derived from its root key."""
+
+    chain_id: str
+    key: bytes = field(repr=False)
+    count: int = 0  # lines
+    head: bytes = FIRST  # hash of the last line
+
+    @classmethod
+    def begin(cls, key_use_key: bytes, chain_id: str) -> Chain:
+        return cls(chain_id, derive(key_use_key, _LINE_LABEL, chain_id.encode()))
+
+    def copy(self) -> Chain:
+        return Chain(self.chain_id, self.key, self.count, self.head)
+
+    def seal(self, entry: dict[str, Any]) -> bytes:
+        """The next line, newline included."""
+        body = _encoded({"n": self.count + 1, **entry})[:-1]
+        self.count += 1
+        self.head = hmac.digest(self.key, self.head + body, "sha256")
+        return b"".join((body, _BEFORE, self.head.hex().encode(), _AFTER, b"\n"))
+
+    def follow(self, line: bytes) -> dict[str, Any]:
+        """What the next line (without its newline) tells, if it is just that. Raises ChainError; the chain stays where it was."""
+        body, tail = line[:-_TAIL], line[-_TAIL:]
+        digest = hmac.digest(self.key, self.head + body, "sha256")
+        expected = b"".join((_BEFORE, digest.hex().encode(), _AFTER))
+        if not hmac.compare_digest(tail, expected):
+            raise ChainError("is not what was written here: changed, moved, or a line before it is missing")
+        self.count += 1
+        self.head = digest
+        entry: dict[str, Any] = orjson.loads(line)
+        return entry
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A chain's length and last hash at some moment: whoever keeps it can tell when lines are missing at the end."""
+
+    chain_id: str
+    count: int
+    hash: str  # 64 hex
+
+    def seal(self, key_use_key: bytes) -> bytes:
+        """One line of JSON, newline included."""
+        body = orjson.dumps({"chain": self.chain_id, "count": self.count, "hash": self.hash})[:-1]
+        return b"".join((body, b',"mac":"', _mac(key_use_key, self.chain_id, body).encode(), _AFTER, b"\n"))
+
+    @classmethod
+    def open(cls, key_use_key: bytes, chain_id: str, sealed: bytes) -> Head:
+        """Raises ChainError unless this server wrote it for that chain."""
+        body, mark, mac = sealed.partition(b',"mac":"')
+        expected = b"".join((_mac(key_use_key, chain_id, body).encode(), _AFTER, b"\n"))
+        if not mark or not hmac.compare_digest(mac, expected):
+            raise ChainError("was not written by this server for this chain")
+        value = orjson.loads(body + b"}")
+        return cls(value["chain"], value["count"], value["hash"])
+
+
+def _mac(key_use_key: bytes, chain_id: str, body: bytes) -> str:
+    return hmac.digest(derive(key_use_key, _HEAD_LABEL, chain_id.encode()), body, "sha256").hex()
+
+
+def _encoded(entry: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(entry)
+    except TypeError:  # text that is not Unicode (a lone surrogate), of a request that was refused for it
+        return orjson.dumps(_mended(entry))
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_mended(name): _mended(member) for name, member in cast("dict[str, Any]", value).items()}
+    return value

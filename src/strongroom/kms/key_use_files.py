@@ -1,0 +1,245 @@
+"""The key-use record of one worker: uses are taken in at once and written by a thread, once a second, as lines of a chain of its own.
+
+A use costs the request an append to a queue. What waits is bounded; when it cannot be written, no key may be used (``full``). After
+``close`` every use is on the disk. Never knows what a use means, nor who reads the record (``key_use_audit``).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from strongroom.kms.key_use import KeyUse
+from strongroom.kms.key_use_chain import Chain, ChainError, Head
+
+FORMAT: Final = 1
+FOLDER: Final = "key-use"  # in the data folder
+FILE_NAME: Final = re.compile(r"([0-9a-f]{20})-([0-9]{6})\.jsonl")
+HEAD_SUFFIX: Final = ".head"
+FLUSH_SECONDS: Final = 1.0
+FILE_BYTES: Final = 64 << 20
+FILE_SECONDS: Final = 86_400.0
+MOST_WAITING: Final = 32_768  # uses; each about a kilobyte
+_HURRY: Final = 4096  # waiting uses at which the thread does not wait for its second to end
+_OTHERS: Final = 256  # heads of other chains that a file's first line names, the newest
+_LOG: Final = structlog.get_logger("strongroom.kms")
+
+
+class KeyUseRecord:
+    """One per worker. ``key_use_key``: 32 bytes the server derived from its root key; ``now_ms`` gives the time, ``random`` bytes.
+
+    Raises OSError when the folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        key_use_key: bytes,
+        now_ms: Callable[[], int],
+        random: Callable[[int], bytes] = os.urandom,
+        *,
+        file_bytes: int = FILE_BYTES,
+        file_seconds: float = FILE_SECONDS,
+        flush_seconds: float = FLUSH_SECONDS,
+    ) -> None:
+        self._folder = folder / FOLDER
+        self._key = key_use_key
+        self._now_ms = now_ms
+        self._file_bytes = file_bytes
+        self._file_ms = int(file_seconds * 1000)
+        self._flush_seconds = flush_seconds
+        self._waiting: deque[KeyUse] = deque()
+        self._batch: list[KeyUse] = []  # taken from the queue and not on the disk yet
+        self._failing = False
+        self._wake = threading.Event()
+        self._stopping = False
+        self._chain = Chain.begin(key_use_key, f"{now_ms():012x}{random(4).hex()}")
+        self._headed = 0  # the count that the head on the disk tells
+        self._number = 0
+        self._descriptor = -1
+        self._size = 0
+        self._since_ms = 0
+        self._second = (0, "")
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._open_file()
+        self._write_head()
+        self._thread = threading.Thread(target=self._run, name="key-use", daemon=True)
+        self._thread.start()
+
+    # --- for the rooms above
+
+    @property
+    def chain_id(self) -> str:
+        return self._chain.chain_id
+
+    def sealed_head(self) -> bytes:
+        """How far the chain has come on the disk, sealed, for whoever keeps it elsewhere."""
+        return Head(self._chain.chain_id, self._chain.count, self._chain.head.hex()).seal(self._key)
+
+    def used(self, use: KeyUse) -> None:
+        self._waiting.append(use)
+        if len(self._waiting) == _HURRY:
+            self._wake.set()
+
+    def full(self) -> bool:
+        return self._failing or len(self._waiting) >= MOST_WAITING
+
+    def close(self) -> None:
+        """Write what waits and the last line of the chain. Waits for the disk; raises OSError when it could not be written."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+        try:
+            self._flush(last=True)
+        finally:
+            os.close(self._descriptor)
+
+    # --- the thread
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.wait(self._flush_seconds)
+            self._wake.clear()
+            try:
+                self._flush()
+            except Exception as error:  # noqa: BLE001 - whatever it is: what cannot be recorded must not go on unseen
+                if not self._failing:
+                    _LOG.error("key uses cannot be recorded: no KMS key is used until they can be", exc_info=error)
+                self._failing = True
+            else:
+                self._failing = False
+
+    def _flush(self, *, last: bool = False) -> None:
+        """On any failure the file, the chain and what waits are as they were."""
+        for _ in range(len(self._waiting)):
+            self._batch.append(self._waiting.popleft())
+        if not self._batch and not last and self._headed == self._chain.count:
+            return
+        if self._size >= self._file_bytes or self._now_ms() - self._since_ms >= self._file_ms:
+            self._open_file()
+        chain = self._chain.copy()
+        lines = [chain.seal(self._line(use)) for use in self._batch]
+        if last:
+            lines.append(chain.seal({"kind": "end", "time": self._time(self._now_ms())}))
+        if lines:
+            self._append(b"".join(lines), chain)
+            self._batch.clear()
+        self._write_head()
+
+    def _append(self, data: bytes, chain: Chain) -> None:
+        """On the disk when this returns; otherwise nothing of it is in the file."""
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+            os.fdatasync(self._descriptor)
+        except OSError:
+            os.ftruncate(self._descriptor, self._size)
+            raise
+        self._size += len(data)
+        self._chain = chain
+
+    def _open_file(self) -> None:
+        """The next file of the chain, begun by a line that names how far the other chains have come."""
+        path = self._folder / f"{self._chain.chain_id}-{self._number + 1:06d}.jsonl"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        before = self._descriptor, self._size
+        self._descriptor, self._size = descriptor, 0
+        now_ms = self._now_ms()
+        chain = self._chain.copy()
+        entry: dict[str, Any] = {
+            "kind": "file",
+            "time": self._time(now_ms),
+            "format": FORMAT,
+            "chain": chain.chain_id,
+            "file": self._number + 1,
+            "process": os.getpid(),
+            "heads": self._other_heads(),
+        }
+        try:
+            self._append(chain.seal(entry), chain)
+            _sync_folder(self._folder)
+        except OSError:
+            self._descriptor, self._size = before
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
+        if before[0] >= 0:
+            os.close(before[0])
+        self._number += 1
+        self._since_ms = now_ms
+
+    def _other_heads(self) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = {}
+        for path in sorted(self._folder.glob(f"*{HEAD_SUFFIX}"), reverse=True)[:_OTHERS]:
+            if path.stem == self._chain.chain_id:
+                continue
+            try:
+                head = Head.open(self._key, path.stem, path.read_bytes())
+            except (OSError, ChainError):
+                continue  # the audit finds it
+            found[head.chain_id] = [head.count, head.hash]
+        return found
+
+    def _write_head(self) -> None:
+        """Whole or not at all; never ahead of the file."""
+        path = self._folder / f"{self._chain.chain_id}{HEAD_SUFFIX}"
+        fresh = path.with_suffix(".new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, self.sealed_head())
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+        fresh.replace(path)
+        self._headed = self._chain.count
+
+    # --- a line
+
+    def _line(self, use: KeyUse) -> dict[str, Any]:
+        line: dict[str, Any] = {
+            "kind": "use",
+            "time": self._time(use.at_ms),
+            "operation": use.operation,
+            "cause": use.cause,
+            "kms": use.kms_called,
+            "key": use.key_arn,
+            "principal": use.principal,
+            "account": use.account_id,
+            "user_id": use.user_id,
+            "access_key_id": use.access_key_id,
+            "source_ip": use.source_ip,
+            "request_id": use.request_id,
+            "outcome": use.code or "Success",
+        }
+        if use.reason:
+            line["reason"] = use.reason
+        if use.resource:
+            line["resource"] = use.resource
+        if use.version:
+            line["version"] = use.version
+        if use.context:
+            line["context"] = dict(use.context)
+        return line
+
+    def _time(self, at_ms: int) -> str:
+        seconds, rest = divmod(at_ms, 1000)
+        if seconds != self._second[0]:
+            self._second = (seconds, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)))
+        return f"{self._second[1]}.{rest:03d}Z"
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
