@@ -144,6 +144,7 @@ class MainJob:
         yield "key disabled: the read fails", self.disable
         yield "key enabled: it reads again", self.enable
         yield "server restarted: it still reads", self.restart
+        yield "an object in each mode of encryption", self.each_mode
 
     def start(self) -> str:
         self.server.start()
@@ -234,6 +235,33 @@ class MainJob:
         rule = self.rule()["ApplyServerSideEncryptionByDefault"]
         require(rule.get("KMSMasterKeyID") == self.kms_key, rule)
         return "SIGTERM ended it with status 0; after the new start the same bytes and the same rule"
+
+    def each_mode(self) -> str:
+        """SSE-S3, SSE-KMS with and without a bucket key, DSSE-KMS, and SSE-C, which a new bucket takes only once it is unblocked."""
+        default: Any = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+        unblocked: Any = {"Rules": [{**default, "BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}]}
+        self.s3.put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration=unblocked)
+        customer: Any = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": secrets.token_bytes(32)}
+        modes: list[tuple[Any, Any, tuple[str | None, bool | None, str | None]]] = [
+            ({"ServerSideEncryption": "AES256"}, {}, ("AES256", None, None)),
+            ({"ServerSideEncryption": "aws:kms"}, {}, ("aws:kms", None, None)),
+            ({"ServerSideEncryption": "aws:kms", "BucketKeyEnabled": True}, {}, ("aws:kms", True, None)),
+            ({"ServerSideEncryption": "aws:kms:dsse"}, {}, ("aws:kms:dsse", None, None)),
+            (customer, customer, (None, None, "AES256")),
+        ]
+        body = self.content[:100_000]
+        for sent, needed, told in modes:
+            self.s3.put_object(Bucket=BUCKET, Key="mode", Body=body, **sent)
+            answer: Any = self.s3.get_object(Bucket=BUCKET, Key="mode", **needed)
+            seen = tuple(answer.get(name) for name in ("ServerSideEncryption", "BucketKeyEnabled", "SSECustomerAlgorithm"))
+            require(seen == told, seen)
+            require(answer["Body"].read() == body, f"other bytes came back: {told}")
+        try:
+            self.s3.get_object(Bucket=BUCKET, Key="mode")
+        except ClientError as error:
+            require(error.response.get("Error", {}).get("Code") == "InvalidRequest", error)
+            return "SSE-S3, SSE-KMS, SSE-KMS with a bucket key, DSSE-KMS, SSE-C: written and read; SSE-C without its key: InvalidRequest"
+        raise StepFailed("an object under a customer's key was read without it")
 
     def rule(self) -> Any:
         """The one rule of the bucket, as boto3 shows it."""

@@ -18,6 +18,7 @@ from tests.clients.house import OWNER, PATIENCE, refused
 ROOT = f"arn:aws:iam::{OWNER}:root"
 
 
+@pytest.mark.fact("A46")
 def test_a46_automatic_rotation(kms, key):
     name, arn = key["KeyId"], key["Arn"]
     kms.enable_key_rotation(KeyId=name, RotationPeriodInDays=90)
@@ -34,6 +35,7 @@ def test_a46_automatic_rotation(kms, key):
     assert (refusal.code, refusal.message) == ("DisabledException", f"{arn} is disabled.")
 
 
+@pytest.mark.fact("A42", "A47", "A51", "A53")
 def test_a47_rotation_on_demand_keeps_what_was_sealed(kms, s3, bucket, key):
     name, first = key["KeyId"], key["CurrentKeyMaterialId"]
     blob = kms.encrypt(KeyId=name, Plaintext=b"secret")["CiphertextBlob"]
@@ -53,6 +55,7 @@ def test_a47_rotation_on_demand_keeps_what_was_sealed(kms, s3, bucket, key):
     assert "RotationDate" not in both[0]
 
 
+@pytest.mark.fact("A89")
 def test_a85_a89_the_key_of_s3(kms, keys):
     managed = keys[2]
     assert kms.get_key_rotation_status(KeyId=managed["KeyId"])["KeyRotationEnabled"] is True
@@ -69,6 +72,7 @@ def test_a85_a89_the_key_of_s3(kms, keys):
     assert refused(kms.create_alias, AliasName="alias/mine-now", TargetKeyId=managed["KeyId"]).code == "AccessDeniedException"
 
 
+@pytest.mark.fact("A71", "A75", "A76")
 def test_a71_to_a76_grants(kms, key):
     name = key["KeyId"]
     terms = {
@@ -98,6 +102,7 @@ def test_a71_to_a76_grants(kms, key):
     assert refused(kms.revoke_grant, KeyId=name, GrantId=other["GrantId"]).code == "NotFoundException"
 
 
+@pytest.mark.fact("A58", "A60")
 def test_a58_a60_key_policies(kms, key):
     name = key["KeyId"]
     delegation = json.loads(kms.get_key_policy(KeyId=name)["Policy"])["Statement"][0]
@@ -119,6 +124,7 @@ def test_a58_a60_key_policies(kms, key):
     assert kms.list_key_policies(KeyId=name)["PolicyNames"] == ["default"]
 
 
+@pytest.mark.fact("A77")
 def test_a77_whom_a_grant_may_name(kms, key, stranger):
     assert kms.create_grant(KeyId=key["KeyId"], GranteePrincipal=stranger.arn, Operations=["Decrypt"])["GrantId"]
     for nobody in (f"arn:aws:iam::{OWNER}:user/nobody", "arn:aws:iam::999999999999:root"):
@@ -145,6 +151,7 @@ def test_a_stranger_retires_only_what_names_it(server, kms, key, stranger):
 
 
 @pytest.mark.parametrize("operation", ["RetireGrant", "EnableKeyRotation", "DisableKeyRotation"])
+@pytest.mark.fact("A4")
 def test_a4_no_answer_but_200(server, kms, key, operation):
     body = {"KeyId": key["KeyId"]}
     if operation == "RetireGrant":

@@ -27,6 +27,7 @@ def sse_kms(inside):
     return f"<ObjectEncryption {XMLNS}><SSE-KMS>{inside}</SSE-KMS></ObjectEncryption>".encode()
 
 
+@pytest.mark.fact("8.2", "8.4", "8.7", "11.H61")
 def test_61_from_sse_s3_to_sse_kms(s3, bucket, key):
     put_rule(s3, bucket, "AES256", BucketKeyEnabled=True)  # the bucket's flag does not count
     body = os.urandom(300_000)
@@ -43,6 +44,7 @@ def test_61_from_sse_s3_to_sse_kms(s3, bucket, key):
     assert s3.get_object(Bucket=bucket, Key="k", Range="bytes=100000-100009")["Body"].read() == body[100000:100010]
 
 
+@pytest.mark.fact("11.H62")
 def test_62_from_key_to_key(s3, kms, bucket, keys, key):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=key["KeyId"])
     s3.update_object_encryption(Bucket=bucket, Key="k", ObjectEncryption={"SSEKMS": {"KMSKeyArn": keys[1]["Arn"]}})
@@ -77,6 +79,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("row", "body"), ROWS, ids=[f"{row}{number}" for number, (row, *_) in enumerate(ROWS)])
+@pytest.mark.fact("8.5", "8.14", "8.15", "11.H63")
 def test_63_each_row_of_8_14_that_a_document_provokes(server, s3, bucket, row, body):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     reply = ask(server, f"/{bucket}/k?encryption", body)
@@ -84,6 +87,7 @@ def test_63_each_row_of_8_14_that_a_document_provokes(server, s3, bucket, row, b
     assert encryption_of(s3.head_object(Bucket=bucket, Key="k")) == {"ServerSideEncryption": "AES256"}
 
 
+@pytest.mark.fact("6.8", "8.14", "11.H63")
 def test_63_row_b_a_source_under_dsse(s3, bucket, key):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x", ServerSideEncryption="aws:kms:dsse")
     refusal = refused(s3.update_object_encryption, Bucket=bucket, Key="k", ObjectEncryption=kms(key))
@@ -94,6 +98,7 @@ def test_63_row_b_a_source_under_dsse(s3, bucket, key):
     assert (refusal.status, refusal.code, refusal.message) == (400, "InvalidRequest", message)
 
 
+@pytest.mark.fact("8.10", "8.14", "11.H63")
 def test_63_row_i_a_key_of_another_account(server, s3, stranger, bucket):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     theirs = server.client("kms", stranger)
@@ -107,6 +112,7 @@ def test_63_row_i_a_key_of_another_account(server, s3, stranger, bucket):
     assert (refusal.status, refusal.code, refusal.message) == (403, "AccessDenied", message)
 
 
+@pytest.mark.fact("8.1", "11.H64")
 def test_64_the_key_in_the_path_tells_the_two_apart(server, s3, bucket, key):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     s3.update_object_encryption(Bucket=bucket, Key="k", ObjectEncryption=kms(key))
@@ -122,6 +128,7 @@ def test_64_the_key_in_the_path_tells_the_two_apart(server, s3, bucket, key):
     assert reply.members["Code"] == "MalformedXML"
 
 
+@pytest.mark.fact("8.3")
 def test_8_3_the_body_must_be_covered(server, s3, bucket, key):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     document = sse_kms(f"<KMSKeyArn>{key['Arn']}</KMSKeyArn>")
@@ -143,6 +150,7 @@ def test_8_5_nobody_else(server, s3, stranger, bucket, key):
     assert encryption_of(s3.head_object(Bucket=bucket, Key="k")) == {"ServerSideEncryption": "AES256"}
 
 
+@pytest.mark.fact("8.2", "11.H61")
 def test_61_a_bucket_key_only_if_asked(s3, bucket, key):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     for flag in (True, False):

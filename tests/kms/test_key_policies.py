@@ -34,6 +34,7 @@ async def read(world, key_id: str) -> str:
     return (await world.ask("GetKeyPolicy", KeyId=key_id))["Policy"]
 
 
+@pytest.mark.fact("A25", "A58")
 async def test_a25_a58_the_default_policy_is_pretty_printed(world):
     key_id, arn = await world.key()
     answer = await world.ask("GetKeyPolicy", KeyId=key_id)

@@ -62,6 +62,7 @@ async def get_as(vault, caller, object_key="k"):
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.fact("7.1", "7.2", "7.16", "11.F55")
 async def test_7_2_7_16_kms_operations_do_not_grow_with_the_number_of_objects(sealed):
     vault, _, arn = sealed
     for start in range(0, MANY, 50):
@@ -77,6 +78,7 @@ async def test_7_2_7_16_kms_operations_do_not_grow_with_the_number_of_objects(se
     assert len(vault.uses) == MANY // 10
 
 
+@pytest.mark.fact("4.1.3", "7.2", "7.16", "11.F55")
 async def test_7_16_without_a_bucket_key_each_object_costs_one(vault):
     await vault.make()
     key_id, _ = await vault.kms_key()
@@ -132,6 +134,7 @@ async def test_a_failure_is_not_kept(sealed, monkeypatch):
 # ----------------------------------------------------------------------------------------------------- what is said and bound
 
 
+@pytest.mark.fact("4.9.1", "7.7", "7.8", "11.F56")
 async def test_7_7_every_answer_says_so_and_7_8_the_context_is_the_bucket(sealed):
     vault, _, arn = sealed
     said = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": arn, "BucketKeyEnabled": True}
@@ -146,6 +149,7 @@ async def test_7_7_every_answer_says_so_and_7_8_the_context_is_the_bucket(sealed
     assert kms_calls(vault) == [("GenerateDataKey", "bucket-key")]
 
 
+@pytest.mark.fact("7.4")
 async def test_7_4_a_bucket_key_belongs_to_a_bucket_and_a_kms_key(sealed):
     vault, _, _ = sealed
     other_id, _ = await vault.kms_key()
@@ -161,6 +165,7 @@ async def test_7_4_a_bucket_key_belongs_to_a_bucket_and_a_kms_key(sealed):
     assert len(kms_calls(vault)) == 4
 
 
+@pytest.mark.fact("7.5", "7.6")
 async def test_7_6_the_header_overrides_the_bucket_both_ways_and_7_5_old_objects_stay(sealed):
     vault, key_id, _ = sealed
     await vault.put("on")
@@ -171,6 +176,7 @@ async def test_7_6_the_header_overrides_the_bucket_both_ways_and_7_5_old_objects
     assert [(await envelope(vault, name)).bucket_key for name in ("on", "off", "plain", "asked")] == [True, False, False, True]
 
 
+@pytest.mark.fact("7.10")
 async def test_7_10_never_beside_aes256(sealed):
     vault, _, _ = sealed
     written = await vault.put("k", ServerSideEncryption="AES256", BucketKeyEnabled=True)
@@ -178,6 +184,7 @@ async def test_7_10_never_beside_aes256(sealed):
     assert not vault.uses
 
 
+@pytest.mark.fact("4.9.2", "11.F56")
 async def test_4_9_2_the_clients_context_joins_the_buckets_arn(sealed):
     vault, _, _ = sealed
     for pairs in ({"a": "b"}, {"a": "b", "aws:s3:arn": BUCKET_ARN}):
@@ -210,6 +217,7 @@ async def test_whoever_has_the_disk_cannot_move_what_a_bucket_key_wraps(sealed):
     assert (await vault.get("k"))[0] == b"mine"
 
 
+@pytest.mark.fact("7.11")
 async def test_11_only_a_symmetric_key(sealed):
     vault, _, _ = sealed
     vault.sql("UPDATE document SET content = replace(content, 'ENCRYPT_DECRYPT', 'SIGN_VERIFY') WHERE kind = 'kms-key'")
@@ -224,6 +232,7 @@ async def test_11_only_a_symmetric_key(sealed):
 # -------------------------------------------------------------------------------------------------- whom it serves, how long
 
 
+@pytest.mark.fact("7.3", "11.F55")
 async def test_7_3_each_requester_has_a_key_of_its_own(sealed):
     vault, _, _ = sealed
     session, other_session, other = (SomeCaller(a, access_key_id=k) for a, k in ((A, "1"), (A, "2"), (B, "1")))

@@ -36,6 +36,7 @@ async def key(vault):
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.fact("6.1", "6.2")
 async def test_6_1_6_2_bytes_come_back(vault, key, size):
     key_id, arn = key
     data = os.urandom(size)
@@ -85,6 +86,7 @@ async def test_a_range_reads_only_the_segments_it_needs(vault, key, monkeypatch)
     assert reads == [(30 * SEGMENT, 2 * SEGMENT), (0, SEGMENT)]
 
 
+@pytest.mark.fact("6.1")
 async def test_two_data_keys_under_two_keys(vault, key):
     """6.1: one wrapped under KMS's data key, the other under S3's own; both only there and never the same."""
     await vault.put("k", b"x", **DSSE, SSEKMSKeyId=key[0])
@@ -101,6 +103,7 @@ async def test_two_data_keys_under_two_keys(vault, key):
     assert len(seen) == 11  # the service key is the same for both
 
 
+@pytest.mark.fact("6.3", "7.10", "12.3")
 async def test_6_3_a_bucket_key_is_never_one(vault, key):
     await vault.rule("aws:kms:dsse", key[0], BucketKeyEnabled=True)
     for given in ({}, {"BucketKeyEnabled": True}, DSSE):
@@ -114,6 +117,7 @@ async def test_6_3_a_bucket_key_is_never_one(vault, key):
     assert (await vault.get("k"))[0] == b"x"
 
 
+@pytest.mark.fact("6.4")
 async def test_6_4_without_a_key_id_it_is_aws_s3(vault, key):
     dsse, kms = await vault.put("k", b"x", **DSSE), await vault.put("l", b"x", ServerSideEncryption="aws:kms")
     assert dsse["SSEKMSKeyId"] == kms["SSEKMSKeyId"] != key[1]
@@ -139,6 +143,7 @@ async def test_parts_are_two_layered_too(vault, key):
 
 @pytest.mark.parametrize("size", [1000, 1_000_000])
 @pytest.mark.parametrize("algorithm", ["AES256", "aws:kms", "aws:kms:dsse"])
+@pytest.mark.fact("6.10")
 async def test_6_10_copies_in_and_out(vault, key, algorithm, size):
     data = os.urandom(size)
     await vault.put("k", data, ServerSideEncryption=algorithm)
@@ -150,6 +155,7 @@ async def test_6_10_copies_in_and_out(vault, key, algorithm, size):
         assert (await vault.get(object_key))[0] == data
 
 
+@pytest.mark.fact("6.12")
 async def test_6_12_kms_failures_are_those_of_sse_kms(vault, key):
     key_id, arn = key
     await vault.put("k", b"x", **DSSE, SSEKMSKeyId=key_id)
@@ -174,6 +180,7 @@ async def test_6_12_kms_failures_are_those_of_sse_kms(vault, key):
     assert (await vault.get("k"))[0] == b"x"
 
 
+@pytest.mark.fact("6.5")
 async def test_6_5_the_same_permissions(vault, key):
     key_id, arn = key
     vault.asked.clear()

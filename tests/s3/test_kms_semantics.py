@@ -263,3 +263,72 @@ async def test_9_18_a_provider_that_is_away_is_no_fault_of_the_client(vault, key
             assert (error.status, error.code) == expected
             assert "eyes" not in error.message
     assert vault.sql("SELECT version_id FROM version") == before
+
+
+# ------------------------------------------------------------------------------------------ 9: keys that are not fit for objects
+
+
+@pytest.mark.fact("9.10", "9.11", "9.12", "9.19", "2.3.1", "7.11", "A84")
+@pytest.mark.parametrize("default", [False, True], ids=["header", "default"])
+@pytest.mark.parametrize(
+    ("number", "kind", "code", "text"),
+    [
+        (
+            "9.11",
+            {"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"},
+            "KMS.InvalidKeyUsageException",
+            "{} key usage is SIGN_VERIFY which is not valid for GenerateDataKey.",
+        ),
+        (
+            "9.11 mac",
+            {"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"},
+            "KMS.InvalidKeyUsageException",
+            "{} key usage is GENERATE_VERIFY_MAC which is not valid for GenerateDataKey.",
+        ),
+        (
+            "9.12",
+            {"KeySpec": "RSA_2048", "KeyUsage": "ENCRYPT_DECRYPT"},
+            "KMS.InvalidKeyUsageException",
+            "Algorithm SYMMETRIC_DEFAULT is incompatible with key spec RSA_2048.",
+        ),
+        ("9.10", {"Origin": "EXTERNAL"}, "KMS.KMSInvalidStateException", "{} is pending import."),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.startswith("9.") else "",
+)
+async def test_9_10_to_9_12_keys_that_seal_no_object(vault, number, kind, code, text, default):
+    await vault.make()
+    await vault.put("source", SMALL)
+    arn = (await vault.kms("CreateKey", **kind))["KeyMetadata"]["Arn"]
+    given = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": arn}
+    if default:
+        await vault.rule("aws:kms", arn)  # 2.3.1: taken as it is
+        given = {}
+    for operation, more in (
+        ("PutObject", {"data": SMALL}),
+        ("CreateMultipartUpload", {}),
+        ("CopyObject", {"CopySource": "bucket/source"}),
+    ):
+        error = await vault.refused(operation, Bucket="bucket", Key="k", **more, **given)
+        assert (error.status, error.code, error.message, error.members) == (400, code, text.format(arn), {})
+    assert vault.sql("SELECT (SELECT count(*) FROM version) + (SELECT count(*) FROM upload)") == [(1,)]
+
+
+@pytest.mark.fact("4.8.5", "9.9", "9.13", "9.19", "A56", "11.F53")
+async def test_53_an_object_whose_key_is_really_gone(vault, key):
+    from datetime import timedelta
+
+    from strongroom.kms.deletion import Deletion
+
+    await vault.put("k", SMALL)
+    await vault.kms("ScheduleKeyDeletion", KeyId=key, PendingWindowInDays=7)
+    for operation, given in (("GetObject", {}), ("PutObject", {"data": SMALL})):
+        error = await vault.refused(operation, Bucket="bucket", Key="k", **given)
+        assert (error.status, error.code) == (400, "KMS.KMSInvalidStateException")
+        assert error.message == f"{key} is pending deletion."
+    vault.now += timedelta(days=7, seconds=1)
+    assert await Deletion(vault.keys.ring).destroy_due() == 1
+    for operation, given in (("GetObject", {}), ("PutObject", {"data": SMALL})):
+        error = await vault.refused(operation, Bucket="bucket", Key="k", **given)
+        assert (error.status, error.code, error.message) == (400, "KMS.NotFoundException", f"Key '{key}' does not exist")
+    assert (await vault.head("k"))["SSEKMSKeyId"] == key
+    await vault.run("DeleteObject", Bucket="bucket", Key="k")

@@ -39,6 +39,7 @@ async def refused(vault, **given):
 
 @pytest.mark.parametrize("size", [0, 10, 200_000])
 @pytest.mark.parametrize("before", [{}, KMS], ids=["from SSE-S3", "from SSE-KMS"])
+@pytest.mark.fact("4.5.6", "8.6", "8.7", "11.H61")
 async def test_8_6_8_7_only_the_wrapping_changes(vault, keys, before, size, monkeypatch):
     data = os.urandom(size)
     await vault.put("k", data, Metadata={"a": "b"}, ContentType="text/plain", StorageClass="STANDARD_IA", **before)
@@ -66,6 +67,7 @@ async def test_8_6_8_7_only_the_wrapping_changes(vault, keys, before, size, monk
     assert (await vault.run("ListObjectsV2", Bucket="bucket"))["Contents"][0]["ETag"] == head["ETag"]
 
 
+@pytest.mark.fact("8.6", "11.H62")
 async def test_62_to_another_key_and_the_old_one_is_needed_no_more(vault, keys):
     (first, first_arn), (second, second_arn) = keys
     await vault.put("k", b"x", **KMS, SSEKMSKeyId=first)
@@ -108,6 +110,7 @@ async def test_an_object_of_parts(vault, keys):
     assert (head["ETag"], head["PartsCount"], head["SSEKMSKeyId"]) == (etag, 2, keys[0][1])
 
 
+@pytest.mark.fact("8.7")
 async def test_8_7_the_version_that_is_named_or_the_current_one(vault, keys):
     bucket_id = (await vault.buckets.find("bucket")).bucket_id
     await vault.catalog.write(lambda tx: tx.set_document(f"bucket/{bucket_id}", "versioning", {"status": "Enabled"}))
@@ -128,6 +131,7 @@ async def test_8_7_the_version_that_is_named_or_the_current_one(vault, keys):
 
 
 @pytest.mark.parametrize("flag", [True, False])
+@pytest.mark.fact("8.2")
 async def test_8_2_a_bucket_key_only_if_one_is_asked_for(vault, keys, flag):
     """The bucket's own flag does not count."""
     await vault.rule("aws:kms", keys[0][0], BucketKeyEnabled=not flag)
@@ -160,6 +164,7 @@ async def test_objects_that_share_a_bucket_key_cost_kms_little(vault, keys):
 DSSE_SOURCE = "doesn't support source objects with the encryption type DSSE-KMS or SSE-C"
 
 
+@pytest.mark.fact("8.6", "8.14")
 async def test_8_14_b_sources_that_stay_what_they_are(vault, keys):
     await vault.put("k", b"x", ServerSideEncryption="aws:kms:dsse")
     seal = (await vault.row("k")).seal
@@ -190,6 +195,7 @@ async def test_8_14_b_sources_that_stay_what_they_are(vault, keys):
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 8 else "",
 )
+@pytest.mark.fact("8.5", "8.14", "8.15", "11.H63")
 async def test_8_14_8_15_what_is_refused_changes_nothing(vault, keys, row, given, code, text):
     await vault.put("k", b"x")
     seal = (await vault.row("k")).seal
@@ -201,6 +207,7 @@ async def test_8_14_8_15_what_is_refused_changes_nothing(vault, keys, row, given
     assert (await vault.get("k"))[0] == b"x"
 
 
+@pytest.mark.fact("8.16")
 async def test_8_16_keys_that_cannot_wrap(vault, keys):
     await vault.put("k", b"x")
     key_id, arn = keys[0]
@@ -213,6 +220,7 @@ async def test_8_16_keys_that_cannot_wrap(vault, keys):
     assert (await vault.get("k"))[0] == b"x"
 
 
+@pytest.mark.fact("8.11")
 async def test_8_11_the_rights_it_takes(vault, keys):
     await vault.put("k", b"x", **KMS, SSEKMSKeyId=keys[0][0])
     old, new = keys[0][1], keys[1][1]

@@ -357,6 +357,23 @@ def test_secrets_are_taken_over_tls_whatever_is_said_of_plain_http(secured, trus
     assert url.startswith("https://")
 
 
+@pytest.mark.fact("5.1.4", "11.D43")
+def test_a_customers_key_is_taken_over_tls(secured, trusted):
+    """The same settings refuse it over plain HTTP: ``tests/clients/test_encryption_refusals.py``."""
+    s3 = client("s3", secured.url, trusted)
+    s3.create_bucket(Bucket="customers")
+    rule = {"Rules": [{"BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}]}
+    s3.put_bucket_encryption(Bucket="customers", ServerSideEncryptionConfiguration=rule)
+    key = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": bytes(range(32))}
+    put = s3.put_object(Bucket="customers", Key="k", Body=b"mine", **key)
+    assert (put["SSECustomerAlgorithm"], "ServerSideEncryption" in put) == ("AES256", False)
+    assert s3.get_object(Bucket="customers", Key="k", **key)["Body"].read() == b"mine"
+    copied = s3.copy_object(
+        Bucket="customers", Key="l", CopySource="customers/k", **{f"CopySource{name}": value for name, value in key.items()}
+    )
+    assert copied["ServerSideEncryption"] == "AES256"
+
+
 def test_the_same_settings_refuse_them_over_plain_http(data):
     text = "Requests to KMS must be made over a secure connection"
     with (
