@@ -5,6 +5,7 @@ Never knows what a setting does. A name nobody knows is an error, so that a miss
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -30,6 +31,10 @@ class Config:
     """Everything an operator may choose. Field names are the TOML keys; ``STRONGROOM_`` + upper case are the variables."""
 
     data_dir: Path = _setting(Path("strongroom-data"), "folder that holds everything: keys, catalog, blobs")
+    root_key: str = _setting(
+        "file",
+        "where the root key is: file, passphrase:(prompt | file:PATH | fd:N | env:NAME | credential:NAME), credential:NAME, fd:N",
+    )
     listen: str = _setting("127.0.0.1:9000", "HOST:PORT; [::1]:PORT for IPv6; port 0 takes a free one")
     workers: int = _setting(1, "worker processes")
     tls_cert: Path | None = _setting(None, "PEM file: the server's certificate, then those above it; with tls_key, TLS is served")
@@ -79,6 +84,59 @@ def split_address(listen: str) -> tuple[str, int]:
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535 or bracketed != (":" in host):
         raise ValueError("must be HOST:PORT, or [ADDRESS]:PORT for IPv6")
     return host, int(port)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretPlace:
+    """Where a secret of the operator's comes from. As a text, as it is written in settings."""
+
+    kind: Literal["prompt", "file", "fd", "env", "credential"]
+    name: str = ""  # a path, a number, a variable, a systemd credential
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}" if self.name else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class KeyForm:
+    """How the root key is kept: ``file`` (plain) and ``passphrase`` in the data folder, else the key itself is at ``place``."""
+
+    form: Literal["file", "passphrase", "credential", "fd"]
+    place: SecretPlace | None = None  # of the passphrase, or of the key itself
+
+    @property
+    def in_folder(self) -> bool:
+        return self.form in {"file", "passphrase"}
+
+
+_NAMES: Final = {
+    "fd": re.compile(r"[0-9]{1,4}"),
+    "env": re.compile(rf"(?!{PREFIX})[A-Za-z_][A-Za-z0-9_]*"),  # those of ours would be unknown settings
+    "credential": re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.:-]{1,255}"),
+    "file": re.compile(r".+"),
+}
+
+
+def parse_key_form(text: str) -> KeyForm:
+    """Raises ValueError."""
+    form, colon, rest = text.partition(":")
+    if form == "file" and not colon:
+        return KeyForm("file")
+    if form == "passphrase":
+        return KeyForm("passphrase", parse_secret_place(rest))
+    if form in {"credential", "fd"}:
+        return KeyForm(cast("Any", form), parse_secret_place(text))
+    raise ValueError("must be file, passphrase:…, credential:NAME or fd:N")
+
+
+def parse_secret_place(text: str) -> SecretPlace:
+    """Raises ValueError."""
+    kind, colon, name = text.partition(":")
+    if kind == "prompt" and not colon:
+        return SecretPlace("prompt")
+    if kind not in _NAMES or _NAMES[kind].fullmatch(name) is None:
+        raise ValueError("must name its place: prompt, file:PATH, fd:N, env:NAME or credential:NAME")
+    return SecretPlace(cast("Any", kind), str(Path(name).expanduser()) if kind == "file" else name)
 
 
 def url_of(host: str, port: int, scheme: str = "http") -> str:
@@ -187,6 +245,12 @@ def _address(raw: object) -> str:
     return text
 
 
+def _root_key(raw: object) -> str:
+    text = _text(raw)
+    parse_key_form(text)
+    return text
+
+
 def _names(raw: object) -> tuple[str, ...]:
     """A TOML list of texts, or one text with commas."""
     parts: Sequence[object] = raw.split(",") if isinstance(raw, str) else _listed(raw)
@@ -242,6 +306,7 @@ def _switch(raw: object) -> bool:
 
 _READ: Final[dict[str, Callable[[object], Any]]] = {
     "data_dir": _path,
+    "root_key": _root_key,
     "listen": _address,
     "workers": _whole(1, 64),
     "tls_cert": _path,

@@ -35,7 +35,7 @@ from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
 from granian.log import LogLevels
 
 from strongroom.api.operation import Register
-from strongroom.config import Config, url_of
+from strongroom.config import Config, parse_key_form, url_of
 from strongroom.edge.gate import EdgeSettings, Gate
 from strongroom.edge.pages import Handle, Pages
 from strongroom.edge.rsgi import RsgiApp
@@ -71,6 +71,7 @@ from strongroom.startup import StartError, folder, self_test, tls
 from strongroom.startup.first_account import first_account
 from strongroom.startup.opening import LowerRooms, now
 from strongroom.startup.root_key import KIND, SCOPE, Subkeys, ensure_root_key_check
+from strongroom.startup.sealing import ensure_root_key, is_plain_file, left_in_folder
 from strongroom.store.contract import StoreError
 from strongroom.store.files import FileBlobs
 from strongroom.store.sqlite import SqliteCatalog
@@ -111,9 +112,9 @@ class House:
         await self.catalog.close()
 
 
-async def build(config: Config, numbers: Numbers | None = None) -> House:
+async def build(config: Config, root_key: bytes, numbers: Numbers | None = None) -> House:
     """Open every room of one worker on a data folder that ``first_start`` has made. Raises StartError, StoreError."""
-    lower = await LowerRooms.open(config)
+    lower = await LowerRooms.open(config, root_key)
     catalog, blobs, keys, buckets, rooms = lower.catalog, lower.blobs, lower.keys, lower.buckets, lower.rooms
     subkeys = lower.subkeys
     record = KeyUseRecord(config.data_dir, subkeys.key_use, keys.ring.now_ms)
@@ -171,17 +172,27 @@ async def _ready(catalog: SqliteCatalog) -> bool:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class Unlocked:
+    """What the parent opened once and gives to each worker, through the pipe by which multiprocessing starts it: it is in no
+    file, argument or variable.
+    """
+
+    root_key: bytes = field(repr=False)
+
+
 class Worker:
     """The life of one worker process: opened and closed by the face, with upkeep if it is this worker's turn."""
 
-    def __init__(self, config: Config, numbers: Numbers) -> None:
+    def __init__(self, config: Config, root_key: bytes, numbers: Numbers) -> None:
         self._config = config
+        self._root_key = root_key
         self._numbers = numbers
         self._house: House | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> Handle:
-        house = self._house = await build(self._config, self._numbers)
+        house = self._house = await build(self._config, self._root_key, self._numbers)
         chores = (self._keep_up(house), self._show_numbers(), _forget_keys(house.keys))
         self._tasks = [asyncio.create_task(chore) for chore in chores]
         return house.handle
@@ -225,7 +236,7 @@ async def _forget_keys(keys: DataKeys) -> None:
             _LOG.warning("shared keys stay in memory", exc_info=error)
 
 
-def load_worker(config: Config, numbers_folder: Path, tells: Connection) -> Callable[..., Any]:
+def load_worker(config: Config, unlocked: Unlocked, numbers_folder: Path, tells: Connection) -> Callable[..., Any]:
     """What granian calls in each new worker process. It takes an object with ``__rsgi__`` where it says callable.
 
     The rooms are opened here and not in ``__rsgi_init__``: by then granian has taken the signals over, and one that comes
@@ -240,7 +251,7 @@ def load_worker(config: Config, numbers_folder: Path, tells: Connection) -> Call
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     loop = asyncio.get_event_loop()  # granian has made it
-    worker = Worker(config, Numbers(numbers_folder))
+    worker = Worker(config, unlocked.root_key, Numbers(numbers_folder))
     handle = loop.run_until_complete(worker.open())
     gc.collect()
     gc.freeze()  # what is there now (AWS's models, tens of thousands of objects) stays: it need not be looked at again and again
@@ -298,11 +309,16 @@ def serve(config: Config, say: Callable[[str], None]) -> None:
     configure_log(config.log_level)
     self_test.require()
     certificate = _given_certificate(config)  # before anything is made
-    folder.prepare(config.data_dir)
+    folder.prepare(config.data_dir, key_elsewhere=not parse_key_form(config.root_key).in_folder)
     with folder.locked(config.data_dir):
-        made = asyncio.run(first_start(config))
+        root_key = ensure_root_key(config)
+        made = asyncio.run(first_start(config, root_key))
         if made is not None:
-            _introduce(made, config.data_dir / folder.CREDENTIALS_FILE, say)
+            _introduce(made, config, say)
+        if (left := left_in_folder(config)) is not None:
+            text = f"{left} is still in the data folder, though root_key is {config.root_key}"
+            say(f"WARNING: {text}: remove it by  strongroom keys seal-root --to {config.root_key}")
+            _LOG.warning("root key", concern=text)
         named, _ = config.address
         if config.tls == "self-signed":
             certificate = _self_signed(config, named, say)
@@ -313,7 +329,7 @@ def serve(config: Config, say: Callable[[str], None]) -> None:
         numbers = Path(tempfile.mkdtemp(prefix="strongroom-numbers-"))
         try:
             tell = partial(_tell_when_ready, host, port, named, config.scheme, say)
-            _run(config.without_secrets(), numbers, host, port, certificate, tell)
+            _run(config.without_secrets(), Unlocked(root_key), numbers, host, port, certificate, tell)
         finally:
             shutil.rmtree(numbers, ignore_errors=True)
 
@@ -331,9 +347,8 @@ def _self_signed(config: Config, host: str, say: Callable[[str], None]) -> tls.C
     return certificate
 
 
-async def first_start(config: Config) -> NewAccount | None:
+async def first_start(config: Config, root_key: bytes) -> NewAccount | None:
     """Make what a data folder must hold, or check it; the first account, if it was made now. Call it with the lock held."""
-    root_key = folder.ensure_root_key(config.data_dir)
     catalog = SqliteCatalog.open(config.data_dir)
     try:
         await ensure_root_key_check(catalog, root_key)
@@ -344,13 +359,16 @@ async def first_start(config: Config) -> NewAccount | None:
         await catalog.close()
 
 
-def _introduce(made: NewAccount, path: Path, say: Callable[[str], None]) -> None:
+def _introduce(made: NewAccount, config: Config, say: Callable[[str], None]) -> None:
     say("A new Strongroom. These credentials of its root account are shown this once:")
     say(f"  AWS_ACCESS_KEY_ID={made.access_key_id}")
     say(f"  AWS_SECRET_ACCESS_KEY={made.secret_access_key}")
     say(f"  AWS_ACCOUNT_ID={made.account_id}")
-    say(f"They are also in {path}. Back up {path.with_name(folder.ROOT_KEY_FILE)} apart from the data:")
-    say("without it nothing can be read again.")
+    say(f"They are also in {config.data_dir / folder.CREDENTIALS_FILE}.")
+    say("Back up the root key apart from the data (strongroom keys backup): without it nothing can be read again.")
+    if is_plain_file(config):
+        say(f"THE ROOT KEY IS A PLAIN FILE, {config.data_dir / folder.ROOT_KEY_FILE}: who has it and the data has everything.")
+        say("Seal it with a passphrase or a systemd credential: strongroom keys seal-root --help")
 
 
 def free_address(host: str, port: int) -> tuple[str, int]:
@@ -374,7 +392,13 @@ def free_address(host: str, port: int) -> tuple[str, int]:
 
 
 def _run(
-    config: Config, numbers: Path, host: str, port: int, certificate: tls.Certificate | None, tell: Callable[[], None]
+    config: Config,
+    unlocked: Unlocked,
+    numbers: Path,
+    host: str,
+    port: int,
+    certificate: tls.Certificate | None,
+    tell: Callable[[], None],
 ) -> None:
     # Workers start from nothing but their Config: a forked copy of a process with threads may wait for locks nobody holds.
     multiprocessing.set_start_method("spawn", force=True)
@@ -407,7 +431,7 @@ def _run(
             server.interrupt_children.clear()  # pyright: ignore[reportUnknownMemberType] - granian does not say of what
 
     server.on_shutdown(forgive)
-    server.serve(target_loader=partial(load_worker, config, numbers), wrap_loader=False)
+    server.serve(target_loader=partial(load_worker, config, unlocked, numbers), wrap_loader=False)
 
 
 def _renew(certificate: tls.Certificate | None) -> tuple[str, str] | None:

@@ -17,11 +17,13 @@ def stopped(tmp_path_factory):
     from strongroom.config import load
     from strongroom.server import first_start
     from strongroom.startup import folder
+    from strongroom.startup.sealing import ensure_root_key
 
     path = tmp_path_factory.mktemp("stopped") / "data"
     os.umask(0o077)
     folder.prepare(path)
-    asyncio.run(first_start(load({"data_dir": path}, ROOT).config))
+    config = load({"data_dir": path}, ROOT).config
+    asyncio.run(first_start(config, ensure_root_key(config)))
     (path / "root-credentials").unlink()
     return path
 
@@ -124,6 +126,7 @@ def test_doctor_finds_nothing_wrong(stopped):
     done = run("doctor", "--json", "--data", stopped)
     assert done.returncode == 0
     found = states(done)
+    assert found.pop("root key form") == "notice"  # a plain file
     assert set(found.values()) == {"good"}
     assert {"permissions", "catalog file", "root key", "service keys", "accounts", "free space", "leftovers", "server"} <= set(
         found

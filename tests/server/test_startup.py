@@ -10,18 +10,20 @@ from strongroom.iam.identities import Identities
 from strongroom.server import first_start, free_address
 from strongroom.startup import StartError, first_account, folder, self_test
 from strongroom.startup.root_key import KIND, SCOPE, Subkeys, check_root_key, ensure_root_key_check
+from strongroom.startup.sealing import ensure_root_key, open_root_key
 from strongroom.store.sqlite import SqliteCatalog
 
 
 def begin(data, **settings):
     folder.prepare(data)
-    return asyncio.run(first_start(Config(data_dir=data, **settings)))
+    config = Config(data_dir=data, **settings)
+    return asyncio.run(first_start(config, ensure_root_key(config)))
 
 
 async def accounts(data):
     catalog = SqliteCatalog.open(data)
     try:
-        return await Identities(catalog, Subkeys.of(folder.read_root_key(data)).iam).accounts()
+        return await Identities(catalog, Subkeys.of(open_root_key(Config(data_dir=data))).iam).accounts()
     finally:
         await catalog.close()
 
@@ -74,7 +76,7 @@ def test_a_file_is_no_folder(data):
 def test_a_lost_root_key_is_never_replaced(data):
     begin(data)
     (data / "root.key").unlink()
-    for attempt in (folder.prepare, folder.ensure_root_key):
+    for attempt in (folder.prepare, lambda path: ensure_root_key(Config(data_dir=path))):
         with pytest.raises(StartError, match=r"root\.key is missing"):
             attempt(data)
     assert not (data / "root.key").exists()
@@ -105,7 +107,7 @@ def test_what_is_no_root_key(data, text):
     begin(data)
     (data / "root.key").write_bytes(text)
     with pytest.raises(StartError, match="is not a root key"):
-        folder.read_root_key(data)
+        open_root_key(Config(data_dir=data))
 
 
 @pytest.mark.parametrize("bad", [0o640, 0o604, 0o620])
@@ -113,7 +115,7 @@ def test_a_root_key_that_others_may_use_is_refused(data, bad):
     begin(data)
     (data / "root.key").chmod(bad)
     with pytest.raises(StartError, match=f"mode 0{bad:o}"):
-        folder.read_root_key(data)
+        open_root_key(Config(data_dir=data))
 
 
 def test_an_unfinished_root_key_is_forgotten(data):
@@ -121,7 +123,7 @@ def test_an_unfinished_root_key_is_forgotten(data):
     (data / "root.key.new").write_text("00")
     begin(data)
     assert not (data / "root.key.new").exists()
-    assert len(folder.read_root_key(data)) == 32
+    assert len(open_root_key(Config(data_dir=data))) == 32
 
 
 async def test_a_catalog_with_data_but_without_a_check_is_refused(data):

@@ -89,14 +89,16 @@ def _fields(each: Account) -> dict[str, str]:
 
 def _with_identities(data: Path | None, config: Path | None, work: Callable[[Identities], Awaitable[T]]) -> T:
     """Open the catalog of the data folder, after its root key has been checked. Raises StartError, IdentityError, StoreError."""
-    folder_path = configured(config, data_dir=data).data_dir
+    settings = configured(config, data_dir=data)
+    folder_path = settings.data_dir
     from strongroom.startup import folder
     from strongroom.startup.root_key import Subkeys, check_root_key
+    from strongroom.startup.sealing import open_root_key
     from strongroom.store.sqlite import SqliteCatalog
 
     os.umask(0o077)
     folder.require_existing(folder_path)
-    root_key = folder.read_root_key(folder_path)
+    root_key = open_root_key(settings)
 
     async def run() -> T:
         catalog = SqliteCatalog.open(folder_path)

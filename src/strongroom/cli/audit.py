@@ -166,16 +166,18 @@ def _end(report: Report) -> None:
 
 def _opened(data: Path | None, config: Path | None) -> Audit:
     """Raises StartError, StoreError."""
-    folder_path = configured(config, data_dir=data).data_dir
+    settings = configured(config, data_dir=data)
+    folder_path = settings.data_dir
     from strongroom.kms.key_use_anchors import kept_heads
     from strongroom.kms.key_use_audit import Audit
     from strongroom.startup import folder
     from strongroom.startup.root_key import Subkeys, check_root_key
+    from strongroom.startup.sealing import open_root_key
     from strongroom.store.sqlite import SqliteCatalog
 
     os.umask(0o077)
     folder.require_existing(folder_path)
-    root_key = folder.read_root_key(folder_path)
+    root_key = open_root_key(settings)
 
     async def kept() -> dict[str, bytes]:
         catalog = SqliteCatalog.open(folder_path)

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from strongroom.cli.settings import ConfigOption, DataOption, configured
+from strongroom.cli.settings import ConfigOption, DataOption, RootKeyOption, configured
 from strongroom.cli.tables import print_table
 
 _COLOURS: Final = {"good": "green", "notice": "yellow", "bad": "bold red"}
@@ -15,11 +15,12 @@ _COLOURS: Final = {"good": "green", "notice": "yellow", "bad": "bold red"}
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    root_key: RootKeyOption = None,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Check the machine and the data folder; exit code 1 when something is bad."""
-    settings = configured(config, data_dir=data)
+    settings = configured(config, data_dir=data, root_key=root_key)
     from strongroom.startup.examination import examine
 
     findings = examine(settings)

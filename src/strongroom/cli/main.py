@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 from strongroom import __version__
 from strongroom.cli.account import account
 from strongroom.cli.audit import audit
+from strongroom.cli.custody import seal_root
 from strongroom.cli.doctor import doctor
 from strongroom.cli.keys import keys
 from strongroom.cli.rewrap import rewrap
@@ -30,6 +31,7 @@ app.command()(serve)
 app.add_typer(account, name="account")
 app.add_typer(keys, name="keys")
 app.add_typer(audit, name="audit")
+keys.command("seal-root")(seal_root)
 app.command()(doctor)
 app.command()(verify)
 app.command()(rewrap)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from strongroom.cli.settings import ConfigOption, DataOption, configured, loaded, one_folder
+from strongroom.cli.settings import ConfigOption, DataOption, RootKeyOption, configured, loaded, one_folder
 from strongroom.cli.tables import print_table
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -25,12 +25,15 @@ def serve(
     tls: Annotated[
         str | None, typer.Option(help="self-signed: make a certificate for development.", metavar="HOW", show_default=False)
     ] = None,
+    root_key: RootKeyOption = None,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Run a server until SIGTERM or Ctrl-C. SIGHUP exchanges the workers one after the other, and reads the certificate anew."""
     folder = one_folder(data_dir, data)
-    chosen = configured(config, data_dir=folder, listen=listen, workers=workers, tls_cert=tls_cert, tls_key=tls_key, tls=tls)
+    chosen = configured(
+        config, data_dir=folder, listen=listen, workers=workers, tls_cert=tls_cert, tls_key=tls_key, tls=tls, root_key=root_key
+    )
     from strongroom import server
 
     server.serve(chosen, _say)

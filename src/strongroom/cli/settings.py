@@ -17,6 +17,15 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="TOML file with settings. Also STRONGROOM_CONFIG.", metavar="FILE", show_default=False),
 ]
+RootKeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--root-key",
+        help="Where the root key is: file, passphrase:(prompt | file:PATH | fd:N | env:NAME | credential:NAME), credential:NAME, fd:N.",
+        metavar="FORM",
+        show_default=False,
+    ),
+]
 
 
 def loaded(file: Path | None, **flags: Any) -> Loaded:

@@ -22,6 +22,7 @@ from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.service_keys import SERVICE_KEY_KIND
 from strongroom.startup import StartError, folder, self_test, tls
 from strongroom.startup.root_key import Subkeys, check_root_key
+from strongroom.startup.sealing import is_plain_file, left_in_folder, open_root_key
 from strongroom.store.contract import StoreError
 from strongroom.store.sqlite import FILE as CATALOG_FILE
 from strongroom.store.sqlite import SqliteCatalog
@@ -49,7 +50,8 @@ def examine(config: Config) -> list[Finding]:
         findings.append(_space(path))
         findings.append(_server(path))
         findings += _leftovers(path)
-        root_key = folder.read_root_key(path)
+        root_key = open_root_key(config)
+        findings.append(_root_key_form(config))
         findings.append(_catalog_file(path))
         if findings[-1].state == "good":
             findings += asyncio.run(_catalog(path, root_key))
@@ -76,6 +78,16 @@ def _certificate(config: Config) -> Iterator[Finding]:
         return
     good = f"{found.certificate} until {found.not_after:%Y-%m-%d}, SHA-256 {found.fingerprint}"
     yield Finding("certificate", *(found.concern(datetime.now(UTC)) or ("good", good)))
+
+
+def _root_key_form(config: Config) -> Finding:
+    left = left_in_folder(config)
+    if left is not None:
+        return Finding("root key form", "bad", f"{left} is still there, though root_key is {config.root_key}")
+    if is_plain_file(config):
+        text = "a plain file: who has it and the data has everything; seal it with  strongroom keys seal-root"
+        return Finding("root key form", "notice", text)
+    return Finding("root key form", "good", config.root_key)
 
 
 def _permissions(path: Path) -> Iterator[Finding]:

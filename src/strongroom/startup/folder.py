@@ -22,6 +22,7 @@ ROOT_KEY_FILE: Final = "root.key"
 LOCK_FILE: Final = "server.lock"
 CREDENTIALS_FILE: Final = "root-credentials"
 ROOT_KEY_SIZE: Final = 32
+_ROOT_KEY_MOST: Final = 1000  # bytes of the file, plain or sealed
 _PATIENCE: Final = 0.5  # seconds: somebody may just be asking whether a server is running
 _UNFINISHED: Final = ".new"
 #: What may lie in a folder that is still to become a data folder.
@@ -29,12 +30,15 @@ _HARMLESS: Final = frozenset({LOCK_FILE, ROOT_KEY_FILE + _UNFINISHED, "lost+foun
 _ROOT_KEY_TEXT: Final = re.compile(rb"[0-9a-f]{64}\n?")
 
 
-def prepare(folder: Path) -> None:
-    """Make the folder, or make sure it is one that may be used; then it is for its owner alone. Raises StartError."""
+def prepare(folder: Path, *, key_elsewhere: bool = False) -> None:
+    """Make the folder, or make sure it is one that may be used; then it is for its owner alone. Raises StartError.
+
+    ``key_elsewhere``: the root key is not kept in the folder.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         names = {path.name for path in folder.iterdir()}
-        if ROOT_KEY_FILE not in names:
+        if ROOT_KEY_FILE not in names and not (key_elsewhere and CATALOG_FILE in names):
             check_no_data(folder, names)
         if stat.S_IMODE(folder.stat().st_mode) != 0o700:
             folder.chmod(0o700)
@@ -58,40 +62,37 @@ def check_no_data(folder: Path, names: set[str]) -> None:
 
 def require_existing(folder: Path) -> None:
     """For commands that work on data: they never make a folder. Raises StartError."""
-    if not (folder / ROOT_KEY_FILE).exists() or not (folder / CATALOG_FILE).exists():
+    if not (folder / CATALOG_FILE).exists():
         raise StartError(f"{folder} holds no data of Strongroom's: start a server on it first, or name another with --data")
 
 
-def read_root_key(folder: Path) -> bytes:
-    """The 32 bytes of the root key. Raises StartError, also when others than the owner may read the file."""
-    path = folder / ROOT_KEY_FILE
+def read_root_key_file(path: Path) -> bytes:
+    """What the file holds, plain or sealed. Raises StartError, also when others than the owner may use it."""
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            text = file.read(100)
+            data = file.read(_ROOT_KEY_MOST)
+    except FileNotFoundError:
+        raise StartError(f"{path} is missing: put the root key back, or say where it is (root_key)") from None
     except OSError as error:
         raise StartError(f"{path}: {error.strerror}") from None
     if mode & 0o077:
         raise StartError(f"{path} may be used by others than its owner (mode {mode:04o}): run  chmod 600 {path}")
+    return data
+
+
+def plain_root_key(text: bytes, place: object) -> bytes:
+    """The 32 bytes of a root key that is not sealed; ``place``: where it was found. Raises StartError."""
     if not _ROOT_KEY_TEXT.fullmatch(text):
-        raise StartError(f"{path} is not a root key (64 hexadecimal digits): put the right file back")
+        raise StartError(f"{place} is not a root key (64 hexadecimal digits): put the right one back")
     return bytes.fromhex(text.decode("ascii"))
 
 
-def ensure_root_key(folder: Path, random: Callable[[int], bytes] = os.urandom) -> bytes:
-    """The root key, made on the first start. Call it with the lock held, after ``prepare``. Raises StartError."""
-    path = folder / ROOT_KEY_FILE
-    if not path.exists():
-        check_no_data(folder, {path.name for path in folder.iterdir()})
-        try:
-            write_secret(path, f"{random(ROOT_KEY_SIZE).hex()}\n".encode(), replace=False)
-        except OSError as error:
-            raise StartError(f"{path}: {error.strerror}") from None
-    return read_root_key(folder)
+def write_secret(path: Path, data: bytes, *, replace: bool, check: Callable[[bytes], None] | None = None) -> None:
+    """The whole file or none of it, readable by its owner alone, on the disk when this returns. Raises OSError.
 
-
-def write_secret(path: Path, data: bytes, *, replace: bool) -> None:
-    """The whole file or none of it, readable by its owner alone, on the disk when this returns. Raises OSError."""
+    ``check`` is given what was read back before the file takes its name, and raises if it is no good.
+    """
     unfinished = path.with_name(path.name + _UNFINISHED)
     with suppress(FileNotFoundError):
         unfinished.unlink()
@@ -100,6 +101,12 @@ def write_secret(path: Path, data: bytes, *, replace: bool) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    if check is not None:
+        try:
+            check(unfinished.read_bytes())
+        except BaseException:
+            unfinished.unlink()
+            raise
     if replace:
         unfinished.replace(path)
     else:

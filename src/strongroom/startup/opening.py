@@ -20,6 +20,7 @@ from strongroom.s3.bucket_cache import BucketCache
 from strongroom.s3.rooms import Rooms, S3Settings
 from strongroom.startup import StartError, folder
 from strongroom.startup.root_key import Subkeys, check_root_key
+from strongroom.startup.sealing import open_root_key
 from strongroom.store.files import FileBlobs
 from strongroom.store.sqlite import SqliteCatalog
 
@@ -42,13 +43,12 @@ class LowerRooms:
     faults: list[KeyFault]  # service keys that do not open: only what ``opened`` gives to a tool that asks for it may have any
 
     @classmethod
-    async def open(cls, config: Config) -> Self:
+    async def open(cls, config: Config, root_key: bytes) -> Self:
         """For a worker, on a folder that a first start has made. Raises StartError, StoreError, ProviderError."""
-        return await cls._open(config, serving=True)
+        return await cls._open(config, root_key, serving=True)
 
     @classmethod
-    async def _open(cls, config: Config, *, serving: bool) -> Self:
-        root_key = folder.read_root_key(config.data_dir)
+    async def _open(cls, config: Config, root_key: bytes, *, serving: bool) -> Self:
         subkeys = Subkeys.of(root_key)
         catalog = SqliteCatalog.open(config.data_dir)
         blobs = FileBlobs(config.data_dir)
@@ -82,7 +82,7 @@ class LowerRooms:
         """
         os.umask(0o077)
         folder.require_existing(config.data_dir)
-        lower = await cls._open(config, serving=False)
+        lower = await cls._open(config, open_root_key(config), serving=False)
         try:
             if lower.faults and not with_faults:
                 raise StartError(f"{lower.faults[0].what}: {lower.faults[0].why}; run  strongroom verify")
