@@ -7,13 +7,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from strongroom.kms.data_keys import DataKeys
+from strongroom.kms.key_use_audit import Audit
+from strongroom.kms.key_use_files import KeyUseRecord
 from strongroom.kms.names import KeyName
+from strongroom.numbers import Numbers
+from strongroom.observing import KeyUses
 from strongroom.seal import SealError
 from strongroom.seal.format import Envelope
 from tests.s3.test_multipart import TAIL, Upload
@@ -61,21 +66,35 @@ async def get_as(vault, caller, object_key="k"):
 # ------------------------------------------------------------------------------------------------------------ what is saved
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 @pytest.mark.fact("7.1", "7.2", "7.16", "11.F55")
 async def test_7_2_7_16_kms_operations_do_not_grow_with_the_number_of_objects(sealed):
+    """Ten thousand uploads and a thousand downloads, counted by the page of metrics and by the key-use record of a server."""
     vault, _, arn = sealed
-    for start in range(0, MANY, 50):
-        await asyncio.gather(*(vault.put(f"{start + number}", b"small") for number in range(50)))
-    assert kms_calls(vault) == [("GenerateDataKey", "bucket-key")]
-    assert len(vault.uses) == MANY  # each use is told, whether KMS was called or not
-    assert {(use.key_arn, use.code) for use in vault.uses} == {(arn, "")}
-    vault.uses.clear()
-    for number in range(0, MANY, 10):
-        read, answer = await vault.get(f"{number}")
-        assert (read, answer.output["BucketKeyEnabled"]) == (b"small", True)
-    assert kms_calls(vault) == []
-    assert len(vault.uses) == MANY // 10
+    numbers = Numbers()
+    record = KeyUseRecord(vault.folder, bytes(32), vault.keys.ring.now_ms)
+    vault.keys.tell(KeyUses(numbers, record))
+    try:
+        for start in range(0, MANY, 50):
+            await asyncio.gather(*(vault.put(f"{start + number}", b"small") for number in range(50)))
+        for number in range(0, MANY, 10):
+            read, answer = await vault.get(f"{number}")
+            assert (read, answer.output["BucketKeyEnabled"]) == (b"small", True)
+    finally:
+        await asyncio.to_thread(record.close)
+    page = numbers.page().decode()
+    assert re.findall(r"^strongroom_kms_operations_total.*", page, re.MULTILINE) == [
+        'strongroom_kms_operations_total{cause="bucket-key",operation="GenerateDataKey"} 1.0'
+    ]
+    assert f'strongroom_kms_bucket_key_hits_total{{operation="GenerateDataKey"}} {MANY - 1}.0' in page
+    assert f'strongroom_kms_bucket_key_hits_total{{operation="Decrypt"}} {MANY // 10}.0' in page
+    audit = Audit(vault.folder, bytes(32), {})
+    entries = [line.entry for line in audit.lines()]
+    assert not audit.report.faults
+    assert len(entries) == MANY + MANY // 10  # each use has its line, whether KMS was called or not
+    assert {(entry["key"], entry["outcome"]) for entry in entries} == {(arn, "Success")}
+    assert [entry["operation"] for entry in entries if entry["kms"]] == ["GenerateDataKey"]
+    assert len({entry["resource"] for entry in entries}) == MANY
 
 
 @pytest.mark.fact("4.1.3", "7.2", "7.16", "11.F55")
