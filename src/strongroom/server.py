@@ -53,6 +53,7 @@ from strongroom.observing import KeyUses, Requests, configure_log, numbers_page
 from strongroom.policy.decide import Authority
 from strongroom.processes import Workers, tell_that_it_serves, watch
 from strongroom.s3.bucket_cache import BucketCache
+from strongroom.s3.bucket_policies import BucketPolicies
 from strongroom.s3.bucket_settings import BucketSettings
 from strongroom.s3.buckets import Buckets
 from strongroom.s3.copying import Copying
@@ -66,6 +67,7 @@ from strongroom.s3.reading import Reading
 from strongroom.s3.rooms import Rooms
 from strongroom.s3.upkeep import Upkeep
 from strongroom.s3.upload_listing import UploadListing
+from strongroom.s3.uploads import known_values
 from strongroom.s3.writing import Writing
 from strongroom.startup import StartError, folder, self_test, tls
 from strongroom.startup.first_account import first_account
@@ -127,6 +129,7 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
         callers=Callers(catalog, subkeys.iam),
         place=buckets.place,
         authority=partial(_authority, buckets, keys),
+        known=partial(known_values, rooms),
         settings=EdgeSettings(
             regions=config.regions,
             domains=config.domains,
@@ -149,6 +152,7 @@ def s3_rooms(rooms: Rooms) -> list[object]:
     return [
         Buckets(rooms),
         BucketSettings(rooms),
+        BucketPolicies(rooms),
         Listing(rooms),
         Writing(rooms),
         reading,

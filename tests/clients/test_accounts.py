@@ -6,6 +6,7 @@ The operations come from the register's own declarations; one that is new fails 
 from __future__ import annotations
 
 import inspect
+import json
 import pkgutil
 from dataclasses import replace
 from importlib import import_module
@@ -93,6 +94,8 @@ def s3_members(house):
         "ServerSideEncryptionConfiguration": rule("aws:kms"),
         "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": house["part"]}]},
         "Body": b"overwritten",
+        "Policy": json.dumps({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}}),
+        "PublicAccessBlockConfiguration": {"RestrictPublicBuckets": False},
     }
 
 
@@ -114,6 +117,8 @@ def nothing_happened(house):
     assert [each["ETag"] for each in owner.list_parts(Bucket=name, Key="m", UploadId=house["upload"])["Parts"]] == [house["part"]]
     only = owner.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"][0]
     assert only["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert refused(owner.get_bucket_policy, Bucket=name).code == "NoSuchBucketPolicy"
+    assert all(owner.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"].values())
 
 
 @pytest.mark.parametrize("who", ["stranger", "nobody"])

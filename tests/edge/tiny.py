@@ -73,6 +73,10 @@ async def authority(arn: str) -> Authority:
     return Authority(found.account_id)
 
 
+async def known(given: Any) -> dict[str, str]:
+    return {}
+
+
 class TinyRoom:
     """Keeps objects in a dict; some keys ask for trouble."""
 
@@ -153,6 +157,7 @@ def tiny_gate(settings: EdgeSettings | None = None, clock: Any = None, observe: 
         callers=TinyCallers(),  # type: ignore[arg-type]
         place=place,
         authority=authority,
+        known=known,
         settings=settings or EdgeSettings(),
         clock=clock or (lambda: datetime.now(UTC)),
         observe=observe,

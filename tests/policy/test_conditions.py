@@ -50,10 +50,12 @@ C28 = {
 NEGATED = {name for name in C28 if "Not" in name}
 
 
+@pytest.mark.fact("C28")
 def test_c28_all_operators_are_there_and_no_others():
     assert set(OPERATORS) == C28
 
 
+@pytest.mark.fact("C28")
 @pytest.mark.parametrize(
     ("operator", "operand", "matching", "other"),
     [
@@ -94,6 +96,7 @@ def test_c28_each_operator(operator: str, operand: Any, matching: str, other: st
     assert not holds(operator, operand, other)
 
 
+@pytest.mark.fact("C28", "C30")
 @pytest.mark.parametrize("name", sorted(C28 | {f"{name}IfExists" for name in C28}))
 @pytest.mark.parametrize("quantifier", ["", "ForAllValues:", "ForAnyValue:"])
 def test_c28_c30_absent_keys(name: str, quantifier: str):
@@ -107,6 +110,7 @@ def test_c28_c30_absent_keys(name: str, quantifier: str):
         assert holds(quantifier + name, operand, []) is expected
 
 
+@pytest.mark.fact("C30")
 @pytest.mark.parametrize(("operand", "absent", "there"), [("true", True, False), (True, True, False), ("false", False, True)])
 def test_c30_null(operand: Any, absent: bool, there: bool):
     assert holds("Null", operand, None) is absent
@@ -114,12 +118,14 @@ def test_c30_null(operand: Any, absent: bool, there: bool):
     assert holds("Null", operand, "") is there
 
 
+@pytest.mark.fact("C28")
 @pytest.mark.parametrize("name", ["NullIfExists", "ForAllValues:Null", "ForAnyValue:Null"])
 def test_c28_null_has_neither_suffix_nor_prefix(name: str):
     with pytest.raises(InvalidPolicy):
         identity(says(Condition={name: {"k:x": "true"}}))
 
 
+@pytest.mark.fact("C29")
 def test_c29_and_across_operators_and_keys_or_across_values():
     policy = identity(says(Condition={"StringEquals": {"k:x": ["a", "b"], "k:y": "c"}, "NumericLessThan": {"k:n": 5}}))
     good = {"k:x": "b", "k:y": "c", "k:n": "4"}
@@ -128,12 +134,14 @@ def test_c29_and_across_operators_and_keys_or_across_values():
         assert not ask(USER, policy, values={**good, key: value}).allowed
 
 
+@pytest.mark.fact("C29")
 def test_c29_a_negated_operator_means_none_of_the_values():
     assert not holds("StringNotEquals", ["a", "b"], "b")
     assert holds("StringNotEquals", ["a", "b"], "c")
     assert not holds("NotIpAddress", ["10.0.0.0/8", "192.0.2.0/24"], "192.0.2.1")
 
 
+@pytest.mark.fact("C28")
 @pytest.mark.parametrize(
     ("operator", "values", "expected"),
     [
@@ -153,6 +161,7 @@ def test_c28_multivalued_keys(operator: str, values: list[str], expected: bool):
     assert holds(operator, ["a", "b"], values) is expected
 
 
+@pytest.mark.fact("C31")
 def test_c31_key_names_ignore_case_and_operator_names_do_not():
     policy = identity(says(Condition={"StringEquals": {"AWS:UserName": "ann"}}))
     assert ask(USER, policy, values={"aws:username": "ann"}).allowed
@@ -160,6 +169,7 @@ def test_c31_key_names_ignore_case_and_operator_names_do_not():
         bucket(to("*", Condition={"stringequals": {"aws:username": "ann"}}))
 
 
+@pytest.mark.fact("C32")
 @pytest.mark.parametrize(
     ("pattern", "matching"),
     [
@@ -175,6 +185,7 @@ def test_c32_wildcards_of_arns_stay_within_their_part(pattern: str, matching: bo
     assert holds("ArnLike", pattern, "no arn") is False
 
 
+@pytest.mark.fact("C42")
 @pytest.mark.parametrize("date", ["soon", "2026-13-01", "2026-02-30", "2026-1-1", "1e3", "", "20260101T000000Z", "9" * 400])
 def test_c42_malformed_dates_never_match(date: str):
     assert not holds("DateLessThan", date, "2026-01-01T00:00:00Z")
@@ -189,6 +200,7 @@ def test_malformed_numbers_never_match(number: str):
     assert not holds("NumericLessThanEquals", "0", number)
 
 
+@pytest.mark.fact("C33")
 def test_c33_encryption_context():
     values = encryption_context_values({"Team": "Red", "aws:s3:arn": "arn:aws:s3:::b"})
     named = identity(

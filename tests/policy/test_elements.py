@@ -13,12 +13,14 @@ from tests.policy.asking import ROLE, ROOT, SESSION, USER, A, ask, bucket, ident
 from tests.policy.slow_decide import elements, wild
 
 
+@pytest.mark.fact("C23")
 @pytest.mark.parametrize("element", ["Action", "Resource"])
 def test_c23_pairs_are_exclusive(element: str):
     with pytest.raises(InvalidPolicy, match=r"Syntax errors in policy\."):
         identity(says(**{f"Not{element}": "*"}))
 
 
+@pytest.mark.fact("C23")
 def test_c23_no_principal_in_identity_policies_and_no_resource_in_trust_policies():
     with pytest.raises(InvalidPolicy, match=r"Policy document should not specify a principal\."):
         identity(says(Principal="*"))
@@ -26,6 +28,7 @@ def test_c23_no_principal_in_identity_policies_and_no_resource_in_trust_policies
         read_trust_policy(text(says(action="sts:AssumeRole", Principal="*")), "role")
 
 
+@pytest.mark.fact("C23")
 def test_c23_not_action_and_not_resource():
     others = identity({"Effect": "Allow", "NotAction": "s3:Put*", "NotResource": ["arn:aws:s3:::bucket/private/*"]})
     assert ask(USER, others).allowed
@@ -33,6 +36,7 @@ def test_c23_not_action_and_not_resource():
     assert not ask(USER, others, resource="arn:aws:s3:::bucket/private/x").allowed
 
 
+@pytest.mark.fact("C24")
 @pytest.mark.parametrize(
     ("pattern", "allowed"),
     [
@@ -48,6 +52,7 @@ def test_c24_actions_ignore_case(pattern: str, allowed: bool):
     assert ask(USER, identity(says(action=pattern))).allowed is allowed
 
 
+@pytest.mark.fact("C24")
 @pytest.mark.parametrize(
     ("pattern", "allowed"),
     [
@@ -64,12 +69,14 @@ def test_c24_resources_keep_case_and_a_star_crosses_everything(pattern: str, all
     assert ask(USER, identity(says(resource=pattern)), resource="arn:aws:s3:::bucket/a/b:c").allowed is allowed
 
 
+@pytest.mark.fact("C25")
 def test_c25_not_principal_with_allow_is_refused():
     with pytest.raises(InvalidPolicy, match=r"Allow with NotPrincipal is not allowed\.") as refused:
         bucket(says(NotPrincipal={"AWS": USER}))
     assert refused.value.fault is Fault.NOT_PRINCIPAL_ALLOW
 
 
+@pytest.mark.fact("C25")
 @pytest.mark.parametrize(
     ("listed", "arn", "denied"),
     [
@@ -90,6 +97,7 @@ def test_c25_not_principal_with_deny_spares_who_is_listed_with_its_account(liste
     assert decision.reason.value.startswith("an explicit deny") is denied
 
 
+@pytest.mark.fact("C26")
 def test_c26_variables_are_literal_in_the_older_version():
     home = says(resource="arn:aws:s3:::bucket/${aws:username}/*")
     values = {"aws:username": "ann"}
@@ -101,6 +109,7 @@ def test_c26_variables_are_literal_in_the_older_version():
         assert ask(USER, identity(home, version=version), resource=literal, values=values).allowed
 
 
+@pytest.mark.fact("C27")
 @pytest.mark.parametrize(
     ("written", "values", "matching"),
     [
@@ -123,12 +132,14 @@ def test_c27_variables_defaults_and_escapes(written: str, values: dict[str, str]
     assert ask(USER, condition, values={**values, "k:x": matching}).allowed
 
 
+@pytest.mark.fact("C27")
 def test_c27_a_value_from_the_request_is_never_a_wildcard():
     policy = identity(says(resource="arn:aws:s3:::bucket/${aws:username}"))
     assert not ask(USER, policy, resource="arn:aws:s3:::bucket/other", values={"aws:username": "*"}).allowed
     assert ask(USER, policy, resource="arn:aws:s3:::bucket/*", values={"aws:username": "*"}).allowed
 
 
+@pytest.mark.fact("C27")
 @pytest.mark.parametrize("value", [None, ["ann"], ["ann", "bob"]])
 def test_c27_what_has_no_single_value_matches_nothing(value: object):
     values = {} if value is None else {"aws:username": value}
@@ -138,6 +149,7 @@ def test_c27_what_has_no_single_value_matches_nothing(value: object):
     assert ask(USER, negated, values={**values, "k:x": "ann"}).allowed
 
 
+@pytest.mark.fact("C27")
 def test_c27_an_exception_that_cannot_be_read_neither_widens_an_allow_nor_narrows_a_deny():
     exception = "arn:aws:s3:::bucket/${aws:username}/*"
     assert not ask(USER, identity({"Effect": "Allow", "Action": "*", "NotResource": exception})).allowed
@@ -145,6 +157,7 @@ def test_c27_an_exception_that_cannot_be_read_neither_widens_an_allow_nor_narrow
     assert not ask(USER, denies).allowed
 
 
+@pytest.mark.fact("C27")
 @pytest.mark.parametrize(
     ("operator", "operand", "value"),
     [("NumericEquals", "${k:n}", "1"), ("Bool", "${k:b}", "true"), ("DateEquals", "${k:d}", "2026-01-01")],

@@ -12,6 +12,7 @@ from tests.policy.asking import USER, A, bucket, says
 ORG = {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}
 
 
+@pytest.mark.fact("E23")
 @pytest.mark.parametrize(
     ("statement", "public"),
     [
@@ -28,6 +29,7 @@ def test_e23_everyone_is_public(statement: dict[str, Any], public: bool):
     assert bucket(statement).public is public
 
 
+@pytest.mark.fact("E23")
 @pytest.mark.parametrize(
     ("condition", "public"),
     [
@@ -67,16 +69,19 @@ def test_e23_what_narrows_a_wildcard(condition: dict[str, Any], public: bool):
     assert bucket(says(Principal="*", Condition=condition)).public is public
 
 
+@pytest.mark.fact("E23")
 def test_e23_the_kms_key_narrows_writes():
     condition = {"StringEquals": {"s3:x-amz-server-side-encryption-aws-kms-key-id": "arn:aws:kms:eu-west-1:111122223333:key/1"}}
     assert not bucket(says(action="s3:PutObject", Principal="*", Condition=condition)).public
 
 
+@pytest.mark.fact("E23")
 def test_e23_one_public_statement_suffices():
     assert bucket(says(Principal={"AWS": A}), says(Principal="*", Condition=ORG), says(Principal="*")).public
     assert not bucket(says(Principal={"AWS": A}), says(Principal="*", Condition=ORG)).public
 
 
+@pytest.mark.fact("E8", "E9")
 def test_e8_e9_the_four_settings():
     nothing = PublicAccessBlock()
     group = "http://acs.amazonaws.com/groups/global/AllUsers"

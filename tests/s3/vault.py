@@ -27,6 +27,7 @@ from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.key_use import KeyUse
 from strongroom.kms.rooms import kms_rooms
 from strongroom.s3.bucket_cache import VERSIONING, Bucket, BucketCache, bucket_scope
+from strongroom.s3.bucket_policies import BucketPolicies
 from strongroom.s3.bucket_settings import BucketSettings
 from strongroom.s3.buckets import Buckets
 from strongroom.s3.copying import Copying
@@ -108,6 +109,7 @@ class Vault:
             [
                 Buckets(rooms),
                 BucketSettings(rooms),
+                BucketPolicies(rooms),
                 Listing(rooms),
                 Writing(rooms),
                 reading,

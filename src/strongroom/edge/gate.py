@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -26,6 +27,7 @@ from strongroom.edge import sigv4
 from strongroom.edge.body import RequestBody
 from strongroom.edge.chunked import ChunkSigner
 from strongroom.edge.claims import Claim, guess_service, read_claim
+from strongroom.edge.condition_values import RequestValues
 from strongroom.edge.head import Head, RawBody, Reply
 from strongroom.edge.judge import Judge, Place, check_owner
 from strongroom.edge.limits import DOCUMENT_MOST, LIST_DOCUMENT_MOST, check_head, check_metadata
@@ -86,7 +88,10 @@ class _Trail:
 
 
 class Gate:
-    """One a worker. ``authority`` raises ApiError NoSuchBucket for a bucket that does not exist; ``place`` gives None for it."""
+    """One a worker. ``authority`` raises ApiError NoSuchBucket for a bucket that does not exist; ``place`` gives None for it.
+
+    ``known`` gives, from an input, the condition values that are not in the request itself.
+    """
 
     def __init__(
         self,
@@ -95,6 +100,7 @@ class Gate:
         callers: Callers,
         place: Callable[[str], Awaitable[Place | None]],
         authority: Callable[[str], Awaitable[Authority]],
+        known: Callable[[Mapping[str, Any]], Awaitable[Mapping[str, str]]],
         settings: EdgeSettings,
         clock: Callable[[], datetime],
         random: Callable[[int], bytes] = os.urandom,
@@ -104,6 +110,7 @@ class Gate:
         self._callers = callers
         self._place = place
         self._authority = authority
+        self._known = known
         self._settings = settings
         self._clock = clock
         self._random = random
@@ -160,7 +167,10 @@ class Gate:
                     )
             given = self._codec.decode(route, asked, headers, None if kind == "stream" else document)
             # 6. decide
-            judge = Judge(caller, self._authority)
+            region = self._region(claim, place)
+            known: Mapping[str, str] = await self._known(given) if place is not None and place.authority.policies else {}
+            asked_of = partial(RequestValues, caller, head, headers, claim, given, route.key, region, now, known)
+            judge = Judge(caller, self._authority, asked_of)
             if "ExpectedBucketOwner" in given:
                 check_owner(given["ExpectedBucketOwner"], route.bucket, place)
             judge.decide(operation.need, route, place, with_version=bool(given.get("VersionId")))
@@ -171,7 +181,7 @@ class Gate:
                 caller=caller,
                 allow=judge,
                 body=body,
-                region=self._region(claim, place),
+                region=region,
                 now=now,
                 request_id=trail.request_id,
                 base_url=f"{head.scheme}://{head.headers.get('host', '')}",

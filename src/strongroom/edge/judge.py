@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from strongroom.api.errors import ApiError
 from strongroom.api.expected_owner import check_expected_owner
+from strongroom.edge.condition_values import RequestValues
 from strongroom.edge.denial import denial
-from strongroom.policy.decide import Authority, Question, decide
+from strongroom.policy.decide import Authority, Question, Standing, decide
+from strongroom.policy.templates import Lazy
 
 if TYPE_CHECKING:
     from strongroom.api.operation import Caller, Need
@@ -35,11 +37,15 @@ class Place(Protocol):
 class Judge:
     """Asks on behalf of one caller; made for one request."""
 
-    __slots__ = ("_authority", "_caller", "asked")
+    __slots__ = ("_authority", "_caller", "_values", "asked")
 
-    def __init__(self, caller: Caller, authority: Callable[[str], Awaitable[Authority]]) -> None:
+    def __init__(
+        self, caller: Caller, authority: Callable[[str], Awaitable[Authority]], values: Callable[[], RequestValues]
+    ) -> None:
+        """``values`` is called only when there is a policy that may ask for them."""
         self._caller = caller
         self._authority = authority
+        self._values = values
         self.asked = False
 
     async def __call__(self, action: str, resource: str, /) -> None:
@@ -64,6 +70,9 @@ class Judge:
         self.asked = True
         caller = self._caller
         question = Question(caller.account_id, caller.arn, caller.anonymous, action, resource, authority)
+        if authority.policies:
+            values = Lazy(self._values().of(action, authority.account_id))
+            question = question._replace(standing=Standing(canonical_id=caller.canonical_id), values=values)
         decision = decide(question)
         if not decision.allowed:
             raise denial(question, decision)

@@ -13,12 +13,19 @@ from strongroom.iam import records
 if TYPE_CHECKING:
     from strongroom.store.contract import Reader
 
+_ACCOUNT: Final = re.compile(r"[0-9]{12}")
 _ROOT: Final = re.compile(r"arn:aws:iam::([0-9]{12}):root")
 
 
 class Principals:
     def __init__(self, catalog: Reader) -> None:
         self._catalog = catalog
+
+    async def is_named(self, sort: str, value: str) -> bool:
+        """Whether a policy's principal exists: of the sort "AWS" an account id or an ARN, of "CanonicalUser" a canonical id."""
+        if sort == "CanonicalUser":
+            return await self._catalog.document(records.canonical_id_scope(value), records.CANONICAL_ID) is not None
+        return sort == "AWS" and await self.exists(f"arn:aws:iam::{value}:root" if _ACCOUNT.fullmatch(value) else value)
 
     async def exists(self, principal_arn: str) -> bool:
         found = _ROOT.fullmatch(principal_arn)

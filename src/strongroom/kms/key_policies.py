@@ -93,7 +93,7 @@ class KeyPolicies:
 
     async def _check_principals(self, policy: Policy) -> None:
         """Raises InvalidPolicy unless all of them exist."""
-        for name in policy.named:
+        for _, name in policy.named:
             arn = root_of(name) if name.isdigit() else name
             if not await self._principals.exists(arn):
                 raise invalid_principal(Kind.KEY, name)

@@ -145,9 +145,6 @@ class Policy:
         return Finding(self.kind, self.name, True, best.index, best.sid, strongest)
 
     @property
-    def named(self) -> frozenset[str]:
-        """The ARNs, accounts, unique and canonical ids that the policy names. Whether they exist is for the rooms above."""
-        every = [one.principals for one in self.statements if one.principals is not None]
-        return frozenset(
-            name for one in every for names in (one.arns, one.accounts, one.unique_ids, one.canonical_ids) for name in names
-        )
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """The sort ("AWS", "CanonicalUser") and value of each principal named. Whether they exist is for the rooms above."""
+        return tuple(name for one in self.statements if one.principals is not None for name in one.principals.named)

@@ -70,6 +70,7 @@ class Principals:
     unique_ids: frozenset[str] = frozenset()
     canonical_ids: frozenset[str] = frozenset()
     services: frozenset[str] = frozenset()
+    named: tuple[tuple[str, str], ...] = ()  # sort and value of those that may or may not exist, as written
 
     def reach(self, who: Who) -> Reach:
         """How this names a caller. Federated principals name nobody here: there is no federation."""
@@ -131,4 +132,5 @@ def read_principals(written: dict[str, list[str]]) -> Principals:
         frozenset(unique_ids),
         frozenset(written.get("CanonicalUser", [])),
         frozenset(written.get("Service", [])),
+        tuple((sort, value) for sort in ("AWS", "CanonicalUser") for value in written.get(sort, []) if value != "*"),
     )

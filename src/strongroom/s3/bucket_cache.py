@@ -6,11 +6,17 @@ The cache is dropped when the catalog's generation changes, so a change made by 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from strongroom.api.errors import ApiError
+from strongroom.policy.bucket_documents import read_bucket_policy
+from strongroom.policy.compiled import Policy
 from strongroom.policy.decide import Authority
+from strongroom.policy.faults import InvalidPolicy
+from strongroom.policy.public import PublicAccessBlock
 from strongroom.s3.encryption import BucketEncryption
+from strongroom.s3.public_access import stored_block
 from strongroom.seal.wrap import Records
 
 if TYPE_CHECKING:
@@ -19,6 +25,8 @@ if TYPE_CHECKING:
 
 ENCRYPTION: Final = "encryption"  # kind of the document with the bucket's default encryption
 VERSIONING: Final = "versioning"
+POLICY: Final = "policy"
+PUBLIC_ACCESS: Final = "public-access"
 _MOST: Final = 10_000  # buckets kept; beyond that the cache starts anew
 _ARN: Final = "arn:aws:s3:::"
 
@@ -32,6 +40,24 @@ def no_such_bucket(name: str) -> ApiError:
     return ApiError("NoSuchBucket", BucketName=name)
 
 
+@lru_cache(maxsize=1_024)
+def _compiled(text: str, name: str) -> Policy:
+    """A policy that was accepted once. One that is no longer understood shuts the bucket, but not its owner's root out of the policy."""
+    try:
+        return read_bucket_policy(text, name)
+    except InvalidPolicy:
+        return read_bucket_policy(
+            f'{{"Statement":{{"Effect":"Deny","Principal":"*","Action":"*","Resource":["{_ARN}{name}","{_ARN}{name}/*"]}}}}', name
+        )
+
+
+def _authority(account_id: str, name: str, policy: str | None, block: PublicAccessBlock | None) -> Authority:
+    if policy is None:
+        return Authority(account_id)
+    compiled = _compiled(policy, name)
+    return Authority(account_id, (compiled,), restricted=block is not None and block.restricts(public_policy=compiled.public))
+
+
 @dataclass(frozen=True, slots=True)
 class Bucket:
     bucket_id: str
@@ -43,6 +69,8 @@ class Bucket:
     records: Records = field(repr=False)
     authority: Authority
     versioning: str = ""  # "", "Enabled" or "Suspended"
+    policy: str | None = None  # the text as it was put
+    public_access: PublicAccessBlock | None = None  # None: the configuration was deleted
 
 
 def bare_bucket(row: BucketRow, keys: DataKeys) -> Bucket:
@@ -84,6 +112,9 @@ class BucketCache:
         scope = bucket_scope(row.bucket_id)
         rule = await self._catalog.document(scope, ENCRYPTION)
         versioning = await self._catalog.document(scope, VERSIONING)
+        policy = await self._catalog.document(scope, POLICY)
+        text: str | None = None if policy is None else policy["text"]
+        block = stored_block(await self._catalog.document(scope, PUBLIC_ACCESS))
         bucket = Bucket(
             row.bucket_id,
             row.name,
@@ -92,8 +123,10 @@ class BucketCache:
             row.created_ms,
             BucketEncryption.from_document(rule, self._new_bucket_sse_c),
             Records(self._keys.metadata_key(row.bucket_id)),
-            Authority(row.account_id),
+            _authority(row.account_id, name, text, block),
             versioning["status"] if versioning else "",
+            text,
+            block,
         )
         if generation == self._catalog.generation() == self._generation:  # else it may be a mix of two states: use, do not keep
             if len(self._buckets) >= _MOST:

@@ -13,7 +13,7 @@ from strongroom.api.errors import ApiError
 from strongroom.api.expected_owner import check_expected_owner
 from strongroom.s3.customer_keys import SOURCE_MEMBERS, check_needed, key_of_read
 from strongroom.s3.metadata import ObjectMeta
-from strongroom.s3.reading import find_version, refuse_unsafe_read
+from strongroom.s3.reading import find_version_for, refuse_unsafe_read
 from strongroom.s3.sealing import object_arn
 from strongroom.seal.format import Envelope
 
@@ -74,7 +74,7 @@ async def open_source(rooms: Rooms, call: Call) -> CopySource:
     if version_id is not None:
         given["VersionId"] = version_id
     try:
-        row = await find_version(rooms, bucket, given)
+        row = await find_version_for(call, rooms, bucket, given)
     except ApiError as error:
         if error.code == "MethodNotAllowed":
             text = "The source of a copy request may not specifically refer to a delete marker by version id."

@@ -15,7 +15,7 @@ from strongroom.api.operation import Answer, operation
 from strongroom.api.own_texts import NO_TYPE
 from strongroom.s3.encryption import choose
 from strongroom.s3.metadata import ObjectMeta
-from strongroom.s3.reading import find_version
+from strongroom.s3.reading import find_version_for
 from strongroom.s3.sealing import Sealing, object_arn
 from strongroom.seal.format import Envelope, Mode
 from strongroom.store.contract import Gone
@@ -52,7 +52,7 @@ class ObjectEncryption:
         await call.allow("s3:PutObject", object_arn(bucket.name, given["Key"]))
         choice = _choice(call, bucket)
         for _ in range(TRIES):
-            row = await _target(self._rooms, bucket, given)
+            row = await _target(call, self._rooms, bucket, given)
             try:
                 return await self._update(call, bucket, row, choice)
             except (_Changed, Gone):
@@ -82,10 +82,10 @@ class ObjectEncryption:
         return Answer()
 
 
-async def _target(rooms: Rooms, bucket: Bucket, given: Mapping[str, Any]) -> VersionRow:
-    """Raises ApiError NoSuchKey, NoSuchVersion, MethodNotAllowed."""
+async def _target(call: Call, rooms: Rooms, bucket: Bucket, given: Mapping[str, Any]) -> VersionRow:
+    """Raises ApiError NoSuchKey, NoSuchVersion, MethodNotAllowed, AccessDenied."""
     try:
-        return await find_version(rooms, bucket, given)
+        return await find_version_for(call, rooms, bucket, given)
     except ApiError as error:
         if error.code == "MethodNotAllowed":
             error.members["Method"] = "PUT"

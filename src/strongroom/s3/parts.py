@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 from strongroom.s3 import checksums
+from strongroom.s3.buckets import owner_of
 from strongroom.s3.conditions import ByteRange, judge_copy_source
 from strongroom.s3.copy_source import Measured, measured, open_source
 from strongroom.s3.customer_keys import check_needed, customer_output, key_of_read
@@ -174,7 +175,7 @@ class Parts:
             "IsTruncated": len(rows) > limit,
             "Parts": [_listed(bucket, upload, record, row) for row in shown],
             "Initiator": {"ID": record.initiator_arn, "DisplayName": record.initiator_name},
-            "Owner": {"ID": call.caller.canonical_id, "DisplayName": call.caller.display_name},
+            "Owner": await owner_of(self._rooms.catalog, call, bucket.account_id),
             "StorageClass": record.meta.storage_class,
             **record.answered(),
         }

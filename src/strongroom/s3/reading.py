@@ -78,6 +78,16 @@ async def find_version(rooms: Rooms, bucket: Bucket, given: Mapping[str, Any]) -
     return row
 
 
+async def find_version_for(call: Call, rooms: Rooms, bucket: Bucket, given: Mapping[str, Any]) -> VersionRow:
+    """As ``find_version``, but whoever may not list the bucket does not learn that a key is not there. Raises AccessDenied, too."""
+    try:
+        return await find_version(rooms, bucket, given)
+    except ApiError as error:
+        if error.code in {"NoSuchKey", "NoSuchVersion"}:
+            await call.allow("s3:ListBucket", f"arn:aws:s3:::{bucket.name}")
+        raise
+
+
 @dataclass(frozen=True, slots=True)
 class _Window:
     """A run of plaintext inside one piece whose segments are read and opened together."""
@@ -191,7 +201,7 @@ class Reading:
         bucket = rooms.buckets.cached(given["Bucket"]) or await rooms.buckets.find(given["Bucket"])
         refuse_on(call.headers)
         customer = key_of_read(given, secure=call.secure)
-        row = await find_version(rooms, bucket, given)
+        row = await find_version_for(call, rooms, bucket, given)
         meta = ObjectMeta.open(bucket, row)
         envelope = Envelope.decode(row.seal)
         check_needed(envelope.mode, customer)
@@ -213,7 +223,7 @@ class Reading:
         bucket = await rooms.buckets.find(given["Bucket"])
         refuse_on(call.headers)
         customer = key_of_read(given, secure=call.secure)
-        row = await find_version(rooms, bucket, given)
+        row = await find_version_for(call, rooms, bucket, given)
         meta = ObjectMeta.open(bucket, row)
         envelope = Envelope.decode(row.seal)
         check_needed(envelope.mode, customer)

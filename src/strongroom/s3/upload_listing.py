@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.operation import Answer, operation
+from strongroom.s3.buckets import owner_of
 from strongroom.s3.encryption import refuse_on
 from strongroom.s3.listing import Names, after_all, common_prefix
 from strongroom.s3.parts import bounded
@@ -48,6 +49,7 @@ class UploadListing:
         key_marker = given.get("KeyMarker") or ""
         upload_marker = (given.get("UploadIdMarker") or "") if key_marker else ""
         page = await self._page(bucket, prefix, delimiter, (key_marker, upload_marker), most)
+        owner = await owner_of(self._rooms.catalog, call, bucket.account_id)
         output: dict[str, Any] = {
             "Bucket": bucket.name,
             "KeyMarker": names(key_marker),
@@ -57,7 +59,7 @@ class UploadListing:
             "Prefix": names(prefix),
             "MaxUploads": most,
             "IsTruncated": page.truncated,
-            "Uploads": [_shown(call, bucket, row, names) for row in page.rows],
+            "Uploads": [_shown(owner, bucket, row, names) for row in page.rows],
             "CommonPrefixes": [{"Prefix": names(group)} for group in page.prefixes],
         }
         if delimiter:
@@ -97,13 +99,13 @@ class UploadListing:
         return page
 
 
-def _shown(call: Call, bucket: Bucket, row: UploadRow, names: Names) -> dict[str, Any]:
+def _shown(owner: dict[str, str], bucket: Bucket, row: UploadRow, names: Names) -> dict[str, Any]:
     record = UploadRecord.open(bucket, row)
     return {
         "Key": names(row.object_key),
         "UploadId": row.upload_id,
         "Initiator": {"ID": record.initiator_arn, "DisplayName": record.initiator_name},
-        "Owner": {"ID": call.caller.canonical_id, "DisplayName": call.caller.display_name},
+        "Owner": owner,
         "StorageClass": record.meta.storage_class,
         "Initiated": utc(row.initiated_ms),
         **record.answered(),

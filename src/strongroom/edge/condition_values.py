@@ -1,0 +1,131 @@
+"""What the conditions of policies may ask about a request: each value computed when some policy asks for it, and only then.
+
+The client's own words are what is looked at (headers, query), never what the server made of them. A key that an action does not have is
+absent from its questions. Never knows policies, or what an operation does. Sources: "Actions, resources, and condition keys for
+Amazon S3" in the service authorization reference, "AWS global condition context keys" in the IAM user guide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from strongroom.api.operation import Caller
+from strongroom.edge.claims import Claim
+from strongroom.edge.head import Head
+from strongroom.policy.s3_actions import CONDITION_KEYS, condition_key
+from strongroom.policy.templates import Lookup, Value
+
+_HEADERS: Final = "s3:x-amz-"
+
+
+@dataclass(slots=True)
+class RequestValues:
+    """One request. ``known``: values that only a room further down could tell, by lower-case key."""
+
+    caller: Caller
+    head: Head
+    headers: Mapping[str, str]  # with those that came in the query
+    claim: Claim | None
+    given: Mapping[str, Any]  # the typed input
+    object_key: str
+    region: str
+    now: datetime
+    known: Mapping[str, str]
+
+    def of(self, action: str, owner: str) -> Lookup:
+        """The values for a question about ``action`` on something that ``owner`` (an account id) has."""
+
+        def lookup(key: str) -> Value:
+            if key.startswith("s3:"):
+                return self._s3(key, action, owner)
+            if key == "aws:resourceaccount":
+                return owner
+            compute = _VALUES.get(key)
+            return None if compute is None else compute(self)
+
+        return lookup
+
+    def _s3(self, key: str, action: str, owner: str) -> Value:
+        entry = condition_key(key)
+        if entry is None:
+            return None
+        having = CONDITION_KEYS[entry]
+        if having is not None and action not in having:
+            return None
+        if key == "s3:resourceaccount":
+            return owner
+        if key in self.known:
+            return self.known[key]
+        if key == "s3:prefix" and self.object_key:  # whether a key is there is a question about listing that key
+            return None if "CopySource" in self.given else self.object_key
+        compute = _VALUES.get(key)
+        if compute is not None:
+            return compute(self)
+        return self.headers.get(key[3:]) if key.startswith(_HEADERS) or key in _PLAIN_HEADERS else None
+
+    def member(self, name: str) -> Value:
+        """A member of the input, as text."""
+        value = self.given.get(name)
+        return None if value is None else str(value)
+
+
+_PLAIN_HEADERS: Final = frozenset({"s3:if-match", "s3:if-none-match"})
+
+
+def _signed(values: RequestValues, value: str) -> Value:
+    return None if values.claim is None else value
+
+
+def _principal(values: RequestValues, value: str) -> Value:
+    return None if values.caller.anonymous else value
+
+
+def _auth_type(values: RequestValues) -> Value:
+    return _signed(values, "REST-QUERY-STRING" if values.claim is not None and values.claim.presigned else "REST-HEADER")
+
+
+def _signature_age(values: RequestValues) -> Value:
+    """Milliseconds."""
+    if values.claim is None:
+        return None
+    return str(max(0, int((values.now - values.claim.signed_at).total_seconds() * 1000)))
+
+
+def _principal_type(values: RequestValues) -> Value:
+    if values.caller.anonymous:
+        return "Anonymous"
+    kind = values.caller.arn.split(":", 5)[-1].partition("/")[0]
+    return {"root": "Account", "user": "User", "assumed-role": "AssumedRole", "federated-user": "FederatedUser"}.get(kind)
+
+
+def _user_name(values: RequestValues) -> Value:
+    resource = values.caller.arn.split(":", 5)[-1]
+    return resource.rpartition("/")[2] if resource.startswith("user/") else None
+
+
+_VALUES: Final[dict[str, Callable[[RequestValues], Value]]] = {
+    "aws:currenttime": lambda values: values.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    "aws:epochtime": lambda values: str(int(values.now.timestamp())),
+    "aws:principalaccount": lambda values: _principal(values, values.caller.account_id),
+    "aws:principalarn": lambda values: _principal(values, values.caller.arn),
+    "aws:principaltype": _principal_type,
+    "aws:referer": lambda values: values.headers.get("referer"),
+    "aws:requestedregion": lambda values: values.region,
+    "aws:securetransport": lambda values: "true" if values.head.scheme == "https" else "false",
+    "aws:sourceip": lambda values: values.head.client_ip or None,
+    "aws:useragent": lambda values: values.headers.get("user-agent"),
+    "aws:userid": lambda values: values.caller.user_id or None,
+    "aws:username": _user_name,
+    "aws:viaawsservice": lambda _: "false",
+    "s3:authtype": _auth_type,
+    "s3:delimiter": lambda values: values.member("Delimiter"),
+    "s3:max-keys": lambda values: values.member("MaxKeys"),
+    "s3:objectcreationoperation": lambda values: "false" if "UploadId" in values.given else "true",
+    "s3:prefix": lambda values: values.member("Prefix"),
+    "s3:signatureage": _signature_age,
+    "s3:signatureversion": lambda values: _signed(values, "AWS4-HMAC-SHA256"),
+    "s3:versionid": lambda values: values.member("VersionId"),
+}
