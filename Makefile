@@ -30,7 +30,7 @@ help:
 	@echo "make demo    start a throw-away server and walk through it"
 	@echo "make bench   measure a throw-away server   BENCH=--quick for a look"
 	@echo "make fuzz    malformed bytes for every reader  FUZZ=\"--seconds 300\" for longer"
-	@echo "make docs    write docs/operations.md and docs/facts.md anew"
+	@echo "make docs    write the generated pages of docs/ anew"
 	@echo "make lock    pin the newest dependencies in requirements/"
 	@echo "make clean   remove .venv and caches (never data)"
 
@@ -92,6 +92,7 @@ fuzz: $(VENV)/.fuzz
 
 docs: $(VENV)/.dev
 	@$(BIN)/python -m strongroom.api.coverage strongroom.s3 strongroom.kms strongroom.iam > docs/operations.md
+	@$(BIN)/python -m tests.s3.tamper_matrix > docs/tamper-matrix.md
 	@$(BIN)/python -m tests.facts > docs/facts.md
 
 # ------------------------------------------------------------------------------------------------------------------ pins

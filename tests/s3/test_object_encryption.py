@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import os
 
 import pytest
@@ -14,6 +16,11 @@ from tests.s3.vault import B
 
 ABSENT = "arn:aws:kms:us-east-1:111122223333:key/11111111-2222-3333-4444-555555555555"
 KMS = {"ServerSideEncryption": "aws:kms"}
+TRIO = {
+    "SSECustomerAlgorithm": "AES256",
+    "SSECustomerKey": base64.b64encode(bytes(32)).decode(),
+    "SSECustomerKeyMD5": base64.b64encode(hashlib.md5(bytes(32)).digest()).decode(),
+}
 
 
 @pytest.fixture
@@ -164,9 +171,10 @@ async def test_objects_that_share_a_bucket_key_cost_kms_little(vault, keys):
 DSSE_SOURCE = "doesn't support source objects with the encryption type DSSE-KMS or SSE-C"
 
 
-@pytest.mark.fact("8.6", "8.14")
-async def test_8_14_b_sources_that_stay_what_they_are(vault, keys):
-    await vault.put("k", b"x", ServerSideEncryption="aws:kms:dsse")
+@pytest.mark.fact("6.8", "8.6", "8.14")
+@pytest.mark.parametrize("write", [{"ServerSideEncryption": "aws:kms:dsse"}, TRIO], ids=["DSSE-KMS", "SSE-C"])
+async def test_8_14_b_sources_that_stay_what_they_are(vault, keys, write):
+    await vault.put("k", b"x", **write)
     seal = (await vault.row("k")).seal
     error = await refused(vault, **wanted(keys[0][1]))
     assert (error.status, error.code) == (400, "InvalidRequest")

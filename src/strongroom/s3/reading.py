@@ -158,7 +158,9 @@ class Opened:
                 ahead.cancel()
 
     async def _load(self, window: _Window) -> bytes:
-        return await self._rooms.blobs.read(window.piece.blob_id, window.plan.offset, window.plan.length)
+        plan, piece = window.plan, window.piece
+        ends = plan.offset + plan.length == self._layers.sealed_size(piece.size)  # then a byte more, to see that there is none
+        return await self._rooms.blobs.read(piece.blob_id, plan.offset, plan.length + ends)
 
     def _windows(self, wanted: ByteRange) -> Iterator[_Window]:
         start = 0

@@ -17,6 +17,7 @@ from strongroom.api.errors import ApiError
 from strongroom.kms.data_keys import Subject
 from strongroom.s3.customer_keys import another_key, check_needed, wrong_key
 from strongroom.s3.encryption import CONTEXT_ARN
+from strongroom.seal import Forged
 from strongroom.seal.customer import fits, lock, unlock
 from strongroom.seal.format import Envelope, Mode, bare, binding, outer_binding, with_wrapped
 from strongroom.seal.layers import Layers
@@ -141,7 +142,7 @@ class Sealing:
             return ObjectKey(Layers(unlock(customer.key, inner, bucket.bucket_id, object_key)), kek, stripped, lock=inner)
         if envelope.mode != Mode.DSSE_KMS:
             return ObjectKey(Layers(inner), kek, stripped)
-        outer_kek = self._keys.service_key(envelope.key_id).key
+        outer_kek = self._service_key(envelope)
         outer = unwrap(outer_kek, envelope.outer_wrapped, outer_binding(place))
         return ObjectKey(Layers(inner, outer), kek, stripped, outer_kek)
 
@@ -173,7 +174,7 @@ class Sealing:
 
     async def _kek(self, call: Call, bucket: Bucket, object_key: str, version_id: str, envelope: Envelope) -> bytes:
         if envelope.mode in {Mode.SSE_S3, Mode.SSE_C}:
-            return self._keys.service_key(envelope.key_id).key
+            return self._service_key(envelope)
         context = kms_context(bucket.name, object_key, envelope.context, bucket_key=envelope.bucket_key)
         subject = Subject(object_arn(bucket.name, object_key), version_id)
         try:
@@ -182,6 +183,13 @@ class Sealing:
             )
         except ApiError as error:
             raise as_s3(error) from error
+
+    def _service_key(self, envelope: Envelope) -> bytes:
+        """The key of S3's own that an envelope names. Raises Forged: all that ever were are there."""
+        try:
+            return self._keys.service_key(envelope.key_id).key
+        except LookupError as error:
+            raise Forged("the envelope names a service key that there is not") from error
 
 
 #: Failures of KMS itself, which a client may try again: S3's own codes and statuses tell every SDK so (facts 9.16, 9.18).

@@ -150,7 +150,7 @@ class LayeredOpener:
         """
         view = memoryview(sealed)
         if len(view) != plan.length:  # whole segments may be missing at its end: those that are there would open
-            raise Truncated("the piece is shorter than its manifest says")
+            raise Truncated("the piece is not as long as its manifest says")
         *outer, innermost = self._openers
         for opener, span in zip(outer, reversed(plan.spans[1:]), strict=True):
             view = memoryview(opener.open_buffer(span.first_segment, view))[span.skip : span.skip + span.take]
