@@ -36,6 +36,12 @@ from strongroom.kms.names import KeyName
 from strongroom.kms.records import SYMMETRIC
 from strongroom.kms.signatures import verify
 from strongroom.kms.specs import SIGN_VERIFY, algorithms
+from strongroom.policy.bucket_documents import read_bucket_policy
+from strongroom.policy.compiled import Policy
+from strongroom.policy.decide import Authority, Question, decide
+from strongroom.policy.faults import InvalidPolicy
+from strongroom.policy.identity_documents import read_trust_policy
+from strongroom.policy.key_documents import read_key_policy
 from strongroom.seal import SealError
 from strongroom.seal.format import Envelope, decode_manifest, encode_manifest
 from strongroom.seal.stream import open_whole, plain_size, seal, sealed_size
@@ -205,10 +211,32 @@ def authorization(data: bytes) -> None:
                 read_claim(head, refusals)
 
 
+def policy(data: bytes) -> None:
+    """A document is a policy or one refusal; one that does not speak of everybody lets nobody in who has no name."""
+    text = data.decode("utf-8", "replace")
+    for read in _POLICIES:
+        try:
+            found = read(text)
+        except InvalidPolicy:
+            continue
+        authority = Authority("111122223333", (found,), policy_required=True)
+        for action in ("s3:GetObject", "kms:Decrypt", "sts:AssumeRole"):
+            decision = decide(Question("", "", True, action, "arn:aws:s3:::bucket/key", authority))
+            assert not decision.allowed or '"*"' in text or "\\u" in text
+
+
+_POLICIES: Final[tuple[Callable[[str], Policy], ...]] = (
+    lambda text: read_bucket_policy(text, "bucket"),
+    lambda text: read_key_policy(text, "arn:aws:kms:eu-west-1:111122223333:key/k"),
+    lambda text: read_trust_policy(text, "role"),
+)
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     each.__name__: each
     for each in (
         envelope,
+        policy,
         manifest,
         stream,
         wrapped,
@@ -237,6 +265,24 @@ _CHUNKED: Final = (
     b"\0\x05" + b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n",
     b"\0\x05" + b"5;chunk-signature=" + b"a" * 64 + b"\r\nhello\r\n0;chunk-signature=" + b"b" * 64 + b"\r\n\r\n",
 )
+_STATEMENTS: Final[tuple[dict[str, Any], ...]] = (
+    {
+        "Effect": "Allow",
+        "Principal": {"AWS": "111122223333"},
+        "Action": ["s3:Get*"],
+        "Resource": "arn:aws:s3:::bucket/${aws:username, 'x'}/*",
+        "Condition": {"ForAnyValue:StringLikeIfExists": {"aws:TagKeys": ["a*", True, 1]}},
+    },
+    {
+        "Effect": "Deny",
+        "NotPrincipal": {"AWS": "arn:aws:iam::111122223333:root"},
+        "NotAction": "s3:*",
+        "NotResource": "arn:aws:s3:::bucket",
+        "Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}, "Null": {"s3:TlsVersion": "true"}},
+    },
+    {"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"},
+)
+_DOCUMENTS: Final = tuple(json.dumps({"Version": "2012-10-17", "Statement": [each]}).encode() for each in _STATEMENTS)
 _QUERIES: Final = (
     b"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIA%2F20260101%2Fus-east-1%2Fs3%2Faws4_request"
     b"&X-Amz-Date=20260101T000000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&x=1&X-Amz-Signature=" + b"a" * 64,
@@ -249,6 +295,8 @@ def seeds(name: str) -> Iterator[bytes]:
     """Where a target begins: what the vectors and the protocols look like."""
     if name in {"xml", "chunked"}:
         yield from _XML if name == "xml" else _CHUNKED
+    elif name == "policy":
+        yield from _DOCUMENTS
     elif name in {"query", "authorization"}:
         yield from _QUERIES
     elif name in {"key_material", "signed"}:

@@ -96,6 +96,7 @@ def s3_members(house):
         "Body": b"overwritten",
         "Policy": json.dumps({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}}),
         "PublicAccessBlockConfiguration": {"RestrictPublicBuckets": False},
+        "ObjectEncryption": {"SSEKMS": {"KMSKeyArn": house["key"]["Arn"]}},
     }
 
 

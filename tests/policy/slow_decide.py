@@ -182,7 +182,10 @@ def positive(operator: str, operand: Any, value: str, version: str, request: Req
     if operator == "Bool":
         return operand.lower() == value.lower() and value.lower() in {"true", "false"}
     if operator == "BinaryEquals":
-        return base64.b64decode(operand) == base64.b64decode(value)
+        try:
+            return base64.b64decode(operand) == base64.b64decode(value, validate=True)
+        except ValueError:  # what is not base64 is no bytes
+            return False
     if operator == "IpAddress":
         try:
             return ipaddress.ip_address(value) in ipaddress.ip_network(operand, strict=False)

@@ -352,6 +352,11 @@ def test_c50_the_rooms_above_word_a_principal_that_does_not_exist():
 
 
 @pytest.mark.fact("C52")
+@pytest.mark.parametrize("action", ["*", "*:*", "s3:*", "s3:Get?bject", "execute-api:Invoke"])
+def test_c24_what_an_action_may_look_like(action: str):
+    assert read_identity_policy(text(says(action=action)), "p").statements[0].actions.texts == (action,)
+
+
 def test_c52_white_space_does_not_count():
     assert counted_size('{ "a" :\n\t"b c" }') == len('{"a":"bc"}')
 

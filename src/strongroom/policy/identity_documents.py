@@ -33,7 +33,7 @@ MOST_TRUST: Final = 2_048
 MOST_SESSION: Final = 2_048
 
 _SID: Final = re.compile(r"[0-9A-Za-z]*")
-_ACTION: Final = re.compile(r"[A-Za-z0-9-]+:[A-Za-z0-9*?]+")
+_ACTION: Final = re.compile(r"(?:\*|[A-Za-z0-9-]+):[A-Za-z0-9*?]+")
 _ARN: Final = re.compile(r"arn(?::[^:]*){5}", re.ASCII)
 _KEY: Final = re.compile(r"[A-Za-z0-9-]+:\S.*")
 _ASSUME: Final = "sts:assumerole"
