@@ -61,6 +61,7 @@ from strongroom.s3.deleting import Deleting
 from strongroom.s3.dependents import Dependents
 from strongroom.s3.listing import Listing
 from strongroom.s3.multipart import Multipart
+from strongroom.s3.object_attributes import ObjectAttributes
 from strongroom.s3.object_encryption import ObjectEncryption
 from strongroom.s3.parts import Parts
 from strongroom.s3.reading import Reading
@@ -156,6 +157,7 @@ def s3_rooms(rooms: Rooms) -> list[object]:
         Listing(rooms),
         Writing(rooms),
         reading,
+        ObjectAttributes(rooms, reading),
         Deleting(rooms),
         Copying(rooms, reading),
         ObjectEncryption(rooms),

@@ -148,3 +148,21 @@ def test_pages_of_uploads(s3, bucket):
         s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
     s3.delete_bucket(Bucket=bucket)
+
+
+def test_attributes_of_what_came_in_parts(s3, bucket):
+    parts = []
+    where = create(s3, bucket, ChecksumAlgorithm="SHA256")
+    for number, data in ((1, FIRST), (2, TAIL)):
+        answer = s3.upload_part(**where, PartNumber=number, Body=data, ChecksumAlgorithm="SHA256")
+        parts.append({"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": answer["ChecksumSHA256"]})
+    done = finish(s3, where, parts)
+    names = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"]
+    told = s3.get_object_attributes(Bucket=bucket, Key="k", ObjectAttributes=names, MaxParts=1)
+    assert (told["ETag"], told["ObjectSize"], told["StorageClass"]) == (done["ETag"].strip('"'), len(FIRST + TAIL), "STANDARD")
+    assert told["Checksum"] == {"ChecksumSHA256": done["ChecksumSHA256"], "ChecksumType": "COMPOSITE"}
+    page = told["ObjectParts"]
+    assert (page["TotalPartsCount"], page["IsTruncated"], page["NextPartNumberMarker"]) == (2, True, 1)
+    assert page["Parts"] == [{"PartNumber": 1, "Size": len(FIRST), "ChecksumSHA256": parts[0]["ChecksumSHA256"]}]
+    refusal = refused(s3.get_object_attributes, Bucket=bucket, Key="k", ObjectAttributes=["Colour"])
+    assert (refusal.status, refusal.code, refusal.message) == (400, "InvalidArgument", "Invalid attribute name specified.")

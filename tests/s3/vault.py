@@ -34,6 +34,7 @@ from strongroom.s3.copying import Copying
 from strongroom.s3.deleting import Deleting
 from strongroom.s3.listing import Listing
 from strongroom.s3.multipart import Multipart
+from strongroom.s3.object_attributes import ObjectAttributes
 from strongroom.s3.object_encryption import ObjectEncryption
 from strongroom.s3.parts import Parts
 from strongroom.s3.reading import Reading
@@ -113,6 +114,7 @@ class Vault:
                 Listing(rooms),
                 Writing(rooms),
                 reading,
+                ObjectAttributes(rooms, reading),
                 Deleting(rooms),
                 Copying(rooms, reading),
                 ObjectEncryption(rooms),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from strongroom.seal.layers import LayeredOpener, Layers, Plan
     from strongroom.store.contract import PartRow, VersionRow
 
-_OF_KMS: Final = frozenset({Mode.SSE_KMS, Mode.DSSE_KMS})
+OF_KMS: Final = frozenset({Mode.SSE_KMS, Mode.DSSE_KMS})
 WINDOW: Final = 32  # segments read at a time: 2 MiB
 AT_ONCE: Final = 4  # segments opened and sent at a time
 #: Response header overrides of GetObject and HeadObject: member of the input -> member of the output.
@@ -233,7 +233,7 @@ class Reading:
             await self.open(call, bucket, row, envelope, customer)
         _judge(given, meta, row, bucket)
         wanted, extra = wanted_range(given, row, meta)
-        if given.get("ChecksumMode") == "ENABLED" and envelope.mode in _OF_KMS:
+        if given.get("ChecksumMode") == "ENABLED" and envelope.mode in OF_KMS:
             await self.open(call, bucket, row, envelope)
         output = described(call, bucket, row, meta, envelope, whole=wanted is None or given.get("PartNumber") is not None)
         output |= extra
@@ -254,7 +254,7 @@ def _judge(given: Mapping[str, Any], meta: ObjectMeta, row: VersionRow, bucket: 
 
 def refuse_unsafe_read(call: Call, envelope: Envelope) -> None:
     """KMS objects are read by signed requests over safe transport only (facts 4.4.9, 4.4.10)."""
-    if envelope.mode not in _OF_KMS:
+    if envelope.mode not in OF_KMS:
         return
     if call.caller.anonymous or not call.signed_v4:
         text = "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature Version 4."
