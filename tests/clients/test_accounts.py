@@ -97,6 +97,7 @@ def s3_members(house):
         "Policy": json.dumps({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}}),
         "PublicAccessBlockConfiguration": {"RestrictPublicBuckets": False},
         "ObjectEncryption": {"SSEKMS": {"KMSKeyArn": house["key"]["Arn"]}},
+        "ObjectAttributes": ["ETag"],
     }
 
 
