@@ -49,7 +49,7 @@ class ObjectKey:
 
     layers: Layers
     kek: bytes = field(repr=False)
-    envelope: Envelope  # without its wrapped keys
+    envelope: Envelope  # its wrapped keys, if it has any, are those of the row it was read from
     outer_kek: bytes = field(default=b"", repr=False)  # where there is an outer data key
     lock: bytes = field(default=b"", repr=False)  # SSE-C: what is wrapped in place of the data key
 
@@ -59,7 +59,8 @@ class ObjectKey:
 
     def bound(self, bucket_id: str, object_key: str, version_id: str, manifest: bytes, random: Callable[[int], bytes]) -> bytes:
         """The encoded envelope for the row of that version."""
-        bare_envelope = self.envelope.encode()
+        envelope = replace(self.envelope, wrapped=b"", outer_wrapped=b"") if self.envelope.wrapped else self.envelope
+        bare_envelope = envelope.encode()
         place = binding(bucket_id, object_key, version_id, manifest) + bare_envelope
         wrapped = wrap(self.kek, self.lock or self.layers.inner, place, random)
         if self.layers.outer is None:
@@ -134,17 +135,16 @@ class Sealing:
         kek = await self._kek(call, bucket, object_key, version_id, envelope)
         place = binding(bucket.bucket_id, object_key, version_id, manifest) + bare(sealed, envelope)
         inner = unwrap(kek, envelope.wrapped, place)
-        stripped = replace(envelope, wrapped=b"", outer_wrapped=b"")
         if envelope.mode == Mode.SSE_C:
             check_needed(envelope.mode, customer)
             if customer is None or not fits(customer.key, inner):
                 raise wrong()
-            return ObjectKey(Layers(unlock(customer.key, inner, bucket.bucket_id, object_key)), kek, stripped, lock=inner)
+            return ObjectKey(Layers(unlock(customer.key, inner, bucket.bucket_id, object_key)), kek, envelope, lock=inner)
         if envelope.mode != Mode.DSSE_KMS:
-            return ObjectKey(Layers(inner), kek, stripped)
+            return ObjectKey(Layers(inner), kek, envelope)
         outer_kek = self._service_key(envelope)
         outer = unwrap(outer_kek, envelope.outer_wrapped, outer_binding(place))
-        return ObjectKey(Layers(inner, outer), kek, stripped, outer_kek)
+        return ObjectKey(Layers(inner, outer), kek, envelope, outer_kek)
 
     async def rebind(
         self,
