@@ -123,7 +123,7 @@ class CatalogSuite:
         assert await catalog.every_bucket(after="c", limit=1) == []
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 100])
-    async def test_every_version_is_walked_by_key_and_age(self, catalog: Catalog, limit: int) -> None:
+    async def test_every_version_is_walked_by_key_and_the_newest_first(self, catalog: Catalog, limit: int) -> None:
         bucket_id = (await make_bucket(catalog)).bucket_id
         other = (await make_bucket(catalog, "other")).bucket_id
         rows = [
@@ -137,6 +137,8 @@ class CatalogSuite:
             version(bucket_id, "b"),
         ]
         await insert(catalog, version(other, "a/0"), *rows)
+        rows.reverse()
+        rows.sort(key=lambda row: row.object_key.encode())
         for prefix in ("", "a/", "a/1", "b", "c"):
             expected = [without_body(row) for row in rows if row.object_key.startswith(prefix)]
             found: list[VersionRow] = []
@@ -151,6 +153,34 @@ class CatalogSuite:
             assert await catalog.count_versions(bucket_id, prefix=prefix) == len(expected)
         assert await catalog.versions(new_id(), limit=limit) == ([], None)
         assert await catalog.count_versions(new_id()) == 0
+
+    async def test_a_walk_goes_on_behind_any_version_and_at_any_key(self, catalog: Catalog) -> None:
+        bucket_id = (await make_bucket(catalog)).bucket_id
+        rows = [
+            version(bucket_id, "a"),
+            version(bucket_id, "k"),
+            version(bucket_id, "k", null_version=True),
+            version(bucket_id, "k"),
+            version(bucket_id, "l", null_version=True, delete_marker=True),
+            version(bucket_id, "m", null_version=True),
+        ]
+        await insert(catalog, *rows)
+        order = [without_body(rows[index]) for index in (0, 3, 2, 1, 4, 5)]
+        for index, row in enumerate(order):
+            asked = {row.version_id, None} if row.null_version else {row.version_id}
+            for version_id in asked:
+                place = await catalog.place(bucket_id, row.object_key, version_id)
+                assert place is not None
+                for start in ("", "k", "l", "z"):
+                    behind = [one for one in order[index + 1 :] if one.object_key >= start]
+                    assert (await catalog.versions(bucket_id, start=start, after=place, limit=9))[0] == behind
+                for prefix in ("a", "k", "m"):
+                    behind = [one for one in order[index + 1 :] if one.object_key.startswith(prefix)]
+                    assert (await catalog.versions(bucket_id, prefix=prefix, after=place, limit=9))[0] == behind
+        assert await catalog.place(bucket_id, "a", None) is None
+        assert await catalog.place(bucket_id, "k", rows[0].version_id) is None
+        assert await catalog.place(bucket_id, "none", None) is None
+        assert await catalog.place(new_id(), "k", None) is None
 
     async def test_a_walk_meets_what_stays_exactly_once_whatever_is_written(self, catalog: Catalog) -> None:
         bucket_id = (await make_bucket(catalog)).bucket_id

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
-#: Where a walk over versions goes on: behind that version of that object key. Opaque to who walks.
+#: Where a walk over versions goes on: behind that version of that object key. Opaque to who walks, but for the key.
 Place = tuple[str, int]
 
 
@@ -110,13 +110,17 @@ class Reader(Protocol):
         ...
 
     async def versions(
-        self, bucket_id: str, *, prefix: str = "", after: Place | None = None, limit: int
+        self, bucket_id: str, *, prefix: str = "", start: str = "", after: Place | None = None, limit: int
     ) -> tuple[list[VersionRow], Place | None]:
-        """Every version of every key, delete markers included, without bodies: by object key, the oldest version first.
+        """Every version of every key, delete markers included, without bodies: by object key, the newest version first.
 
-        With where to go on, which is None at the end. One page is of one moment, and a version that stays while pages are turned is
-        in exactly one of them, whatever else is written meanwhile.
+        Keys begin with ``prefix`` and are >= ``start``. With where to go on, which is None at the end. One page is of one moment and
+        costs O(limit), and a version that stays while pages are turned is in exactly one of them, whatever else is written meanwhile.
         """
+        ...
+
+    async def place(self, bucket_id: str, object_key: str, version_id: str | None) -> Place | None:
+        """Where ``versions`` goes on behind that version (None: the null version); None when there is no such version."""
         ...
 
     async def count_versions(self, bucket_id: str, *, prefix: str = "") -> int:

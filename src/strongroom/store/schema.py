@@ -46,6 +46,7 @@ bucket: Final = Table(
 
 # ``current`` is 1 on the newest version of a key unless that is a delete marker. It leads the index, so the current versions of a
 # bucket lie side by side however many old versions and markers there are, and one index serves listing and "the newest of this key".
+# ``seq`` counts the versions of a key and falls in the index, because S3 lists the newest first while keys rise.
 version: Final = Table(
     "version",
     metadata,
@@ -64,7 +65,7 @@ version: Final = Table(
     Column("manifest", LargeBinary, nullable=False),
     Column("body", LargeBinary, nullable=True),  # last: the columns before it are read without touching it
 )
-Index("version_order", version.c.bucket, version.c.current, version.c.object_key, version.c.seq, unique=True)
+Index("version_order", version.c.bucket, version.c.current, version.c.object_key, version.c.seq.desc(), unique=True)
 _numbered = version.c.null_version == ZERO
 Index(
     "version_by_id",

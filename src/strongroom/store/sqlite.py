@@ -241,9 +241,12 @@ class SqliteCatalog:
         return self._rows.current(bucket_id, start, after, prefix, limit)
 
     async def versions(
-        self, bucket_id: str, *, prefix: str = "", after: Place | None = None, limit: int
+        self, bucket_id: str, *, prefix: str = "", start: str = "", after: Place | None = None, limit: int
     ) -> tuple[list[VersionRow], Place | None]:
-        return self._rows.versions(bucket_id, prefix, after, limit)
+        return self._rows.versions(bucket_id, prefix, start, after, limit)
+
+    async def place(self, bucket_id: str, object_key: str, version_id: str | None) -> Place | None:
+        return self._rows.place(bucket_id, object_key, version_id)
 
     async def count_versions(self, bucket_id: str, *, prefix: str = "") -> int:
         return self._rows.count_versions(bucket_id, prefix)

@@ -16,6 +16,8 @@ from strongroom.store.ranges import name_range
 if TYPE_CHECKING:
     from strongroom.store.statements import Statements
 
+# Where things stand in a version as the ``tx_`` statements read it.
+_SEQ, _VERSION_ID, _NULL = 1, 3, 4
 _REMEMBERED: Final = 10_000  # bucket ids whose numbers are remembered
 
 
@@ -124,18 +126,32 @@ class Rows:
             for key, version_id, null, marker, size, modified_ms, seal, meta, manifest in found
         ]
 
-    def versions(self, bucket_id: str, prefix: str, after: Place | None, limit: int) -> tuple[list[VersionRow], Place | None]:
-        low, high = name_range(prefix)
-        behind = (low, 0)  # a version's number in its key is never below 1
-        if after is not None:
-            behind = max(behind, (after[0].encode(), after[1]))
-        which = (self.number(bucket_id), *behind, high)
-        found = self.all(self._sql.list_versions, *which, *which, limit)
+    def versions(
+        self, bucket_id: str, prefix: str, start: str, after: Place | None, limit: int
+    ) -> tuple[list[VersionRow], Place | None]:
+        low, high = name_range(prefix, start)
+        within = (b"", 0)  # a version's number in its key is never below 1, so this is in the midst of no key
+        if after is not None and low <= (key := after[0].encode()):
+            within, low = ((key, after[1]) if key < high else within), key + b"\0"
+        number = self.number(bucket_id)
+        rest, behind = (number, *within), (number, low, high)
+        found = self.all(self._sql.list_versions, *rest, *rest, *behind, *behind, limit)
         rows = [
             VersionRow(bucket_id, key.decode(), version_id, null == 1, marker == 1, size, modified_ms, seal, meta, manifest)
             for key, _, version_id, null, marker, size, modified_ms, seal, meta, manifest in found
         ]
         return rows, (rows[-1].object_key, found[-1][1]) if len(rows) == limit else None
+
+    def place(self, bucket_id: str, object_key: str, version_id: str | None) -> Place | None:
+        number, encoded = self.number(bucket_id), object_key.encode()
+        found = None if version_id is None else self.one(self._sql.tx_numbered, number, encoded, version_id)
+        if found is None:
+            found = self.one(self._sql.tx_current, number, encoded)
+            if found is None or not found[_NULL]:
+                found = self.one(self._sql.tx_hidden_null, number, encoded)
+            if found is None or version_id not in {None, found[_VERSION_ID]}:
+                return None
+        return object_key, found[_SEQ]
 
     def count_versions(self, bucket_id: str, prefix: str) -> int:
         count: int = self.one(self._sql.count_versions, self.number(bucket_id), *name_range(prefix))[0]

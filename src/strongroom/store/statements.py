@@ -141,20 +141,21 @@ def _versions() -> dict[str, _Declared]:
         c.bucket == _of("bucket"), c.current == ONE, c.object_key >= _bytes("low"), c.object_key < _bytes("high")
     )
     replaced = ("current", "version_id", "delete_marker", "size", "modified_ms", "seal", "meta", "manifest", "body")
-    # Both halves of ``version_order`` in one statement, so that a version that stops being the current one is in neither twice
-    # nor in none of them; the database merges them without sorting.
-    walk = ("bucket", "after_key", "after_seq", "high")
-    halves = [
-        select(c.object_key.label("object_key"), c.seq.label("seq"), *shown).where(
-            c.bucket == _of("bucket"),
-            c.current == half,
-            tuple_(c.object_key, c.seq) > tuple_(_bytes("after_key"), _of("after_seq")),
-            c.object_key < _bytes("high"),
+    # The rest of one key and the keys behind it, each in both halves of ``version_order``, in one statement, so that a version that
+    # stops being the current one is in neither twice nor in none of them; the database merges them without sorting.
+    rest, behind = ("bucket", "after_key", "after_seq"), ("bucket", "low", "high")
+    located = select(c.object_key.label("object_key"), c.seq.label("seq"), *shown).where(c.bucket == _of("bucket"))
+    runs = [
+        located.where(c.current == half, *which)
+        for which in (
+            (c.object_key == _bytes("after_key"), c.seq < _of("after_seq")),
+            (c.object_key >= _bytes("low"), c.object_key < _bytes("high")),
         )
         for half in (ONE, ZERO)
     ]
-    walked = union_all(*halves)
-    walked = walked.order_by(walked.selected_columns.object_key, walked.selected_columns.seq).limit(_of("limit")).offset(ZERO)
+    walked = union_all(*runs)
+    order = (walked.selected_columns.object_key, walked.selected_columns.seq.desc())
+    walked = walked.order_by(*order).limit(_of("limit")).offset(ZERO)
     counted = select(func.count()).where(
         c.bucket == _of("bucket"), c.current.in_((ZERO, ONE)), c.object_key >= _bytes("low"), c.object_key < _bytes("high")
     )
@@ -166,7 +167,7 @@ def _versions() -> dict[str, _Declared]:
         "current_null": (whole.where(*is_current, c.null_version == ONE), key),
         "hidden_null": (whole.where(*is_hidden_null), key),
         "list_current": (listed.order_by(c.object_key).limit(_of("limit")).offset(ZERO), ("bucket", "low", "high", "limit")),
-        "list_versions": (walked, (*walk, *walk, "limit")),
+        "list_versions": (walked, (*rest, *rest, *behind, *behind, "limit")),
         "count_versions": (counted, ("bucket", "low", "high")),
         "tx_current": (within.where(*is_current), key),
         "tx_hidden": (within.where(*is_hidden).order_by(c.seq.desc()).limit(ONE).offset(ZERO), key),
