@@ -69,6 +69,7 @@ from strongroom.s3.rooms import Rooms
 from strongroom.s3.upkeep import Upkeep
 from strongroom.s3.upload_listing import UploadListing
 from strongroom.s3.uploads import known_values
+from strongroom.s3.version_listing import VersionListing
 from strongroom.s3.writing import Writing
 from strongroom.startup import StartError, folder, self_test, tls
 from strongroom.startup.first_account import first_account
@@ -164,6 +165,7 @@ def s3_rooms(rooms: Rooms) -> list[object]:
         Multipart(rooms),
         Parts(rooms, reading),
         UploadListing(rooms),
+        VersionListing(rooms),
     ]
 
 

@@ -137,3 +137,22 @@ def test_the_life_of_a_key(aws):
     aws("kms", "rotate-key-on-demand", *name, fails=f"{key['Arn']} is pending deletion.")
     aws("kms", "cancel-key-deletion", *name)
     assert aws("kms", "describe-key", *name, json_=True)["KeyMetadata"]["KeyState"] == "Disabled"
+
+
+@pytest.mark.timeout(120)
+def test_versions(aws, tmp_path):
+    name = unique("cli")
+    aws("s3", "mb", f"s3://{name}")
+    at = ("--bucket", name, "--key", "k")
+    aws("s3api", "put-bucket-versioning", "--bucket", name, "--versioning-configuration", "Status=Enabled")
+    (tmp_path / "old").write_bytes(b"old")
+    old = aws("s3api", "put-object", *at, "--body", tmp_path / "old", json_=True)["VersionId"]
+    aws("s3", "rm", f"s3://{name}/k")
+    aws("s3", "rb", f"s3://{name}", "--force", fails="BucketNotEmpty")
+    listed = aws("s3api", "list-object-versions", "--bucket", name, json_=True)
+    (version,), (marker,) = listed["Versions"], listed["DeleteMarkers"]
+    assert (version["VersionId"], version["IsLatest"], marker["IsLatest"]) == (old, False, True)
+    aws("s3api", "delete-object", *at, "--version-id", marker["VersionId"])
+    aws("s3api", "get-object", *at, "--version-id", old, tmp_path / "new")
+    assert (tmp_path / "new").read_bytes() == b"old"
+    aws("s3api", "delete-object", *at, "--if-match", "none", fails="PreconditionFailed")

@@ -39,8 +39,8 @@ async def test_versions_uploads_and_defaults_are_counted_by_bucket(vault, key):
     assert counts.buckets == {"one": Count(2, 0, 70_005), "two": Count(1, 1, 3, default=True)}
     assert (counts.versions, counts.uploads, counts.size, counts.complete) == (3, 1, 70_008, True)
     assert [(each.bucket, each.object_key, each.size, bool(each.upload_id)) for each in found] == [
-        ("one", "a", 5, False),
         ("one", "a", 70_000, False),
+        ("one", "a", 5, False),
         ("two", "u", 0, True),
         ("two", "n", 3, False),
     ]

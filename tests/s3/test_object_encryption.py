@@ -119,8 +119,7 @@ async def test_an_object_of_parts(vault, keys):
 
 @pytest.mark.fact("8.7")
 async def test_8_7_the_version_that_is_named_or_the_current_one(vault, keys):
-    bucket_id = (await vault.buckets.find("bucket")).bucket_id
-    await vault.catalog.write(lambda tx: tx.set_document(f"bucket/{bucket_id}", "versioning", {"status": "Enabled"}))
+    await vault.versioned()
     ids = [(await vault.put("k", data))["VersionId"] for data in (b"old", b"new")]
     await update(vault, keys[0][1], VersionId=ids[0])
     await update(vault, keys[1][1])
@@ -128,10 +127,7 @@ async def test_8_7_the_version_that_is_named_or_the_current_one(vault, keys):
         got, answer = await vault.get("k", VersionId=version_id)
         assert (got, answer.output["SSEKMSKeyId"], answer.output["VersionId"]) == (data, arn, version_id)
     assert (await refused(vault, **wanted(keys[0][1]), VersionId="A" * 32)).code == "NoSuchVersion"
-    marker = "M" * 32
-    empty = {"size": 0, "seal": b"", "meta": b"", "manifest": b"", "body": None}
-    row = (await vault.row("k"))._replace(version_id=marker, delete_marker=True, **empty)
-    await vault.catalog.write(lambda tx: tx.insert_version(row))
+    marker = (await vault.run("DeleteObject", Bucket="bucket", Key="k"))["VersionId"]
     assert (await refused(vault, **wanted(keys[0][1]))).code == "NoSuchKey"  # 8.13
     error = await refused(vault, **wanted(keys[0][1]), VersionId=marker)
     assert (error.status, error.code, error.members["Method"]) == (405, "MethodNotAllowed", "PUT")

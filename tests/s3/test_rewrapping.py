@@ -57,7 +57,9 @@ async def rows(vault):
 
 
 def arns(found):
-    return {row.object_key: Envelope.decode(row.seal).key_arn.rpartition("/")[2] for row in found if not row.delete_marker}
+    """By key, of its newest version."""
+    objects = [row for row in reversed(found) if not row.delete_marker]
+    return {row.object_key: Envelope.decode(row.seal).key_arn.rpartition("/")[2] for row in objects}
 
 
 async def clean(vault):

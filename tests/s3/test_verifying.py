@@ -260,7 +260,7 @@ async def test_orphans_are_told_from_what_waits_and_from_what_is_under_way(full)
     full.now += timedelta(milliseconds=UNNAMED_FOR_MS + 5000)
     assert (await the_finding(full, served=True)).blob_id == writer.blob_id
     await full.upkeep.sweep()
-    await full.run("DeleteObject", Bucket="bucket", Key="s3/large")
+    await full.run("DeleteObject", Bucket="bucket", Key="s3/large", VersionId=(await full.row("s3/large")).version_id)
     found, tally = await verified(full)
     assert (found, tally.waiting) == ([], 1)
 

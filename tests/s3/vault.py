@@ -26,7 +26,7 @@ from strongroom.iam.principals import Principals
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.key_use import KeyUse
 from strongroom.kms.rooms import kms_rooms
-from strongroom.s3.bucket_cache import VERSIONING, Bucket, BucketCache, bucket_scope
+from strongroom.s3.bucket_cache import Bucket, BucketCache
 from strongroom.s3.bucket_policies import BucketPolicies
 from strongroom.s3.bucket_settings import BucketSettings
 from strongroom.s3.buckets import Buckets
@@ -41,6 +41,7 @@ from strongroom.s3.reading import Reading
 from strongroom.s3.rooms import Rooms, S3Settings
 from strongroom.s3.upkeep import Upkeep
 from strongroom.s3.upload_listing import UploadListing
+from strongroom.s3.version_listing import VersionListing
 from strongroom.s3.writing import Writing
 from strongroom.store.contract import VersionRow
 from strongroom.store.files import FileBlobs
@@ -121,6 +122,7 @@ class Vault:
                 Multipart(rooms),
                 Parts(rooms, reading),
                 UploadListing(rooms),
+                VersionListing(rooms),
                 *kms_rooms(self.keys.ring, KMS_KEY, Principals(self.keys.ring.catalog)),
             ]
         )
@@ -196,16 +198,12 @@ class Vault:
         await self.run("CreateBucket", Bucket=name, **given)
         return await self.buckets.find(name)
 
-    async def versioned(self, bucket: str = "bucket") -> None:
-        """As the rooms keep it; the operation that sets it is not built."""
-        scope = bucket_scope((await self.buckets.find(bucket)).bucket_id)
-        await self.catalog.write(lambda tx: tx.set_document(scope, VERSIONING, {"status": "Enabled"}))
+    async def versioned(self, bucket: str = "bucket", status: str = "Enabled") -> None:
+        await self.run("PutBucketVersioning", Bucket=bucket, VersioningConfiguration={"Status": status})
 
     async def delete_marker(self, object_key: str, bucket: str = "bucket") -> None:
-        row = VersionRow(
-            (await self.buckets.find(bucket)).bucket_id, object_key, os.urandom(16).hex(), False, True, 0, 1, b"", b"", b""
-        )
-        await self.catalog.write(lambda tx: tx.insert_version(row))
+        """In a versioned bucket."""
+        assert (await self.run("DeleteObject", Bucket=bucket, Key=object_key))["DeleteMarker"]
 
     async def rule(self, algorithm: str, kms_key: str | None = None, *, bucket: str = "bucket", **more: Any) -> None:
         default = {"SSEAlgorithm": algorithm} | ({} if kms_key is None else {"KMSMasterKeyID": kms_key})

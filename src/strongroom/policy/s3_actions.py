@@ -96,7 +96,7 @@ CONDITION_KEYS: Final[dict[str, frozenset[str] | None]] = {
     "s3:x-amz-storage-class": _PUT,
     "s3:x-amz-website-redirect-location": _PUT,
     "s3:x-amz-object-ownership": _actions("PutBucketOwnershipControls"),
-    "s3:if-match": _PUT,
+    "s3:if-match": _PUT | _actions("DeleteObject"),
     "s3:if-none-match": _PUT,
     "s3:objectcreationoperation": _PUT,
     "s3:object-lock-mode": _LOCKS,

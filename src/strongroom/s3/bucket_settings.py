@@ -1,4 +1,4 @@
-"""Settings of a bucket that are one document each: default encryption; and the answers for versioning and ACL as they stand.
+"""Settings of a bucket that are one document each: default encryption, versioning; and the answer for its ACL.
 
 The codec has refused malformed documents before a run sees them; what is checked here are the rules the model does not
 state. KMS keys are text here: nobody asks KMS before an object is written. Never knows XML or HTTP.
@@ -11,10 +11,11 @@ from typing import Any, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
-from strongroom.s3.bucket_cache import ENCRYPTION, Bucket, bucket_scope, no_such_bucket
+from strongroom.s3.bucket_cache import ENCRYPTION, VERSIONING, Bucket, bucket_scope, no_such_bucket
 from strongroom.s3.buckets import owner_of
 from strongroom.s3.encryption import BucketEncryption
 from strongroom.s3.rooms import Rooms
+from strongroom.s3.versions import ENABLED, SUSPENDED
 from strongroom.store.contract import Transaction
 
 #: What DeleteBucketEncryption does with BlockedEncryptionTypes, which AWS does not say: True returns to the new-bucket value,
@@ -71,6 +72,20 @@ def show_rule(rule: BucketEncryption) -> dict[str, Any]:
     }
 
 
+def read_versioning(configuration: Mapping[str, Any]) -> str:
+    """The state that a VersioningConfiguration asks for. MFA delete would be a promise that nothing here could keep, so only its
+    absence can be asked for. Raises ApiError IllegalVersioningConfigurationException, MalformedXML, NotImplemented.
+    """
+    status: str | None = configuration.get("Status")
+    if not status:
+        raise ApiError("IllegalVersioningConfigurationException")
+    if status not in {ENABLED, SUSPENDED}:
+        raise ApiError("MalformedXML")
+    if configuration.get("MFADelete") not in {None, "Disabled"}:
+        raise ApiError("NotImplemented", "MFA delete is not implemented.", Header="x-amz-mfa")
+    return status
+
+
 class BucketSettings:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
@@ -113,6 +128,20 @@ class BucketSettings:
         """Says nothing where versioning was never set."""
         bucket = await self._find(call)
         return Answer({"Status": bucket.versioning} if bucket.versioning else {})
+
+    @operation("s3", "PutBucketVersioning", "s3:PutBucketVersioning", on="bucket")
+    async def put_bucket_versioning(self, call: Call) -> Answer:
+        """Takes effect at the commit: of writes under way, those that commit later see it. There is no way back to never set."""
+        bucket = await self._find(call)
+        status = read_versioning(call.input.get("VersioningConfiguration") or {})
+
+        def work(tx: Transaction) -> None:
+            if not tx.bucket_exists(bucket.bucket_id):
+                raise no_such_bucket(bucket.name)
+            tx.set_document(bucket_scope(bucket.bucket_id), VERSIONING, {"status": status})
+
+        await self._rooms.catalog.write(work)
+        return Answer()
 
     @operation("s3", "GetBucketAcl", "s3:GetBucketAcl", on="bucket")
     async def get_bucket_acl(self, call: Call) -> Answer:

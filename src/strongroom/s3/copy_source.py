@@ -15,6 +15,7 @@ from strongroom.s3.customer_keys import SOURCE_MEMBERS, check_needed, key_of_rea
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.reading import find_version_for, refuse_unsafe_read
 from strongroom.s3.sealing import object_arn
+from strongroom.s3.versions import shown_id
 from strongroom.seal.format import Envelope
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class CopySource:
     def answered(self) -> dict[str, str]:
         if not self.bucket.versioning:
             return {}
-        return {"CopySourceVersionId": "null" if self.row.null_version else self.row.version_id}
+        return {"CopySourceVersionId": shown_id(self.row)}
 
 
 def parse_copy_source(value: str) -> tuple[str, str, str | None]:

@@ -60,7 +60,7 @@ class Copying:
         meta.checksum_type = checksums.FULL
         written = await commit_object(self._rooms, bucket, object_key, key, meta, stored, call.now, condition)
         result = {"ETag": f'"{meta.etag}"', "LastModified": call.now, **meta.checksum_output()}
-        output: dict[str, Any] = {"CopyObjectResult": result, **source.answered(), **written.answered(bucket)}
+        output: dict[str, Any] = {"CopyObjectResult": result, **source.answered(), **written}
         return Answer(output | encryption_output(key.envelope) | echoed(given))
 
 

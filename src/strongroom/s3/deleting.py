@@ -1,40 +1,90 @@
-"""DeleteObject and DeleteObjects. Needs no key: an object whose KMS key is gone can still be deleted. Never knows HTTP."""
+"""DeleteObject and DeleteObjects: a version removed for good, or a delete marker put on top of what stays.
+
+Needs no key: an object whose KMS key is gone can still be deleted. Which of the two it is, and every condition, is judged in the
+transaction that does it. Never knows HTTP.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
-from strongroom.s3.bucket_cache import no_such_bucket
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.sealing import object_arn
-from strongroom.s3.versions import asked_version, check_object_key, remove_version
+from strongroom.s3.versions import (
+    asked_version,
+    check_object_key,
+    commit_marker,
+    milliseconds,
+    new_version_id,
+    remove_version,
+    versioning_at,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from strongroom.api.operation import Call
     from strongroom.s3.bucket_cache import Bucket
     from strongroom.s3.rooms import Rooms
-    from strongroom.store.contract import Transaction
+    from strongroom.store.contract import Transaction, VersionRow
 
 MOST_KEYS: Final = 1000  # of one DeleteObjects
 
 
-def delete_one(tx: Transaction, bucket: Bucket, given: Mapping[str, Any]) -> None:
-    """Remove what ``given`` (Key, VersionId, ETag or IfMatch) names; nothing there is no error. Raises ApiError PreconditionFailed."""
-    asked, version_id = asked_version(given)
-    object_key: str = given["Key"]
-    row = tx.version(bucket.bucket_id, object_key, version_id) if asked else tx.latest(bucket.bucket_id, object_key)
-    wanted = given.get("ETag") or given.get("IfMatch")
-    if wanted is not None:
-        if row is None:
-            raise ApiError("NoSuchKey", Key=object_key)
-        if wanted.strip() != "*" and wanted.strip().strip('"') != ObjectMeta.open(bucket, row).etag:
-            raise ApiError("PreconditionFailed", Condition="If-Match")
-    if row is not None:
-        remove_version(tx, row)
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What became of one key. ``version_id``, as clients see it: of the version removed, or of the delete marker made."""
+
+    version_id: str | None = None  # None in a bucket that never had versioning
+    marker: bool = False  # what was removed, or made, is a delete marker
+
+    def answered(self) -> dict[str, Any]:
+        """The members of DeleteObject."""
+        output: dict[str, Any] = {} if self.version_id is None else {"VersionId": self.version_id}
+        return output | ({"DeleteMarker": True} if self.marker else {})
+
+    def listed(self) -> dict[str, Any]:
+        """The members of a Deleted element, beside the key and the version id that were sent."""
+        return {"DeleteMarker": True, "DeleteMarkerVersionId": self.version_id} if self.marker else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """One transaction that deletes: the bucket, its versioning state at the commit, and what a delete marker is made of."""
+
+    tx: Transaction
+    bucket: Bucket
+    versioning: str
+    modified_ms: int
+    version_id: Callable[[], str]
+
+    def delete(self, given: Mapping[str, Any]) -> Deleted:
+        """What ``given`` (Key, VersionId, ETag or IfMatch) names; nothing there is no error. Raises ApiError before any change."""
+        tx, bucket_id = self.tx, self.bucket.bucket_id
+        object_key: str = given["Key"]
+        asked, version_id = asked_version(given)
+        wanted: str | None = given.get("ETag") or given.get("IfMatch")
+        if wanted is not None:
+            _judge(self.bucket, object_key, wanted.strip(), tx.latest(bucket_id, object_key))
+        if not asked and self.versioning:
+            fresh = self.version_id()
+            shown = commit_marker(tx, self.bucket, object_key, fresh, self.modified_ms, self.versioning)
+            return Deleted(shown, marker=True)
+        row = tx.version(bucket_id, object_key, version_id)  # without versioning there is no other than the null version
+        if row is not None:
+            remove_version(tx, row)
+        return Deleted(given.get("VersionId") if self.versioning else None, marker=row is not None and row.delete_marker)
+
+
+def _judge(bucket: Bucket, object_key: str, wanted: str, newest: VersionRow | None) -> None:
+    """If-Match of a delete looks at the current version, whichever version is to go. Raises ApiError NoSuchKey, PreconditionFailed."""
+    if newest is None:
+        raise ApiError("NoSuchKey", Key=object_key)
+    if newest.delete_marker or (wanted != "*" and wanted.strip('"') != ObjectMeta.open(bucket, newest).etag):
+        raise ApiError("PreconditionFailed", Condition="If-Match")
 
 
 def refuse_directory_conditions(given: Mapping[str, Any]) -> None:
@@ -57,14 +107,9 @@ class Deleting:
         check_object_key(call.input["Key"])
         refuse_directory_conditions(call.input)
         asked_version(call.input)
-
-        def work(tx: Transaction) -> None:
-            if not tx.bucket_exists(bucket.bucket_id):
-                raise no_such_bucket(bucket.name)
-            delete_one(tx, bucket, call.input)
-
-        await self._rooms.catalog.write(work)
-        return Answer()
+        await _allow_comparing(call, bucket, call.input["Key"], call.input.get("IfMatch"))
+        deleted = await self._rooms.catalog.write(lambda tx: self._deletion(tx, call, bucket).delete(call.input))
+        return Answer(deleted.answered())
 
     @operation("s3", "DeleteObjects", "s3:DeleteObject", on="run")
     async def delete_objects(self, call: Call) -> Answer:
@@ -79,32 +124,44 @@ class Deleting:
             try:
                 await call.allow(action, object_arn(bucket.name, one["Key"]))
                 _check(one)
+                await _allow_comparing(call, bucket, one["Key"], one.get("ETag"))
             except ApiError as error:
                 refused[index] = error
 
-        def work(tx: Transaction) -> dict[int, ApiError]:
-            if not tx.bucket_exists(bucket.bucket_id):
-                raise no_such_bucket(bucket.name)
+        def work(tx: Transaction) -> tuple[dict[int, Deleted], dict[int, ApiError]]:
+            deletion = self._deletion(tx, call, bucket)
+            done: dict[int, Deleted] = {}
             failed: dict[int, ApiError] = {}
             for index, one in enumerate(wanted):
                 if index not in refused:
                     try:
-                        delete_one(tx, bucket, one)
+                        done[index] = deletion.delete(one)
                     except ApiError as error:  # raised before its first change, so the others stand
                         failed[index] = error
-            return failed
+            return done, failed
 
-        refused |= await self._rooms.catalog.write(work)
+        done, failed = await self._rooms.catalog.write(work)
         quiet = call.input["Delete"].get("Quiet") or False
-        deleted = [] if quiet else [_named(one) for index, one in enumerate(wanted) if index not in refused]
+        deleted = [] if quiet else [_named(wanted[index]) | one.listed() for index, one in done.items()]
         errors = [
-            {**_named(wanted[index]), "Code": error.code, "Message": error.message} for index, error in sorted(refused.items())
+            {**_named(wanted[index]), "Code": error.code, "Message": error.message}
+            for index, error in sorted((refused | failed).items())
         ]
         return Answer({"Deleted": deleted, "Errors": errors})
 
+    def _deletion(self, tx: Transaction, call: Call, bucket: Bucket) -> Deletion:
+        versioning = versioning_at(tx, bucket)
+        return Deletion(tx, bucket, versioning, milliseconds(call.now), lambda: new_version_id(self._rooms.random))
 
-def _named(one: Mapping[str, Any]) -> dict[str, str]:
-    named = {"Key": one["Key"]}
+
+async def _allow_comparing(call: Call, bucket: Bucket, object_key: str, etag: str | None) -> None:
+    """Who deletes by ETag learns whether it is that one, so must be allowed to read. Raises ApiError AccessDenied."""
+    if etag is not None and etag.strip() != "*":
+        await call.allow("s3:GetObject", object_arn(bucket.name, object_key))
+
+
+def _named(one: Mapping[str, Any]) -> dict[str, Any]:
+    named: dict[str, Any] = {"Key": one["Key"]}
     if one.get("VersionId") is not None:
         named["VersionId"] = one["VersionId"]
     return named

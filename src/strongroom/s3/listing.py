@@ -25,7 +25,7 @@ from strongroom.store.contract import Reader, VersionRow
 
 MOST_KEYS: Final = 1000  # of one page, keys and common prefixes together
 _FIRST_BATCH: Final = 32  # rows of the first read of a listing with a delimiter, before anything is known of its groups
-_TURN: Final = 32  # reads after which other requests get a turn
+TURN: Final = 32  # reads after which other requests get a turn
 _INT_MAX: Final = 2**31 - 1
 _LAST: Final = 0x10FFFF
 
@@ -131,7 +131,7 @@ async def read_page(catalog: Reader, bucket_id: str, ask: Ask) -> Page[VersionRo
     while not page.done:
         page.fold(await catalog.current(bucket_id, start=page.start, after=page.after, prefix=ask.prefix, limit=page.limit))
         reads += 1
-        if reads % _TURN == 0:
+        if reads % TURN == 0:
             await asyncio.sleep(0)  # an embedded catalog answers without waiting: let others have their turn
     return page
 
@@ -146,7 +146,7 @@ class Listing:
         bucket = await self._rooms.buckets.find(given["Bucket"])
         refuse_on(call.headers)
         names = Names.of(given)
-        ask = _ask(given, **_after_marker(given))
+        ask = asked_page(given, **_after_marker(given))
         page = await read_page(self._rooms.catalog, bucket.bucket_id, ask)
         owner = await owner_of(self._rooms.catalog, call, bucket.account_id)
         output = _common_output(given, bucket, ask, page, names, owner)
@@ -161,7 +161,7 @@ class Listing:
         bucket = await self._rooms.buckets.find(given["Bucket"])
         refuse_on(call.headers)
         names = Names.of(given)
-        ask = _ask(given, **_after_token(given))
+        ask = asked_page(given, **_after_token(given))
         page = await read_page(self._rooms.catalog, bucket.bucket_id, ask)
         with_owner = str(given.get("FetchOwner")).lower() == "true"
         owner = await owner_of(self._rooms.catalog, call, bucket.account_id) if with_owner else None
@@ -199,7 +199,7 @@ class Names:
         return quote_plus(name, safe="/*") if self.encoded else name
 
 
-def _ask(given: Mapping[str, Any], *, start: str | None = "", after: str | None = None) -> Ask:
+def asked_page(given: Mapping[str, Any], *, start: str | None = "", after: str | None = None) -> Ask:
     return Ask(given.get("Prefix") or "", given.get("Delimiter") or "", _most_keys(given.get("MaxKeys")), start, after)
 
 

@@ -26,7 +26,7 @@ from strongroom.s3.uploads import (
     upload_place,
 )
 from strongroom.s3.versions import Condition, check_object_key, commit_version, milliseconds, new_version_id, stored_blobs
-from strongroom.s3.writing import Written, choice_for, continued_key, echoed, refuse_unbuilt
+from strongroom.s3.writing import choice_for, continued_key, echoed, refuse_unbuilt
 from strongroom.seal.format import Envelope, Mode, Piece, decode_manifest, encode_manifest
 from strongroom.store.contract import Gone, UploadRow, VersionRow
 
@@ -121,16 +121,16 @@ class Multipart:
         if customer is not None or Envelope.decode(upload.seal).mode != Mode.SSE_C:
             _set_checksum(given, record, chosen, meta)
         _check_size(given, chosen.size)
-        written = Written(new_version_id(rooms.random), null_version=bucket.versioning != "Enabled")
+        version_id = new_version_id(rooms.random)
         manifest = encode_manifest(chosen.pieces)
         place = upload.object_key, upload_place(upload.upload_id)
-        envelope = await self._sealing.rebind(call, bucket, *place, upload.seal, written.version_id, manifest, customer)
-        sealed = meta.seal(bucket, upload.object_key, written.version_id, size=chosen.size, seal=envelope, manifest=manifest)
+        envelope = await self._sealing.rebind(call, bucket, *place, upload.seal, version_id, manifest, customer)
+        sealed = meta.seal(bucket, upload.object_key, version_id, size=chosen.size, seal=envelope, manifest=manifest)
         row = VersionRow(
             bucket.bucket_id,
             upload.object_key,
-            written.version_id,
-            written.null_version,
+            version_id,
+            True,  # the commit decides
             False,  # no delete marker
             chosen.size,
             milliseconds(call.now),
@@ -139,7 +139,7 @@ class Multipart:
             manifest,
         )
 
-        def work(tx: Transaction) -> None:
+        def work(tx: Transaction) -> dict[str, str]:
             missing = {part.part_number: part.manifest for part in chosen.rows}
             unused: list[str] = []
             for part in tx.delete_upload(upload):
@@ -150,10 +150,10 @@ class Multipart:
             if missing:  # a part was replaced between our look and this commit
                 raise ApiError("InvalidPart", UploadId=upload.upload_id, PartNumber=str(min(missing)), ETag="")
             tx.discard(unused)
-            commit_version(tx, bucket, row, [], condition)  # the parts' blobs are kept since they were uploaded
+            return commit_version(tx, bucket, row, [], condition)  # the parts' blobs are kept since they were uploaded
 
         try:
-            await rooms.catalog.write(work)
+            written = await rooms.catalog.write(work)
         except Gone as error:
             raise no_such_upload(upload.upload_id) from error
         output: dict[str, Any] = {
@@ -163,7 +163,7 @@ class Multipart:
             "ETag": f'"{meta.etag}"',
             **meta.checksum_output(),
         }
-        return Answer(output | encryption_output(Envelope.decode(envelope)) | written.answered(bucket))
+        return Answer(output | encryption_output(Envelope.decode(envelope)) | written)
 
 
 def _choose_parts(

@@ -20,7 +20,7 @@ from strongroom.s3.encryption import refuse_on
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.sealing import Sealing, encryption_output
 from strongroom.s3.uploads import check_part_number
-from strongroom.s3.versions import IN_ROW, asked_version
+from strongroom.s3.versions import IN_ROW, asked_version, shown_id
 from strongroom.seal import Forged, Truncated
 from strongroom.seal.format import Envelope, Mode, Piece, decode_manifest
 from strongroom.seal.stream import FIRST_PLAIN, PLAIN
@@ -66,14 +66,19 @@ async def find_version(rooms: Rooms, bucket: Bucket, given: Mapping[str, Any]) -
         if row is None:
             raise ApiError("NoSuchKey", Key=object_key)
         if row.delete_marker:
-            shown = "null" if row.null_version else row.version_id
-            raise ApiError("NoSuchKey", Key=object_key, headers={"x-amz-delete-marker": "true", "x-amz-version-id": shown})
+            headers = {"x-amz-delete-marker": "true", "x-amz-version-id": shown_id(row)}
+            raise ApiError("NoSuchKey", Key=object_key, headers=headers)
         return row
     row = await rooms.catalog.version(bucket.bucket_id, object_key, version_id)
     if row is None:
         raise ApiError("NoSuchVersion", Key=object_key, VersionId=given["VersionId"])
     if row.delete_marker:
-        headers = {"x-amz-delete-marker": "true", "Allow": "DELETE", "x-amz-version-id": given["VersionId"]}
+        headers = {
+            "x-amz-delete-marker": "true",
+            "x-amz-version-id": shown_id(row),
+            "Allow": "DELETE",
+            "Last-Modified": format_datetime(modified_at(row), usegmt=True),
+        }
         raise ApiError("MethodNotAllowed", Method="GET", ResourceType="DeleteMarker", headers=headers)
     return row
 
@@ -248,7 +253,7 @@ def _judge(given: Mapping[str, Any], meta: ObjectMeta, row: VersionRow, bucket: 
         if error.code == "NotModified":
             error.headers |= {"ETag": f'"{meta.etag}"', "Last-Modified": format_datetime(modified_at(row), usegmt=True)}
             if bucket.versioning:
-                error.headers["x-amz-version-id"] = "null" if row.null_version else row.version_id
+                error.headers["x-amz-version-id"] = shown_id(row)
         raise
 
 
@@ -296,7 +301,7 @@ def described(
     if given.get("ChecksumMode") == "ENABLED":
         output |= checksum_of_read(given.get("PartNumber"), meta, whole=whole)
     if bucket.versioning:
-        output["VersionId"] = "null" if row.null_version else row.version_id
+        output["VersionId"] = shown_id(row)
     for asked, member in _OVERRIDES.items():
         if given.get(asked) is not None:
             if call.caller.anonymous:

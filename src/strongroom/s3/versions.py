@@ -1,28 +1,37 @@
-"""How a version enters and leaves the catalog: ids, conditions judged at commit time, the null version's replacement.
+"""How a version enters and leaves the catalog: ids, conditions judged at commit time, delete markers, the null version's replacement.
 
-Every write path ends here, in one transaction. Never knows how bytes are sealed or answered.
+Every write path ends here, in one transaction, and it is here that the bucket's versioning state is read: one that changes while a
+body is on its way decides what becomes of it. Never knows how bytes are sealed.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
-from strongroom.s3.bucket_cache import no_such_bucket
+from strongroom.s3.bucket_cache import VERSIONING, bucket_scope, no_such_bucket
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.seal.format import decode_manifest
+from strongroom.store.contract import VersionRow
 
 if TYPE_CHECKING:
     from strongroom.s3.bucket_cache import Bucket
-    from strongroom.store.contract import Transaction, VersionRow
+    from strongroom.store.contract import Transaction
 
 OBJECT_KEY_BYTES: Final = 1024
 PUT_BYTES: Final = 5 * 1024**3
+ENABLED: Final = "Enabled"
+SUSPENDED: Final = "Suspended"
+NULL: Final = "null"  # what the null version is called
 IN_ROW: Final = 0  # the part number of a piece whose sealed bytes are the row's body; S3's own part numbers begin at 1
+
+
+_VERSION_ID: Final = re.compile(r"[A-Za-z0-9._-]{32}", re.ASCII)
 
 
 def check_object_key(object_key: str) -> None:
@@ -33,8 +42,10 @@ def check_object_key(object_key: str) -> None:
 
 
 def new_version_id(random: Callable[[int], bytes]) -> str:
-    """32 characters, as S3's own; unique, and without order: the catalog orders versions by their commit."""
-    return base64.urlsafe_b64encode(random(24)).decode()
+    """32 characters of S3's own alphabet (no dash, which a command line would take for an option); unique, and without order:
+    the catalog orders versions by their commit.
+    """
+    return base64.b64encode(random(24), b"._").decode()
 
 
 def asked_version(given: Mapping[str, Any]) -> tuple[bool, str | None]:
@@ -42,11 +53,23 @@ def asked_version(given: Mapping[str, Any]) -> tuple[bool, str | None]:
     version_id = given.get("VersionId")
     if version_id is None:
         return False, None
-    if version_id == "null":
-        return True, None
-    if len(version_id) != 32 or not version_id.isascii() or not version_id.replace("-", "").replace("_", "").isalnum():
-        raise ApiError("InvalidArgument", "Invalid version id specified", ArgumentName="versionId", ArgumentValue=version_id)
-    return True, version_id
+    if version_id == "":
+        raise ApiError("InvalidArgument", "Version id cannot be the empty string", ArgumentName="versionId", ArgumentValue="")
+    return True, read_version_id(version_id, "versionId")
+
+
+def read_version_id(version_id: str, argument: str) -> str | None:
+    """The id, or None for the null version. Raises ApiError InvalidArgument when it has not the form of one."""
+    if version_id == NULL:
+        return None
+    if _VERSION_ID.fullmatch(version_id) is None:
+        raise ApiError("InvalidArgument", "Invalid version id specified", ArgumentName=argument, ArgumentValue=version_id)
+    return version_id
+
+
+def shown_id(row: VersionRow) -> str:
+    """A version's id as clients see it."""
+    return NULL if row.null_version else row.version_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +107,51 @@ class Condition:
 NO_CONDITION: Final = Condition()
 
 
-def commit_version(
-    tx: Transaction, bucket: Bucket, row: VersionRow, blob_ids: list[str], condition: Condition = NO_CONDITION
-) -> None:
-    """Make ``row`` the newest version of its key, replacing the null version if it is one itself.
-
-    ``blob_ids`` are the blobs that the row newly names. Raises ApiError NoSuchBucket, PreconditionFailed, NoSuchKey.
-    """
+def versioning_at(tx: Transaction, bucket: Bucket) -> str:
+    """The bucket's versioning state at the commit: "", "Enabled" or "Suspended". Raises ApiError NoSuchBucket."""
     if not tx.bucket_exists(bucket.bucket_id):
         raise no_such_bucket(bucket.name)
+    document = tx.document(bucket_scope(bucket.bucket_id), VERSIONING)
+    return document["status"] if document else ""
+
+
+def commit_version(
+    tx: Transaction, bucket: Bucket, row: VersionRow, blob_ids: list[str], condition: Condition = NO_CONDITION
+) -> dict[str, str]:
+    """Make ``row`` the newest version of its key; what an answer says of its id, which is nothing in an unversioned bucket.
+
+    Whether it is a null version is decided here, whatever the row says. ``blob_ids`` are the blobs that the row newly names.
+    Raises ApiError NoSuchBucket, PreconditionFailed, NoSuchKey.
+    """
+    versioning = versioning_at(tx, bucket)
+    row = row._replace(null_version=versioning != ENABLED)
     newest = tx.latest(bucket.bucket_id, row.object_key)
     condition.judge(bucket, row.object_key, newest)
     if blob_ids:
         tx.keep(blob_ids)
+    _become_newest(tx, row, newest)
+    return {"VersionId": shown_id(row)} if versioning else {}
+
+
+def commit_marker(tx: Transaction, bucket: Bucket, object_key: str, version_id: str, modified_ms: int, versioning: str) -> str:
+    """A delete marker becomes the newest version of a key, which need not exist; its id as clients see it.
+
+    It holds nothing: no size, no key, no record. In a suspended bucket it is a null version, and takes the place of the other.
+    """
+    suspended = versioning != ENABLED
+    row = VersionRow(bucket.bucket_id, object_key, version_id, suspended, True, 0, modified_ms, b"", b"", b"")
+    _become_newest(tx, row, tx.latest(bucket.bucket_id, object_key))
+    return shown_id(row)
+
+
+def _become_newest(tx: Transaction, row: VersionRow, newest: VersionRow | None) -> None:
+    """Insert a row; a null version in place of the one there was."""
     if row.null_version and newest is not None:
         if newest.null_version:
             tx.replace_version(newest, row)
             _discard(tx, newest)
             return
-        null = tx.version(bucket.bucket_id, row.object_key, None)
+        null = tx.version(row.bucket_id, row.object_key, None)
         if null is not None:
             remove_version(tx, null)
     tx.insert_version(row)

@@ -118,16 +118,6 @@ class StoredPlaintext:
     in_row: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    version_id: str
-    null_version: bool
-
-    def answered(self, bucket: Bucket) -> dict[str, str]:
-        """The version member, where the bucket has had versioning."""
-        return {"VersionId": "null" if self.null_version else self.version_id} if bucket.versioning else {}
-
-
 async def store_blob(rooms: Rooms, layers: Layers, part_number: int, plaintext: AsyncIterator[bytes] | Body) -> StoredBlob:
     """Seal a stream into a new blob; durable when it returns. On any failure, cancellation included, nothing remains."""
     writer = await rooms.blobs.create()
@@ -168,16 +158,16 @@ async def commit_object(
     stored: StoredPlaintext,
     modified: datetime,
     condition: Condition,
-) -> Written:
-    """Bind the data keys to what was stored, seal the record, commit the row. Raises ApiError as ``commit_version``."""
-    written = Written(new_version_id(rooms.random), null_version=bucket.versioning != "Enabled")
-    envelope = key.bound(bucket.bucket_id, object_key, written.version_id, stored.manifest, rooms.random)
-    record = meta.seal(bucket, object_key, written.version_id, size=stored.size, seal=envelope, manifest=stored.manifest)
+) -> dict[str, str]:
+    """Bind the data keys to what was stored, seal the record, commit the row. Answers and raises as ``commit_version``."""
+    version_id = new_version_id(rooms.random)
+    envelope = key.bound(bucket.bucket_id, object_key, version_id, stored.manifest, rooms.random)
+    record = meta.seal(bucket, object_key, version_id, size=stored.size, seal=envelope, manifest=stored.manifest)
     row = VersionRow(
         bucket.bucket_id,
         object_key,
-        written.version_id,
-        written.null_version,
+        version_id,
+        True,  # the commit decides
         False,  # no delete marker
         stored.size,
         milliseconds(modified),
@@ -187,12 +177,11 @@ async def commit_object(
         stored.in_row,
     )
     try:
-        await rooms.catalog.write(lambda tx: commit_version(tx, bucket, row, stored.blob_ids, condition))
+        return await rooms.catalog.write(lambda tx: commit_version(tx, bucket, row, stored.blob_ids, condition))
     except ApiError:  # judged and refused, so certainly not committed: the blob need not wait for the sweep
         for blob_id in stored.blob_ids:
             await rooms.blobs.delete(blob_id)
         raise
-    return written
 
 
 class Writing:
@@ -225,4 +214,4 @@ class Writing:
         checksums.record(body, meta)
         written = await commit_object(rooms, bucket, object_key, key, meta, stored, call.now, condition)
         output = {"ETag": f'"{meta.etag}"', **meta.checksum_output(), **encryption_output(key.envelope)}
-        return Answer(output | echoed(given) | written.answered(bucket))
+        return Answer(output | echoed(given) | written)
