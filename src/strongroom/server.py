@@ -43,7 +43,7 @@ from strongroom.edge.stall import Pace
 from strongroom.iam.callers import Callers
 from strongroom.iam.identities import Identities, NewAccount
 from strongroom.iam.principals import Principals
-from strongroom.iam.sts import Sts
+from strongroom.iam.rooms import iam_rooms
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.key_use_anchors import keep_head
 from strongroom.kms.key_use_files import KeyUseRecord
@@ -125,7 +125,7 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
     await keep_head(catalog, record.chain_id, record.sealed_head())
     keys.tell(KeyUses(numbers or Numbers(), record))
     kms = kms_rooms(keys.ring, subkeys.kms, Principals(catalog))
-    register = Register([*s3_rooms(rooms), *kms, Sts(Identities(catalog, subkeys.iam, now))])
+    register = Register([*s3_rooms(rooms), *kms, *iam_rooms(catalog, Identities(catalog, subkeys.iam, now), subkeys.iam)])
     gate = Gate(
         register=register,
         callers=Callers(catalog, subkeys.iam),
@@ -170,6 +170,8 @@ def s3_rooms(rooms: Rooms) -> list[object]:
 
 
 async def _authority(buckets: BucketCache, keys: DataKeys, resource_arn: str) -> Authority:
+    if resource_arn.startswith("arn:aws:iam:"):
+        return Authority(resource_arn.split(":", 5)[4])
     return await (keys.authority(resource_arn) if resource_arn.startswith("arn:aws:kms:") else buckets.authority(resource_arn))
 
 

@@ -1,4 +1,4 @@
-"""Which principals exist: the roots of accounts, nobody else yet."""
+"""Which principals exist: the roots of accounts (users: ``test_users``); no roles or sessions yet."""
 
 from __future__ import annotations
 

@@ -29,13 +29,14 @@ from strongroom.edge.chunked import ChunkSigner
 from strongroom.edge.claims import Claim, guess_service, read_claim
 from strongroom.edge.condition_values import RequestValues
 from strongroom.edge.head import Head, RawBody, Reply
-from strongroom.edge.judge import Judge, Place, check_owner
+from strongroom.edge.judge import Judge, Place, check_owner, has_policies
 from strongroom.edge.limits import DOCUMENT_MOST, LIST_DOCUMENT_MOST, check_head, check_metadata
 from strongroom.edge.promises import describes_body, read_promises, without_chunked
 from strongroom.edge.refusals import REFUSALS
 from strongroom.edge.signing_key import SigningKeys
 from strongroom.edge.stall import Pace
 from strongroom.iam.callers import ANONYMOUS
+from strongroom.policy.decide import ROOT
 from strongroom.store.contract import Unavailable
 
 if TYPE_CHECKING:
@@ -168,9 +169,11 @@ class Gate:
             given = self._codec.decode(route, asked, headers, None if kind == "stream" else document)
             # 6. decide
             region = self._region(claim, place)
-            known: Mapping[str, str] = await self._known(given) if place is not None and place.authority.policies else {}
+            standing = ROOT if credential is None else credential.standing
+            weighed = place is not None and (place.authority.policies or has_policies(standing))
+            known: Mapping[str, str] = await self._known(given) if weighed else {}
             asked_of = partial(RequestValues, caller, head, headers, claim, given, route.key, region, now, known)
-            judge = Judge(caller, self._authority, asked_of)
+            judge = Judge(caller, standing, self._authority, asked_of)
             if "ExpectedBucketOwner" in given:
                 check_owner(given["ExpectedBucketOwner"], route.bucket, place)
             judge.decide(operation.need, route, place, with_version=bool(given.get("VersionId")))

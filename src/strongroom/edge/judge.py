@@ -37,13 +37,18 @@ class Place(Protocol):
 class Judge:
     """Asks on behalf of one caller; made for one request."""
 
-    __slots__ = ("_authority", "_caller", "_values", "asked")
+    __slots__ = ("_authority", "_caller", "_standing", "_values", "asked")
 
     def __init__(
-        self, caller: Caller, authority: Callable[[str], Awaitable[Authority]], values: Callable[[], RequestValues]
+        self,
+        caller: Caller,
+        standing: Standing,
+        authority: Callable[[str], Awaitable[Authority]],
+        values: Callable[[], RequestValues],
     ) -> None:
         """``values`` is called only when there is a policy that may ask for them."""
         self._caller = caller
+        self._standing = standing
         self._authority = authority
         self._values = values
         self.asked = False
@@ -68,14 +73,17 @@ class Judge:
 
     def _ask(self, action: str, resource: str, authority: Authority) -> None:
         self.asked = True
-        caller = self._caller
-        question = Question(caller.account_id, caller.arn, caller.anonymous, action, resource, authority)
-        if authority.policies:
-            values = Lazy(self._values().of(action, authority.account_id))
-            question = question._replace(standing=Standing(canonical_id=caller.canonical_id), values=values)
+        caller, standing = self._caller, self._standing
+        question = Question(caller.account_id, caller.arn, caller.anonymous, action, resource, authority, standing)
+        if authority.policies or has_policies(standing):
+            question = question._replace(values=Lazy(self._values().of(action, authority.account_id)))
         decision = decide(question)
         if not decision.allowed:
             raise denial(question, decision)
+
+
+def has_policies(standing: Standing) -> bool:
+    return bool(standing.identity) or standing.boundary is not None or bool(standing.session)
 
 
 def check_owner(expected: str, bucket: str, place: Place | None) -> None:

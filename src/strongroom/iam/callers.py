@@ -8,12 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from strongroom.iam import forms, records
+from strongroom.iam import entities, forms, records
+from strongroom.iam.entities import KINDS, Entity
+from strongroom.iam.errors import Damaged
 from strongroom.iam.secrets import SecretSeal
+from strongroom.iam.standings import Standings
+from strongroom.policy.decide import ROOT, Standing
 
 if TYPE_CHECKING:
     from strongroom.store.contract import Catalog
 
+_TRIES: Final = 3  # to read a credential and its policies while nothing changes
 _MOST: Final = 10_000  # credentials kept; beyond that the cache starts anew
 
 
@@ -22,8 +27,8 @@ class Caller:
     """An authenticated principal, or nobody. Satisfies ``api.operation.Caller``."""
 
     account_id: str  # 12 digits; "" for nobody
-    arn: str  # arn:aws:iam::<account>:root; "" for nobody
-    user_id: str  # of a root: the account id
+    arn: str  # arn:aws:iam::<account>:root, arn:aws:iam::<account>:user/<path><name>; "" for nobody
+    user_id: str  # of a root: the account id; of a user: AIDA...
     canonical_id: str  # of the account
     display_name: str  # the account's name
     access_key_id: str
@@ -39,6 +44,7 @@ class Credential:
     caller: Caller
     secret_access_key: str = field(repr=False)
     session_token: str | None = field(default=None, repr=False)
+    standing: Standing = field(default=ROOT, repr=False)
 
 
 class Callers:
@@ -48,6 +54,7 @@ class Callers:
         self._catalog = catalog
         self._current = catalog.generation
         self._seal = SecretSeal(iam_key)
+        self._standings = Standings(catalog)
         self._generation = -1
         self._credentials: dict[str, Credential] = {}
 
@@ -61,20 +68,31 @@ class Callers:
         """The credential of an active access key, else None. Raises Damaged, and what the catalog raises."""
         if not forms.is_access_key_id(access_key_id):
             return None
-        generation = self._current()
-        if generation != self._generation:
-            self._credentials = {}
-            self._generation = generation
-        found = self._credentials.get(access_key_id)
+        for _ in range(_TRIES):
+            generation = self._current()
+            if generation != self._generation:
+                self._credentials = {}
+                self._generation = generation
+            found = self._credentials.get(access_key_id)
+            if found is not None:
+                return found
+            try:
+                found = await self._load(access_key_id)
+            except Damaged:
+                if generation == self._current():
+                    raise
+                continue  # it was read while it was being changed
+            # Kept only when nothing has changed meanwhile, else a key disabled while it was read would live on here.
+            if generation == self._current() == self._generation:
+                self._keep(access_key_id, found)
+                return found
+        return await self._load(access_key_id)
+
+    def _keep(self, access_key_id: str, found: Credential | None) -> None:
         if found is not None:
-            return found
-        found = await self._load(access_key_id)
-        # Kept only when nothing has changed meanwhile, else a key disabled while it was read would live on here.
-        if found is not None and generation == self._current() == self._generation:
             if len(self._credentials) >= _MOST:
                 self._credentials = {}
             self._credentials[access_key_id] = found
-        return found
 
     async def _load(self, access_key_id: str) -> Credential | None:
         value = await self._catalog.document(records.access_key_scope(access_key_id), records.ACCESS_KEY)
@@ -87,8 +105,23 @@ class Callers:
         if owner is None:
             return None
         account = records.Account.from_document(access_key.account_id, owner)
-        secret = self._seal.open(records.sealed_secret(access_key_id, value), access_key_id, account.account_id)
-        return Credential(_root(account, access_key_id), secret)
+        secret = self._seal.open(records.sealed_secret(access_key_id, value), access_key_id, access_key.owner)
+        if not access_key.user_id:
+            return Credential(_root(account, access_key_id), secret, standing=Standing(canonical_id=account.canonical_id))
+        user = await self._user(access_key)
+        if user is None:
+            return None
+        standing = await self._standings.of(user, account.canonical_id)
+        return Credential(_user(account, user, access_key_id), secret, standing=standing)
+
+    async def _user(self, access_key: records.AccessKey) -> Entity | None:
+        """The user whose access key it is: both must say so."""
+        scope = entities.scope(access_key.account_id, "user", access_key.user)
+        value = await self._catalog.document(scope, KINDS["user"])
+        found = None if value is None else Entity.from_document(access_key.account_id, "user", value)
+        if found is None or found.unique_id != access_key.user_id or access_key.access_key_id not in found.access_keys:
+            return None
+        return found
 
 
 def _root(account: records.Account, access_key_id: str) -> Caller:
@@ -96,6 +129,17 @@ def _root(account: records.Account, access_key_id: str) -> Caller:
         account_id=account.account_id,
         arn=f"arn:aws:iam::{account.account_id}:root",
         user_id=account.account_id,
+        canonical_id=account.canonical_id,
+        display_name=account.name,
+        access_key_id=access_key_id,
+    )
+
+
+def _user(account: records.Account, user: Entity, access_key_id: str) -> Caller:
+    return Caller(
+        account_id=account.account_id,
+        arn=user.arn,
+        user_id=user.unique_id,
         canonical_id=account.canonical_id,
         display_name=account.name,
         access_key_id=access_key_id,

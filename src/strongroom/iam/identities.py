@@ -43,7 +43,7 @@ _PAGE: Final = 1000
 class NewAccessKey(AccessKey):
     """An access key with its secret, which is shown once and can never be asked for again."""
 
-    secret_access_key: str = field(repr=False)
+    secret_access_key: str = field(repr=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

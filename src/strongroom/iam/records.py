@@ -68,19 +68,35 @@ class AccessKey:
     account_id: str
     active: bool
     created_ms: int
+    user: str = ""  # its name in lower case; "" for the account's root
+    user_id: str = ""  # AIDA...
+
+    @property
+    def owner(self) -> str:
+        """Whom the secret is sealed for: a record that is given to another user, or to the root, does not open."""
+        return f"{self.account_id}/{self.user_id}" if self.user_id else self.account_id
 
     def to_document(self, sealed_secret: str) -> dict[str, Any]:
-        return {
+        value: dict[str, Any] = {
             "account_id": self.account_id,
             "active": self.active,
             "created_ms": self.created_ms,
             "sealed_secret": sealed_secret,
         }
+        return {**value, "user": self.user, "user_id": self.user_id} if self.user_id else value
 
     @classmethod
     def from_document(cls, access_key_id: str, value: _Document) -> AccessKey:
         where = access_key_scope(access_key_id)
-        return cls(access_key_id, _text(value, "account_id", where), value.get("active") is True, _time(value, where))
+        owned = "user" in value or "user_id" in value
+        return cls(
+            access_key_id,
+            _text(value, "account_id", where),
+            value.get("active") is True,
+            _time(value, where),
+            _text(value, "user", where) if owned else "",
+            _text(value, "user_id", where) if owned else "",
+        )
 
 
 def sealed_secret(access_key_id: str, value: _Document) -> str:

@@ -1,0 +1,32 @@
+"""All of iam that has operations, built on one catalog. Never knows who is calling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from strongroom.iam.access_keys import AccessKeys
+from strongroom.iam.attachments import Attachments
+from strongroom.iam.directory import Directory
+from strongroom.iam.groups import Groups
+from strongroom.iam.inline_policies import InlinePolicies
+from strongroom.iam.managed_policies import ManagedPolicies
+from strongroom.iam.sts import Sts
+from strongroom.iam.users import Users
+
+if TYPE_CHECKING:
+    from strongroom.iam.identities import Identities
+    from strongroom.store.contract import Catalog
+
+
+def iam_rooms(catalog: Catalog, identities: Identities, iam_key: bytes) -> list[object]:
+    """``iam_key`` is 32 bytes, derived from the root key."""
+    shelf = Directory(catalog)
+    return [
+        Sts(identities),
+        Users(shelf),
+        AccessKeys(shelf, iam_key),
+        InlinePolicies(shelf),
+        ManagedPolicies(shelf),
+        Attachments(shelf),
+        Groups(shelf),
+    ]

@@ -1,0 +1,67 @@
+"""What an account says of one of its users: the policies of the user and its groups, and its boundary, read for the judge.
+
+A document is parsed once and found again by its text, so a change of something else costs a look-up only. A stored document that cannot
+be read, or a policy that is not there, is Damaged: it never counts as no policy. Never knows how policies add up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from strongroom.iam import directory, entities
+from strongroom.iam.entities import KINDS, POLICY, Entity, ManagedPolicy
+from strongroom.iam.errors import Damaged
+from strongroom.policy.decide import Standing
+from strongroom.policy.faults import InvalidPolicy, Kind
+from strongroom.policy.identity_documents import read_identity_policy
+
+if TYPE_CHECKING:
+    from strongroom.policy.compiled import Policy
+    from strongroom.store.contract import Reader
+
+_MOST: Final = 4_096  # documents kept; beyond that they are read anew
+
+
+class Standings:
+    def __init__(self, catalog: Reader) -> None:
+        self._catalog = catalog
+        self._read: dict[tuple[str, str, Kind], Policy] = {}
+
+    async def of(self, user: Entity, canonical_id: str) -> Standing:
+        """Raises Damaged, and what the catalog raises."""
+        policies = await self._policies(user)
+        for name in user.groups:
+            value = await self._catalog.document(entities.scope(user.account_id, "group", name), KINDS["group"])
+            if value is None:
+                raise Damaged(f"{user.arn} is in a group that is not there")
+            policies += await self._policies(Entity.from_document(user.account_id, "group", value))
+        return Standing(
+            identity=tuple(policies),
+            boundary=await self._managed(user.boundary, Kind.BOUNDARY) if user.boundary else None,
+            unique_id=user.unique_id,
+            canonical_id=canonical_id,
+        )
+
+    async def _policies(self, entity: Entity) -> list[Policy]:
+        """Inline policies first."""
+        inline = [self._parsed(text, name, Kind.IDENTITY) for name, text in entity.inline.items()]
+        return inline + [await self._managed(policy_arn, Kind.IDENTITY) for policy_arn in entity.attached]
+
+    async def _managed(self, policy_arn: str, kind: Kind) -> Policy:
+        account_id, name = directory.read_policy_arn(policy_arn)
+        value = await self._catalog.document(entities.scope(account_id, "policy", name), POLICY)
+        if value is None:
+            raise Damaged(f"{policy_arn} is attached and not there")
+        return self._parsed(ManagedPolicy.from_document(account_id, value).in_force.text, policy_arn, kind)
+
+    def _parsed(self, text: str, name: str, kind: Kind) -> Policy:
+        found = self._read.get((text, name, kind))
+        if found is None:
+            try:
+                found = read_identity_policy(text, name, kind)
+            except InvalidPolicy as error:
+                raise Damaged(f"the policy {name} cannot be read: {error}") from error
+            if len(self._read) >= _MOST:
+                self._read.clear()
+            self._read[text, name, kind] = found
+        return found

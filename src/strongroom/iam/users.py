@@ -1,0 +1,217 @@
+"""IAM's operations on users: made, read, listed, renamed, tagged, bounded, deleted.
+
+A user is nobody to the judge before a policy says otherwise. Never knows how a decision is made, or what an access key signs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from strongroom.api.operation import Answer, Call, operation
+from strongroom.iam import directory, entities, records, refusals
+from strongroom.iam.directory import milliseconds, moment, shown_tags
+from strongroom.iam.entities import KINDS, Entity
+
+if TYPE_CHECKING:
+    from strongroom.iam.directory import Directory
+    from strongroom.store.contract import Transaction
+
+
+class Users:
+    def __init__(self, shelf: Directory) -> None:
+        self._shelf = shelf
+
+    @operation("iam", "CreateUser", "iam:CreateUser", on="run")
+    async def create_user(self, call: Call) -> Answer:
+        given, account_id = call.input, call.caller.account_id
+        name, path, boundary = given["UserName"], given.get("Path") or "/", given.get("PermissionsBoundary") or ""
+        await call.allow(directory.action(call), entities.arn(account_id, "user", path, name))
+        user = Entity(
+            account_id,
+            "user",
+            name,
+            path,
+            unique_id=entities.new_id("user", self._shelf.random),
+            created_ms=milliseconds(call.now),
+            tags=directory.tagged((), given.get("Tags") or []),
+            boundary=boundary,
+        )
+
+        def within(transaction: Transaction) -> None:
+            if directory.find(transaction, account_id, "user", name) is not None:
+                raise refusals.exists("user", name)
+            if boundary:
+                _bound(transaction, user, boundary)
+            directory.put(transaction, user)
+
+        await self._shelf.catalog.write(within)
+        return Answer({"User": shown(user, whole=True)})
+
+    @operation("iam", "GetUser", "iam:GetUser", on="run")
+    async def get_user(self, call: Call) -> Answer:
+        """Of the caller itself when no name is given; the account's root has no name."""
+        if "UserName" not in call.input and call.caller.user_id == call.caller.account_id:
+            await call.allow("iam:GetUser", call.caller.arn)
+            return Answer({"User": await self._root(call)})
+        return Answer({"User": shown(await self._shelf.allowed(named(call), "user"), whole=True)})
+
+    @operation("iam", "ListUsers", "iam:ListUsers", on="run")
+    async def list_users(self, call: Call) -> Answer:
+        await call.allow("iam:ListUsers", entities.arn(call.caller.account_id, "user", call.input.get("PathPrefix") or "/", ""))
+        found, more = await self._shelf.entities(call, "user")
+        return Answer({"Users": [shown(one) for one in found], **more})
+
+    @operation("iam", "UpdateUser", "iam:UpdateUser", on="run")
+    async def update_user(self, call: Call) -> Answer:
+        """A new name or path; the right is needed on both ARNs. Groups, policies and access keys follow."""
+        user = await self._shelf.allowed(call, "user")
+        name, path = call.input.get("NewUserName") or user.name, call.input.get("NewPath") or user.path
+        await call.allow("iam:UpdateUser", entities.arn(user.account_id, "user", path, name))
+
+        def within(transaction: Transaction) -> None:
+            found = directory.current(transaction, user)
+            renamed = replace(found, name=name, path=path)
+            if renamed.scope != found.scope:
+                if directory.find(transaction, user.account_id, "user", name) is not None:
+                    raise refusals.exists("user", name)
+                _follow(transaction, found, renamed)
+                transaction.set_document(found.scope, KINDS["user"], None)
+            directory.put(transaction, renamed)
+
+        await self._shelf.catalog.write(within)
+        return Answer()
+
+    @operation("iam", "DeleteUser", "iam:DeleteUser", on="run")
+    async def delete_user(self, call: Call) -> Answer:
+        user = await self._shelf.allowed(call, "user")
+
+        def within(transaction: Transaction) -> None:
+            found = directory.current(transaction, user)
+            for left, what in (
+                (found.access_keys, "delete access keys"),
+                (found.attached, "detach all policies"),
+                (found.inline, "delete policies"),
+                (found.groups, "remove users from group"),
+            ):
+                if left:
+                    raise refusals.conflict(what)
+            _unbound(transaction, found)
+            transaction.set_document(found.scope, KINDS["user"], None)
+
+        await self._shelf.catalog.write(within)
+        return Answer()
+
+    @operation("iam", "PutUserPermissionsBoundary", "iam:PutUserPermissionsBoundary", on="run")
+    async def put_user_permissions_boundary(self, call: Call) -> Answer:
+        boundary = call.input["PermissionsBoundary"]
+
+        def work(transaction: Transaction, found: Entity) -> Entity:
+            _unbound(transaction, found)
+            _bound(transaction, found, boundary)
+            return replace(found, boundary=boundary)
+
+        await self._shelf.change(await self._shelf.allowed(call, "user"), work)
+        return Answer()
+
+    @operation("iam", "DeleteUserPermissionsBoundary", "iam:DeleteUserPermissionsBoundary", on="run")
+    async def delete_user_permissions_boundary(self, call: Call) -> Answer:
+        def work(transaction: Transaction, found: Entity) -> Entity:
+            _unbound(transaction, found)
+            return replace(found, boundary="")
+
+        await self._shelf.change(await self._shelf.allowed(call, "user"), work)
+        return Answer()
+
+    @operation("iam", "TagUser", "iam:TagUser", on="run")
+    async def tag_user(self, call: Call) -> Answer:
+        given = call.input["Tags"]
+        user = await self._shelf.allowed(call, "user")
+        await self._shelf.change(user, lambda _, found: replace(found, tags=directory.tagged(found.tags, given)))
+        return Answer()
+
+    @operation("iam", "UntagUser", "iam:UntagUser", on="run")
+    async def untag_user(self, call: Call) -> Answer:
+        keys = call.input["TagKeys"]
+        user = await self._shelf.allowed(call, "user")
+        await self._shelf.change(user, lambda _, found: replace(found, tags=directory.untagged(found.tags, keys)))
+        return Answer()
+
+    @operation("iam", "ListUserTags", "iam:ListUserTags", on="run")
+    async def list_user_tags(self, call: Call) -> Answer:
+        user = await self._shelf.allowed(call, "user")
+        found, more = directory.page(call, user.tags, lambda pair: pair[0])
+        return Answer({"Tags": shown_tags(found), **more})
+
+    async def _root(self, call: Call) -> dict[str, Any]:
+        value = await self._shelf.catalog.document(records.account_scope(call.caller.account_id), records.ACCOUNT)
+        account = records.Account.from_document(call.caller.account_id, value or {})
+        return {"UserId": account.account_id, "Arn": call.caller.arn, "CreateDate": moment(account.created_ms)}
+
+
+def named(call: Call) -> Call:
+    """The call with the caller's own name where none is given. Raises ApiError ValidationError when the caller is no user."""
+    if "UserName" in call.input:
+        return call
+    name = user_name(call.caller.arn)
+    if not name:
+        raise refusals.invalid("Must specify userName when calling with non-User credentials")
+    return replace(call, input={**call.input, "UserName": name})
+
+
+def user_name(caller_arn: str) -> str:
+    """The name of a user; nothing for whoever is no user."""
+    resource = caller_arn.split(":", 5)[-1]
+    return resource.rpartition("/")[2] if resource.startswith("user/") else ""
+
+
+def shown(user: Entity, *, whole: bool = False) -> Mapping[str, Any]:
+    """As answers show it; lists leave its tags and boundary out."""
+    answer: dict[str, Any] = {
+        "Path": user.path,
+        "UserName": user.name,
+        "UserId": user.unique_id,
+        "Arn": user.arn,
+        "CreateDate": moment(user.created_ms),
+    }
+    if whole and user.boundary:
+        answer["PermissionsBoundary"] = {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": user.boundary}
+    if whole and user.tags:
+        answer["Tags"] = shown_tags(user.tags)
+    return answer
+
+
+def _bound(transaction: Transaction, user: Entity, policy_arn: str) -> None:
+    policy = directory.managed(transaction, policy_arn)
+    if policy is None or policy.account_id != user.account_id:
+        raise refusals.not_attachable(policy_arn)
+    directory.put_policy(transaction, replace(policy, bounding=(*directory.without(policy.bounding, user.label), user.label)))
+
+
+def _unbound(transaction: Transaction, user: Entity) -> None:
+    policy = directory.managed(transaction, user.boundary) if user.boundary else None
+    if policy is not None:
+        directory.put_policy(transaction, replace(policy, bounding=directory.without(policy.bounding, user.label)))
+
+
+def _follow(transaction: Transaction, old: Entity, new: Entity) -> None:
+    """Whatever names the user names it anew."""
+    was, now = old.name.lower(), new.name.lower()
+    for name in old.groups:
+        group = directory.find(transaction, old.account_id, "group", name)
+        if group is not None:
+            directory.put(transaction, replace(group, members=(*directory.without(group.members, was), now)))
+    named = {*old.attached, old.boundary} if old.boundary else {*old.attached}
+    for policy_arn in sorted(named):
+        policy = directory.managed(transaction, policy_arn)
+        if policy is None:
+            continue
+        attached = tuple(new.label if one == old.label else one for one in policy.attached)
+        bounding = tuple(new.label if one == old.label else one for one in policy.bounding)
+        directory.put_policy(transaction, replace(policy, attached=attached, bounding=bounding))
+    for access_key_id in old.access_keys:
+        scope = records.access_key_scope(access_key_id)
+        value: Any = transaction.document(scope, records.ACCESS_KEY)
+        if value is not None:
+            transaction.set_document(scope, records.ACCESS_KEY, {**value, "user": now})
