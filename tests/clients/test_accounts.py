@@ -96,6 +96,7 @@ def s3_members(house):
         "Body": b"overwritten",
         "Policy": json.dumps({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}}),
         "PublicAccessBlockConfiguration": {"RestrictPublicBuckets": False},
+        "VersioningConfiguration": {"Status": "Enabled"},
         "ObjectEncryption": {"SSEKMS": {"KMSKeyArn": house["key"]["Arn"]}},
         "ObjectAttributes": ["ETag"],
     }
@@ -119,6 +120,7 @@ def nothing_happened(house):
     assert [each["ETag"] for each in owner.list_parts(Bucket=name, Key="m", UploadId=house["upload"])["Parts"]] == [house["part"]]
     only = owner.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"][0]
     assert only["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert "Status" not in owner.get_bucket_versioning(Bucket=name)
     assert refused(owner.get_bucket_policy, Bucket=name).code == "NoSuchBucketPolicy"
     assert all(owner.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"].values())
 
