@@ -375,7 +375,7 @@ def _introduce(made: NewAccount, config: Config, say: Callable[[str], None]) -> 
     say(f"  AWS_SECRET_ACCESS_KEY={made.secret_access_key}")
     say(f"  AWS_ACCOUNT_ID={made.account_id}")
     say(f"They are also in {config.data_dir / folder.CREDENTIALS_FILE}.")
-    say("Back up the root key apart from the data: without it nothing can be read again.")
+    say("Back up the root key apart from the data (strongroom keys backup): without it nothing can be read again.")
     if is_plain_file(config):
         say(f"THE ROOT KEY IS A PLAIN FILE, {config.data_dir / folder.ROOT_KEY_FILE}: who has it and the data has everything.")
         say("Seal it with a passphrase or a systemd credential: strongroom keys seal-root --help")

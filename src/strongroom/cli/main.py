@@ -10,9 +10,9 @@ import typer
 from typer.exceptions import TyperException
 
 from strongroom import __version__
+from strongroom.cli import custody
 from strongroom.cli.account import account
 from strongroom.cli.audit import audit
-from strongroom.cli.custody import seal_root
 from strongroom.cli.doctor import doctor
 from strongroom.cli.keys import keys
 from strongroom.cli.rewrap import rewrap
@@ -31,7 +31,10 @@ app.command()(serve)
 app.add_typer(account, name="account")
 app.add_typer(keys, name="keys")
 app.add_typer(audit, name="audit")
-keys.command("seal-root")(seal_root)
+keys.command("seal-root")(custody.seal_root)
+keys.command()(custody.backup)
+keys.command()(custody.restore)
+keys.command()(custody.drill)
 app.command()(doctor)
 app.command()(verify)
 app.command()(rewrap)

@@ -75,14 +75,14 @@ class LowerRooms:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, config: Config, *, with_faults: bool = False) -> AsyncGenerator[Self]:
+    async def opened(cls, config: Config, root_key: bytes | None = None, *, with_faults: bool = False) -> AsyncGenerator[Self]:
         """For a tool of the operator's, whether a server runs on the folder or not. Makes nothing. Raises StartError, StoreError.
 
-        ``with_faults``: service keys that do not open are told in ``faults``, and are no error.
+        ``root_key``: another than the settings lead to. ``with_faults``: service keys that do not open are told in ``faults``, and are no error.
         """
         os.umask(0o077)
         folder.require_existing(config.data_dir)
-        lower = await cls._open(config, open_root_key(config), serving=False)
+        lower = await cls._open(config, root_key or open_root_key(config), serving=False)
         try:
             if lower.faults and not with_faults:
                 raise StartError(f"{lower.faults[0].what}: {lower.faults[0].why}; run  strongroom verify")

@@ -52,6 +52,11 @@ def ensure_root_key(config: Config, random: Callable[[int], bytes] = os.urandom)
     return root_key
 
 
+def write_root_key(config: Config, root_key: bytes, *, replace: bool) -> None:
+    """Into the data folder, in the form the settings say. Raises StartError."""
+    _write(config.data_dir / ROOT_KEY_FILE, parse_key_form(config.root_key), root_key, replace=replace, random=os.urandom)
+
+
 def left_in_folder(config: Config) -> Path | None:
     """A ``root.key`` that lies in the folder although the settings take the root key from elsewhere."""
     path = config.data_dir / ROOT_KEY_FILE
