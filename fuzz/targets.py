@@ -6,6 +6,7 @@ raise. ``tests/fuzz`` runs the same targets over the vectors and random bytes in
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -24,6 +25,8 @@ from strongroom.api.xml_reader import read_xml
 from strongroom.edge.canonical import canonical_query, pairs_of
 from strongroom.edge.chunked import ChunkDecoder, ChunkSigner
 from strongroom.edge.claims import read_claim
+from strongroom.edge.form_policy import FormPolicy
+from strongroom.edge.form_reader import FormReader
 from strongroom.edge.head import Head
 from strongroom.edge.refusals import REFUSALS
 from strongroom.edge.signing_key import SigningKey
@@ -211,6 +214,32 @@ def authorization(data: bytes) -> None:
                 read_claim(head, refusals)
 
 
+def form(data: bytes) -> None:
+    """However a form is cut, the reader comes to the same end, and gives no byte of the file twice."""
+    body = b"--b\r\n" + data
+    ends = {_posted(body, step) for step in (len(body), 1, 7)}
+    assert len(ends) == 1, ends
+
+
+def _posted(body: bytes, step: int) -> str:
+    reader = FormReader(b"b")
+    file = bytearray()
+    try:
+        for at in range(0, len(body), step):
+            file += reader.feed(body[at : at + step])
+        reader.finish()
+    except ApiError as error:
+        return error.code
+    assert len(file) <= len(body)
+    return repr((reader.fields, reader.filename, bytes(file)))
+
+
+def form_policy(data: bytes) -> None:
+    """A policy is a policy or one refusal."""
+    with suppress(ApiError):
+        FormPolicy.parse(base64.b64encode(data).decode())
+
+
 def policy(data: bytes) -> None:
     """A document is a policy or one refusal; one that does not speak of everybody lets nobody in who has no name."""
     text = data.decode("utf-8", "replace")
@@ -248,6 +277,8 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         xml,
         query,
         authorization,
+        form,
+        form_policy,
     )
 }
 
@@ -264,6 +295,16 @@ _XML: Final = (
 _CHUNKED: Final = (
     b"\0\x05" + b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n",
     b"\0\x05" + b"5;chunk-signature=" + b"a" * 64 + b"\r\nhello\r\n0;chunk-signature=" + b"b" * 64 + b"\r\n\r\n",
+)
+_FORMS: Final = (
+    b'Content-Disposition: form-data; name="key"\r\n\r\nk\r\n--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n'
+    b"Content-Type: text/plain\r\n\r\nhello\r\n--b--\r\n",
+    b"Content-Disposition: form-data; name=file\r\n\r\n\r\n--b\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n--b--",
+)
+_FORM_POLICIES: Final = (
+    b'{"expiration": "2026-12-01T12:00:00.000Z", "conditions": [{"acl": "private"}, ["starts-with", "$key", "a/"],'
+    b' ["content-length-range", 1, "9"]]}',
+    b'{"expiration": "2026-12-01T12:00:00Z", "conditions": []}',
 )
 _STATEMENTS: Final[tuple[dict[str, Any], ...]] = (
     {
@@ -295,6 +336,8 @@ def seeds(name: str) -> Iterator[bytes]:
     """Where a target begins: what the vectors and the protocols look like."""
     if name in {"xml", "chunked"}:
         yield from _XML if name == "xml" else _CHUNKED
+    elif name in {"form", "form_policy"}:
+        yield from _FORMS if name == "form" else _FORM_POLICIES
     elif name == "policy":
         yield from _DOCUMENTS
     elif name in {"query", "authorization"}:

@@ -64,6 +64,7 @@ from strongroom.s3.multipart import Multipart
 from strongroom.s3.object_attributes import ObjectAttributes
 from strongroom.s3.object_encryption import ObjectEncryption
 from strongroom.s3.parts import Parts
+from strongroom.s3.posting import Posting
 from strongroom.s3.reading import Reading
 from strongroom.s3.rooms import Rooms
 from strongroom.s3.upkeep import Upkeep
@@ -150,13 +151,14 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
 
 def s3_rooms(rooms: Rooms) -> list[object]:
     """Every class of the s3 room that has operations."""
-    reading = Reading(rooms)
+    reading, writing = Reading(rooms), Writing(rooms)
     return [
         Buckets(rooms),
         BucketSettings(rooms),
         BucketPolicies(rooms),
         Listing(rooms),
-        Writing(rooms),
+        writing,
+        Posting(writing),
         reading,
         ObjectAttributes(rooms, reading),
         Deleting(rooms),

@@ -85,6 +85,7 @@ class TinyRoom:
         self.last: Call | None = None
 
     @operation("s3", "PutObject", "s3:PutObject", on="object")
+    @operation("s3", "PostObject", "s3:PutObject", on="object")
     async def put_object(self, call: Call) -> Answer:
         self.last = call
         call.body.want("md5")

@@ -25,6 +25,7 @@ from tests.s3.test_multipart import TAIL, Upload
 #: Operation -> who decides its encryption: the choice, or the choice that its upload began with, judged again.
 PATHS = {
     "PutObject": "choose",
+    "PostObject": "choose",
     "CopyObject": "choose",
     "CreateMultipartUpload": "choose",
     "UploadPart": "continued",
@@ -112,8 +113,8 @@ async def way(vault, operation, sent):
     """Walk one path up to and with its operation: what remains to be run, and with what."""
     await vault.put("source", TAIL)
     given = {"Bucket": "bucket", "Key": "k"}
-    if operation in {"PutObject", "CopyObject", "CreateMultipartUpload"}:
-        more = {"PutObject": {"data": TAIL}, "CopyObject": {"CopySource": "bucket/source"}}
+    if operation in {"PutObject", "PostObject", "CopyObject", "CreateMultipartUpload"}:
+        more = {"PutObject": {"data": TAIL}, "PostObject": {"data": TAIL}, "CopyObject": {"CopySource": "bucket/source"}}
         return given | more.get(operation, {}) | sent
     upload = Upload(vault)
     await upload.create(**sent)

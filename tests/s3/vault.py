@@ -37,6 +37,7 @@ from strongroom.s3.multipart import Multipart
 from strongroom.s3.object_attributes import ObjectAttributes
 from strongroom.s3.object_encryption import ObjectEncryption
 from strongroom.s3.parts import Parts
+from strongroom.s3.posting import Posting
 from strongroom.s3.reading import Reading
 from strongroom.s3.rooms import Rooms, S3Settings
 from strongroom.s3.upkeep import Upkeep
@@ -105,7 +106,7 @@ class Vault:
     def use(self, settings: S3Settings) -> None:
         self.buckets = BucketCache(self.catalog, self.keys, settings.new_bucket_sse_c)
         rooms = self.rooms = Rooms(self.catalog, self.blobs, self.keys, self.buckets, settings, lambda: self.now, os.urandom)
-        reading = Reading(rooms)
+        reading, writing = Reading(rooms), Writing(rooms)
         self.upkeep = Upkeep(rooms)
         self.register = Register(
             [
@@ -113,7 +114,8 @@ class Vault:
                 BucketSettings(rooms),
                 BucketPolicies(rooms),
                 Listing(rooms),
-                Writing(rooms),
+                writing,
+                Posting(writing),
                 reading,
                 ObjectAttributes(rooms, reading),
                 Deleting(rooms),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from strongroom.api import post_form
 from strongroom.api.codec_json import JsonCodec
 from strongroom.api.codec_query import QueryCodec
 from strongroom.api.codec_rest_xml import RestXmlCodec
@@ -36,6 +37,10 @@ class Codec:
         caller's, and give it to ``decode``), ``stream`` (leave it to the run). Raises LookupError for an unknown operation.
         """
         return self._rooms[service].body_kind(operation)
+
+    def takes_form(self, route: Route) -> bool:
+        """Whether the request is a form whose last field is the payload: ``read_fields`` first, then ``decode`` with its headers."""
+        return route.service == "s3" and route.operation == post_form.OPERATION
 
     def decode(self, route: Route, query: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, Any]:
         """The typed input, by the model's member names; absent members are absent. ``headers`` by lower-case names, ``query`` raw,

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from strongroom.api import post_form
 from strongroom.api.encoded import BodyKind, Encoded
 from strongroom.api.errors import ApiError
 from strongroom.api.form import read_form
@@ -113,11 +114,15 @@ class RestXmlCodec:
     def _asking(self, operation: str) -> Asked:
         plan = self._asked.get(operation)
         if plan is None:
-            plan = self._asked[operation] = compile_asked(operation_model("s3", operation))
+            form = operation == post_form.OPERATION
+            plan = post_form.asked_plan() if form else compile_asked(operation_model("s3", operation))
+            self._asked[operation] = plan
         return plan
 
     def _answering(self, operation: str) -> Answered:
-        plan = self._answered[operation] = compile_answered(operation_model("s3", operation))
+        form = operation == post_form.OPERATION
+        plan = post_form.answered_plan() if form else compile_answered(operation_model("s3", operation))
+        self._answered[operation] = plan
         return plan
 
 
@@ -202,6 +207,8 @@ def _write_body(plan: Answered, output: Mapping[str, Any], headers: list[tuple[s
         root = f'<LocationConstraint xmlns="{NAMESPACE}"'
         headers.append(("content-type", "application/xml"))
         return (DECLARATION + (f"{root}>{xml_text(region)}</LocationConstraint>" if region else f"{root}/>")).encode()
+    if plan.kind == "post":
+        return post_form.write_response(output, headers)
     if plan.kind == "text":
         headers.append(("content-type", "application/json"))
         return str(output.get(plan.payload) or "").encode()

@@ -61,7 +61,13 @@ class Claim:
     expires: int = 0  # seconds; presigned only
     token: str | None = None
     own_query: str | None = None  # what the request asks besides the signature's parameters, as sent, when that is easily told
+    policy: str | None = None  # of a form, base64: what was signed instead of the request
     params: Pairs | None = None  # of a presigned query that may carry headers: decoded names and values
+
+    @property
+    def elsewhere(self) -> bool:
+        """It came in the query or in a form, not in a header."""
+        return self.presigned or self.policy is not None
 
     @property
     def scope(self) -> str:

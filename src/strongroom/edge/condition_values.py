@@ -84,6 +84,8 @@ def _principal(values: RequestValues, value: str) -> Value:
 
 
 def _auth_type(values: RequestValues) -> Value:
+    if values.claim is not None and values.claim.policy is not None:
+        return "POST"
     return _signed(values, "REST-QUERY-STRING" if values.claim is not None and values.claim.presigned else "REST-HEADER")
 
 

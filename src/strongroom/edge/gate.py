@@ -28,6 +28,7 @@ from strongroom.edge.body import RequestBody
 from strongroom.edge.chunked import ChunkSigner
 from strongroom.edge.claims import Claim, guess_service, read_claim
 from strongroom.edge.condition_values import RequestValues
+from strongroom.edge.form import FormFile, PostedForm
 from strongroom.edge.head import Head, RawBody, Reply
 from strongroom.edge.judge import Judge, Place, check_owner, has_policies
 from strongroom.edge.limits import DOCUMENT_MOST, LIST_DOCUMENT_MOST, check_head, check_metadata
@@ -138,6 +139,9 @@ class Gate:
             headers = sigv4.carried_headers(asked, head.headers) if asked else head.headers
             route = self._router.route(head.method, head.path, asked, headers, "" if claim is None else claim.service)
             trail.service, trail.operation = route.service, route.operation
+            form = await self._form(trail, route, claim, headers, raw)
+            if form is not None:
+                claim, route, headers, asked = form.claim, form.route, form.headers, ""
             document: bytes | None = None
             if route.service != "s3":
                 route, document = await self._front_end(trail, route, claim, head, raw)
@@ -151,6 +155,8 @@ class Gate:
             signer = None
             if claim is not None and credential is not None:
                 signer = self._verify(claim, head, payload, credential, route.service)
+                if form is not None:
+                    form.check_policy(now)
             if operation is None:
                 raise self._codec.not_built(route.service, route.operation)  # noqa: TRY301 - the eight steps stand in one function
             if route.bucket and place is None and operation.need.on != "service":
@@ -245,9 +251,12 @@ class Gate:
     def _verify(self, claim: Claim, head: Head, payload: str, credential: Credential, service: Service) -> ChunkSigner | None:
         """Check the signature; what the body's chunks are signed with, if they are."""
         refusals = REFUSALS[service]
-        sigv4.check_signed_headers(claim, head.headers, refusals)
         key = self._keys.find(claim.credential, credential.secret_access_key)
-        sigv4.check_signature(claim, head, payload, key, refusals)
+        if claim.policy is not None:
+            sigv4.check_form_signature(claim, key, refusals)
+        else:
+            sigv4.check_signed_headers(claim, head.headers, refusals)
+            sigv4.check_signature(claim, head, payload, key, refusals)
         sigv4.check_token(claim, credential.session_token, refusals)
         if payload in {sigv4.STREAMING_SIGNED, sigv4.STREAMING_SIGNED_TRAILER}:
             return ChunkSigner(key, claim.timestamp, claim.scope, claim.signature)
@@ -267,6 +276,22 @@ class Gate:
         return self._settings.plain_http_secrets == "loopback" and loopback
 
     # ------------------------------------------------------------------------------------------------------------ the body
+
+    async def _form(
+        self, trail: _Trail, route: Route, claim: Claim | None, headers: dict[str, str], raw: RawBody
+    ) -> PostedForm | None:
+        """The form of a form upload, read up to its file: it says who signed what, and its fields stand for the headers."""
+        if not self._codec.takes_form(route):
+            return None
+        refusals = REFUSALS[route.service]
+        file = FormFile(headers, raw)
+        if claim is not None:
+            raise refusals.both(headers.get("authorization", ""))
+        form = await PostedForm.read(file, route, headers, refusals, self._settings.pace)
+        promises = read_promises(form.headers, sigv4.UNSIGNED)
+        promises.wire_length = promises.length = None  # the end of the form tells
+        trail.body = RequestBody(file, promises, self._settings.pace)
+        return form
 
     async def _front_end(self, trail: _Trail, route: Route, claim: Claim | None, head: Head, raw: RawBody) -> tuple[Route, bytes]:
         """A KMS, IAM or STS call: its signature covers the digest of its whole body, and a form's body names the operation."""

@@ -135,15 +135,16 @@ class S3Refusals:
     def mismatch(self, access_key_id: str, string_to_sign: str, signature: str, canonical: str) -> ApiError:
         # AWS sends it back. An answer is more easily logged than a request, so here it stays unsaid.
         canonical = _CUSTOMER_KEY.sub(r"\1***", canonical)
-        return ApiError(
+        error = ApiError(
             "SignatureDoesNotMatch",
             AWSAccessKeyId=access_key_id,
             StringToSign=string_to_sign,
             SignatureProvided=signature,
             StringToSignBytes=_bytes_of(string_to_sign),
-            CanonicalRequest=canonical,
-            CanonicalRequestBytes=_bytes_of(canonical),
         )
+        if canonical:  # a form has none
+            error.members |= {"CanonicalRequest": canonical, "CanonicalRequestBytes": _bytes_of(canonical)}
+        return error
 
     def bad_token(self, token: str) -> ApiError:
         return ApiError("InvalidToken", fields={"Token-0": token})

@@ -46,28 +46,31 @@ _AUTHENTICATION: Final = frozenset(
 
 
 def check_time(claim: Claim, now: datetime, refusals: Refusals) -> None:
-    """Refuse a clock more than 15 minutes off, an expired presigned request, and a scope of another day."""
+    """Refuse a clock more than 15 minutes off, an expired presigned request, and a scope of another day.
+
+    A form is good as long as its policy says (facts E32).
+    """
     age = (now - claim.signed_at).total_seconds()
     if claim.presigned:
         if age > claim.expires:
             raise refusals.expired(claim.signed_at, claim.expires, now)
         if age < -SKEW:
             raise refusals.not_yet_valid(claim.signed_at, now)
-    elif not -SKEW <= age <= SKEW:
+    elif claim.policy is None and not -SKEW <= age <= SKEW:
         raise refusals.skewed(claim.timestamp, claim.signed_at, now)
     if claim.date != claim.timestamp[:8]:
-        raise refusals.wrong_date(claim.date, claim.timestamp, query=claim.presigned)
+        raise refusals.wrong_date(claim.date, claim.timestamp, query=claim.elsewhere)
 
 
 def check_scope(claim: Claim, service: str, region: str | None, regions: tuple[str, ...], refusals: Refusals) -> None:
     """Refuse another service, and a region that is not ``region`` (if given) nor one of ``regions`` (empty: any of AWS's form)."""
     if claim.service != service:
-        raise refusals.wrong_service(claim.service, service, query=claim.presigned)
+        raise refusals.wrong_service(claim.service, service, query=claim.elsewhere)
     if region is not None:
         if claim.region != region:
-            raise refusals.wrong_region(claim.region, region, query=claim.presigned)
+            raise refusals.wrong_region(claim.region, region, query=claim.elsewhere)
     elif claim.region not in regions and (regions or not _REGION.fullmatch(claim.region)):
-        raise refusals.wrong_region(claim.region, regions[0] if regions else "us-east-1", query=claim.presigned)
+        raise refusals.wrong_region(claim.region, regions[0] if regions else "us-east-1", query=claim.elsewhere)
 
 
 def check_signed_headers(claim: Claim, headers: Mapping[str, str], refusals: Refusals) -> None:
@@ -90,7 +93,7 @@ def payload_hash(claim: Claim | None, headers: Mapping[str, str]) -> str:
     """What S3 takes as the hash of the payload: the header, checked for its form. Raises ApiError."""
     value = headers.get(_CONTENT_SHA256)
     if value is None:
-        if claim is not None and not claim.presigned:
+        if claim is not None and not claim.elsewhere:
             raise ApiError("InvalidRequest", f"Missing required header for this request: {_CONTENT_SHA256}")
         return UNSIGNED
     if value == UNSIGNED or value in STREAMING or _HEX.fullmatch(value):
@@ -115,6 +118,13 @@ def check_signature(claim: Claim, head: Head, payload: str, key: SigningKey, ref
     string_to_sign = f"{ALGORITHM}\n{claim.timestamp}\n{claim.scope}\n{sha256(canonical.encode()).hexdigest()}"
     if not hmac.compare_digest(key.sign(string_to_sign.encode()).encode(), claim.signature.encode("utf-8", "replace")):
         raise refusals.mismatch(claim.access_key_id, string_to_sign, claim.signature, canonical)
+
+
+def check_form_signature(claim: Claim, key: SigningKey, refusals: Refusals) -> None:
+    """As ``check_signature``, of a form: its policy as sent is what was signed. Raises ApiError."""
+    policy = claim.policy or ""
+    if not hmac.compare_digest(key.sign(policy.encode()).encode(), claim.signature.encode("utf-8", "replace")):
+        raise refusals.mismatch(claim.access_key_id, policy, claim.signature, "")
 
 
 def check_token(claim: Claim, token: str | None, refusals: Refusals) -> None:

@@ -141,12 +141,29 @@ def seal_in_row(rooms: Rooms, layers: Layers, plaintext: bytes) -> StoredPlainte
     return StoredPlaintext(encode_manifest([Piece(blob_id, IN_ROW, len(plaintext))]), len(plaintext), [], sealed)
 
 
-async def store_plaintext(rooms: Rooms, layers: Layers, length: int, plaintext: AsyncIterator[bytes] | Body) -> StoredPlaintext:
-    """Seal ``length`` bytes of plaintext where bodies of that length live."""
-    if length <= INLINE:
+async def store_plaintext(
+    rooms: Rooms, layers: Layers, length: int | None, plaintext: AsyncIterator[bytes] | Body
+) -> StoredPlaintext:
+    """Seal ``length`` bytes of plaintext (None: only their end tells) where bodies of that length live."""
+    if length is None:
+        pieces = aiter(plaintext)
+        start = b""
+        while len(start) <= INLINE:
+            try:
+                start += await anext(pieces)
+            except StopAsyncIteration:
+                return seal_in_row(rooms, layers, start)
+        plaintext = _together(start, pieces)
+    elif length <= INLINE:
         return seal_in_row(rooms, layers, b"".join([piece async for piece in plaintext]))
     stored = await store_blob(rooms, layers, 1, plaintext)
     return StoredPlaintext(encode_manifest([Piece(stored.blob_id, 1, stored.size)]), stored.size, [stored.blob_id], None)
+
+
+async def _together(start: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield start
+    async for piece in rest:
+        yield piece
 
 
 async def commit_object(
@@ -191,6 +208,12 @@ class Writing:
 
     @operation("s3", "PutObject", "s3:PutObject", on="object")
     async def put_object(self, call: Call) -> Answer:
+        if call.body.length is None:
+            raise ApiError("MissingContentLength")
+        return Answer(await self.store(call))
+
+    async def store(self, call: Call) -> dict[str, Any]:
+        """Make the body that came with a request an object, as its members say. Returns PutObject's output. Raises ApiError."""
         rooms, given, body = self._rooms, call.input, call.body
         object_key: str = given["Key"]
         bucket = rooms.buckets.cached(given["Bucket"]) or await rooms.buckets.find(given["Bucket"])
@@ -200,13 +223,11 @@ class Writing:
         condition = Condition.of(given)
         choice = choice_for(call, bucket, object_key)
         length = body.length
-        if length is None:
-            raise ApiError("MissingContentLength")
-        if length > PUT_BYTES:
+        if length is not None and length > PUT_BYTES:
             raise ApiError("EntityTooLarge", ProposedSize=str(length), MaxSizeAllowed=str(PUT_BYTES))
         key = await self._sealing.new(call, bucket, object_key, choice)
         checksums.ask(body, client_names_one=checksums.names_checksum(given))
-        if length <= INLINE:
+        if length is not None and length <= INLINE:
             stored = seal_in_row(rooms, key.layers, await body.read(INLINE))
         else:
             stored = await store_plaintext(rooms, key.layers, length, body)
@@ -214,4 +235,4 @@ class Writing:
         checksums.record(body, meta)
         written = await commit_object(rooms, bucket, object_key, key, meta, stored, call.now, condition)
         output = {"ETag": f'"{meta.etag}"', **meta.checksum_output(), **encryption_output(key.envelope)}
-        return Answer(output | echoed(given) | written)
+        return output | echoed(given) | written
