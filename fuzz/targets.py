@@ -297,13 +297,17 @@ _CHUNKED: Final = (
     b"\0\x05" + b"5;chunk-signature=" + b"a" * 64 + b"\r\nhello\r\n0;chunk-signature=" + b"b" * 64 + b"\r\n\r\n",
 )
 _FORMS: Final = (
-    b'Content-Disposition: form-data; name="key"\r\n\r\nk\r\n--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n'
-    b"Content-Type: text/plain\r\n\r\nhello\r\n--b--\r\n",
+    (
+        b'Content-Disposition: form-data; name="key"\r\n\r\nk\r\n--b\r\nContent-Disposition: form-data; name="file"; '
+        b'filename="f"\r\nContent-Type: text/plain\r\n\r\nhello\r\n--b--\r\n'
+    ),
     b"Content-Disposition: form-data; name=file\r\n\r\n\r\n--b\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n--b--",
 )
 _FORM_POLICIES: Final = (
-    b'{"expiration": "2026-12-01T12:00:00.000Z", "conditions": [{"acl": "private"}, ["starts-with", "$key", "a/"],'
-    b' ["content-length-range", 1, "9"]]}',
+    (
+        b'{"expiration": "2026-12-01T12:00:00.000Z", "conditions": [{"acl": "private"}, ["starts-with", "$key", "a/"], '
+        b'["content-length-range", 1, "9"]]}'
+    ),
     b'{"expiration": "2026-12-01T12:00:00Z", "conditions": []}',
 )
 _STATEMENTS: Final[tuple[dict[str, Any], ...]] = (

@@ -194,6 +194,18 @@ def test_what_a_policy_does_not_let(s3, server, bucket):
     assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
 
 
+def test_versions(s3, server, bucket):
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    first, second = (post(server, bucket, form_for(s3, bucket), data).headers["x-amz-version-id"] for data in (SMALL, LARGE))
+    assert read(s3, bucket, VersionId=first)["Body"].read() == SMALL
+    names = ["ObjectSize"]
+    for version, size in ((first, len(SMALL)), (second, len(LARGE))):
+        told = s3.get_object_attributes(Bucket=bucket, Key="k", VersionId=version, ObjectAttributes=names)
+        assert (told["ObjectSize"], told["VersionId"]) == (size, version)
+    s3.delete_object(Bucket=bucket, Key="k")
+    assert refused(s3.get_object_attributes, Bucket=bucket, Key="k", ObjectAttributes=names).code == "NoSuchKey"
+
+
 def test_what_cannot_be_kept(s3, server, bucket):
     assert post(server, bucket, form_for(s3, bucket, acl="public-read")).error[:2] == (400, "AccessControlListNotSupported")
     assert post(server, bucket, form_for(s3, bucket, tagging="<Tagging/>")).status == 501

@@ -58,8 +58,9 @@ class FormPolicy:
             _invalid("Invalid 'conditions' value: must be a List.")
         least, most = 0, None
         read: list[Condition] = []
-        for each in cast("list[Any]", conditions):
-            parts = cast("list[Any]", each) if isinstance(each, list) else []
+        listed: list[Any] = conditions
+        for each in listed:
+            parts: list[Any] = each if isinstance(each, list) else []
             if parts and str(parts[0]).lower() == _RANGE:
                 low, high = _range(parts[1:])
                 least, most = max(least, low), high if most is None else min(most, high)

@@ -11,6 +11,7 @@ from strongroom.s3.encryption import refuse_on
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.parts import MOST_LISTED, bounded
 from strongroom.s3.reading import OF_KMS, find_version_for, modified_at, refuse_unsafe_read
+from strongroom.s3.versions import shown_id
 from strongroom.seal.format import Envelope, decode_manifest
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class ObjectAttributes:
             output["ObjectSize"] = row.size  # also when it is 0
         output["LastModified"] = modified_at(row)
         if bucket.versioning:
-            output["VersionId"] = "null" if row.null_version else row.version_id
+            output["VersionId"] = shown_id(row)
         return Answer(output)
 
 
