@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn, TypeGuard, cast
 
 from strongroom.api.errors import ApiError
 
@@ -54,13 +54,12 @@ class FormPolicy:
             _invalid("Policy missing expiration.")
         if conditions is None:
             _invalid("Policy missing conditions.")
-        if not isinstance(conditions, list):
+        if not _is_list(conditions):
             _invalid("Invalid 'conditions' value: must be a List.")
         least, most = 0, None
         read: list[Condition] = []
-        listed: list[Any] = conditions
-        for each in listed:
-            parts: list[Any] = each if isinstance(each, list) else []
+        for each in conditions:
+            parts = each if _is_list(each) else []
             if parts and str(parts[0]).lower() == _RANGE:
                 low, high = _range(parts[1:])
                 least, most = max(least, low), high if most is None else min(most, high)
@@ -97,6 +96,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({name for name, _ in pairs}) != len(pairs):
         raise ValueError("a name is given twice")
     return dict(pairs)
+
+
+def _is_list(value: Any) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
 
 
 def _moment(value: Any) -> datetime:
