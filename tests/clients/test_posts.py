@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from tests.clients.house import Reply, refused, rule, unique
+from tests.clients.house import OWNER, Account, Reply, refused, rule, unique
 
 BOUNDARY = "----WebKitFormBoundary7MA4YWxkTrZu0gW"
 SMALL, LARGE = b"<p>hello</p>", os.urandom(3_000_017)
@@ -238,6 +238,37 @@ def test_nobody_and_a_stranger(s3, server, stranger, bucket, key):
     answer = post(server, bucket, given | {SSE: "aws:kms", f"{SSE}-aws-kms-key-id": key["Arn"]})
     text = "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature Version 4."
     assert answer.error == (400, "InvalidArgument", text)
+
+
+def test_a_user_signs_a_form(s3, server, bucket):
+    """What its policies say is judged when the form is sent, and a field is what a header is."""
+    iam, name = server.client("iam"), unique("user")
+    iam.create_user(UserName=name)
+    made = iam.create_access_key(UserName=name)["AccessKey"]
+    signer = server.client("s3", Account(OWNER, made["AccessKeyId"], made["SecretAccessKey"]), signature_version="s3v4")
+    fields = form_for(signer, bucket, "up/k", **{SSE: "AES256"})
+    user = f"User: arn:aws:iam::{OWNER}:user/{name} is not authorized to perform: "
+    why = "because no identity-based policy allows the {} action"
+    text = f'{user}s3:PutObject on resource: "arn:aws:s3:::{bucket}/up/k" {why.format("s3:PutObject")}'
+    assert post(server, bucket, fields).error == (403, "AccessDenied", text)
+    statement = {
+        "Effect": "Allow",
+        "Action": ["s3:PutObject", "s3:GetObject"],
+        "Resource": f"arn:aws:s3:::{bucket}/up/*",
+        "Condition": {
+            "StringEqualsIfExists": {"s3:authType": ["POST", "REST-HEADER"], "s3:x-amz-server-side-encryption": "AES256"}
+        },
+    }
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName=name, PolicyName="up", PolicyDocument=document)
+    assert post(server, bucket, fields).status == 204
+    assert post(server, bucket, form_for(signer, bucket, "k")).status == 403
+    assert post(server, bucket, form_for(signer, bucket, "up/k", **{SSE: "aws:kms"})).status == 403
+    with signer.get_object(Bucket=bucket, Key="up/k")["Body"] as body:
+        assert body.read() == SMALL
+    refusal = refused(signer.get_object_attributes, Bucket=bucket, Key="up/k", ObjectAttributes=["ETag"])
+    why = why.format("s3:GetObjectAttributes")
+    assert refusal.message == f'{user}s3:GetObjectAttributes on resource: "arn:aws:s3:::{bucket}/up/k" {why}'
 
 
 def test_a_form_that_is_cut_off(s3, server, bucket):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,10 +14,12 @@ import pytest
 
 from strongroom.api.errors import ApiError
 from strongroom.edge.form_policy import FormPolicy
+from strongroom.edge.gate import EdgeSettings
 from strongroom.edge.signing_key import derive
+from strongroom.edge.stall import Pace
 from tests.edge.test_form_reader import BOUNDARY, DATA, file, form, part
 from tests.edge.test_gate import Front
-from tests.edge.tiny import ACCESS_KEY, FOREIGN_KEY, SECRET, Asked, signed
+from tests.edge.tiny import ACCESS_KEY, FOREIGN_KEY, SECRET, Asked, signed, tiny_gate
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 DATE = "20260504T030201Z"
@@ -99,10 +103,8 @@ async def test_a_form_that_is_not_whole(front: Front) -> None:
 
 
 async def test_a_second_file_behind_the_first(front: Front) -> None:
-    asked = posted(fields_of())
-    asked.body = asked.body[: -len(BOUNDARY) - 8] + form(file(), file())[len(BOUNDARY) + 2 :]
     body = form(*(part(name, value.encode()) for name, value in fields_of().items()), file(), file())
-    asked = Asked("POST", "/bucket", asked.headers | {"Content-Length": str(len(body))}, body)
+    asked = Asked("POST", "/bucket", posted({}).headers | {"Content-Length": str(len(body))}, body)
     assert (await told(front, asked))[1] == "IncorrectNumberOfFilesInPostRequest"
 
 
@@ -257,6 +259,30 @@ async def test_checksums(front: Front, value: str) -> None:
     right = base64.b64encode((0x352441C2).to_bytes(4, "big")).decode()
     got = await front.ask(posted(fields_of(**{"x-amz-checksum-crc32": right}), b"abc"))
     assert (got.status, got.headers["x-amz-checksum-crc32"]) == (200, right)
+
+
+class Silent:
+    """A connection on which nothing comes after ``data``."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._data
+        await asyncio.Event().wait()
+
+    async def whole(self) -> bytes:
+        raise AssertionError("a form is never read whole")
+
+
+@pytest.mark.parametrize("size", [300, 150_000])  # in the midst of the fields, of the file
+async def test_a_client_that_falls_silent(size: int) -> None:
+    gate, room = tiny_gate(EdgeSettings(pace=Pace(idle=0.05)), clock=lambda: NOW)
+    asked = posted(fields_of(), bytes(200_000))
+    reply = await gate.handle(asked.head(), Silent(asked.body[:size]))
+    assert reply.status == 400
+    assert b"<Code>RequestTimeout</Code>" in bytes(reply.body)  # type: ignore[arg-type]
+    assert room.objects == {}
 
 
 def raw(text: str) -> str:

@@ -72,7 +72,7 @@ class FormReader:
 
     @property
     def owed(self) -> int:
-        """How many bytes less than it has held back are of the file, if the last boundary is all that comes behind it."""
+        """Bytes still to come that are not of the file, less those of it that are held back; if only the last boundary is behind it."""
         return len(self._delimiter) + len(b"--\r\n") - len(self._held)
 
     def finish(self) -> None:
