@@ -173,6 +173,35 @@ def test_a_policy_may_allow_conditional_deletes_only(s3, bucket):
     assert status(s3.delete_object, **at, IfMatch=etag) == 204
 
 
+def test_a_version_that_a_policy_denies_is_denied_by_every_way_to_it(s3, versioned):
+    """Read, copied, copied into a part, deleted, deleted among others: one statement about one version."""
+    secret, other = put(s3, versioned, "k", b"secret"), put(s3, versioned, "k", b"other")
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": ["s3:GetObjectVersion", "s3:DeleteObjectVersion"],
+        "Resource": f"arn:aws:s3:::{versioned}/*",
+        "Condition": {"StringEquals": {"s3:VersionId": secret}},
+    }
+    s3.put_bucket_policy(Bucket=versioned, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    at = {"Bucket": versioned, "Key": "k"}
+    upload = s3.create_multipart_upload(Bucket=versioned, Key="up")["UploadId"]
+    part = {"Bucket": versioned, "Key": "up", "UploadId": upload, "PartNumber": 1}
+    assert refused(s3.get_object, **at, VersionId=secret).code == "AccessDenied"
+    assert refused(s3.delete_object, **at, VersionId=secret).code == "AccessDenied"
+    for version_id, allowed in ((other, True), (secret, False)):
+        source = {**at, "VersionId": version_id}
+        for call, given in ((s3.copy_object, {"Bucket": versioned, "Key": "copy"}), (s3.upload_part_copy, part)):
+            if allowed:
+                call(**given, CopySource=source)
+            else:
+                assert refused(call, **given, CopySource=source).code == "AccessDenied"
+    objects = [{"Key": "k", "VersionId": version_id} for version_id in (secret, other)]
+    answer = s3.delete_objects(Bucket=versioned, Delete={"Objects": objects})
+    assert [(one["VersionId"], one["Code"]) for one in answer["Errors"]] == [(secret, "AccessDenied")]
+    assert [one["VersionId"] for one in answer["Deleted"]] == [other]
+
+
 def test_copies_name_both_versions(s3, versioned):
     old, _ = put(s3, versioned, "k", b"old"), put(s3, versioned, "k", b"new")
     copied = s3.copy_object(Bucket=versioned, Key="k", CopySource={"Bucket": versioned, "Key": "k", "VersionId": old})

@@ -94,6 +94,15 @@ def test_e13_whether_a_key_is_there_is_asked_with_the_key_as_prefix():
     assert values(asked, CopySource="b/other").of("s3:ListBucket", ACCOUNT)("s3:prefix") is None
 
 
+def test_the_version_that_is_meant():
+    """The input's, but for the source of a copy and for one of many keys, of which the run tells it."""
+    asked = signed("GET", "/bucket/k")
+    assert values(asked, VersionId="v").of("s3:GetObjectVersion", ACCOUNT)("s3:versionid") == "v"
+    assert values(asked).of("s3:GetObjectVersion", ACCOUNT, "v")("s3:versionid") == "v"
+    assert values(asked).of("s3:GetObjectVersion", ACCOUNT)("s3:versionid") is None
+    assert values(asked).of("s3:GetObject", ACCOUNT, "v")("s3:versionid") is None  # which has no such key
+
+
 @pytest.mark.fact("C37")
 @pytest.mark.parametrize(
     "key",

@@ -94,7 +94,7 @@ class World:
         assert found is not None, operation
         caller = FakeCaller(account, anonymous, name=who)
 
-        async def allow(action: str, resource: str, /) -> None:
+        async def allow(action: str, resource: str, /, *, version_id: str | None = None) -> None:
             self.asked.append((action, resource))
             owner = account if resource == "*" else resource.split(":")[4]
             if owner != account and account not in self.shared:

@@ -95,6 +95,9 @@ class Vault:
     blobs: FileBlobs
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     asked: list[tuple[str, str]] = field(default_factory=list)
+    asked_versions: list[tuple[str, str, str]] = field(
+        default_factory=list
+    )  # questions about versions that the input does not name
     denied: set[tuple[str, str]] = field(default_factory=set)  # (action, resource)
     uses: Uses = field(default_factory=Uses)
 
@@ -146,8 +149,10 @@ class Vault:
         operation = self.register.find(service, name)
         assert operation is not None, name
 
-        async def allow(action: str, resource: str, /) -> None:
+        async def allow(action: str, resource: str, /, *, version_id: str | None = None) -> None:
             self.asked.append((action, resource))
+            if version_id is not None:
+                self.asked_versions.append((action, resource, version_id))
             if (action, resource) in self.denied:
                 raise ApiError("AccessDenied")
 

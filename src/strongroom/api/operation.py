@@ -68,9 +68,12 @@ class Body(Protocol):
 
 
 class Allow(Protocol):
-    """``await call.allow(action, resource)``: returns, or raises ApiError AccessDenied. One judge, one trail."""
+    """``await call.allow(action, resource)``: returns, or raises ApiError AccessDenied. One judge, one trail.
 
-    def __call__(self, action: str, resource: str, /) -> Awaitable[None]: ...
+    ``version_id``: the version that is meant, where the input's VersionId does not say it (the source of a copy, one of many keys).
+    """
+
+    def __call__(self, action: str, resource: str, /, *, version_id: str | None = None) -> Awaitable[None]: ...
 
 
 @dataclass(slots=True)

@@ -35,12 +35,14 @@ class RequestValues:
     now: datetime
     known: Mapping[str, str]
 
-    def of(self, action: str, owner: str) -> Lookup:
-        """The values for a question about ``action`` on something that ``owner`` (an account id) has."""
+    def of(self, action: str, owner: str, version_id: str | None = None) -> Lookup:
+        """The values for a question about ``action`` on something that ``owner`` (an account id) has; ``version_id`` of it, where
+        that is not the input's.
+        """
 
         def lookup(key: str) -> Value:
             if key.startswith("s3:"):
-                return self._s3(key, action, owner)
+                return self._s3(key, action, owner, version_id)
             if key == "aws:resourceaccount":
                 return owner
             compute = _VALUES.get(key)
@@ -48,7 +50,7 @@ class RequestValues:
 
         return lookup
 
-    def _s3(self, key: str, action: str, owner: str) -> Value:
+    def _s3(self, key: str, action: str, owner: str, version_id: str | None) -> Value:
         entry = condition_key(key)
         if entry is None:
             return None
@@ -57,6 +59,8 @@ class RequestValues:
             return None
         if key == "s3:resourceaccount":
             return owner
+        if key == "s3:versionid" and version_id is not None:
+            return version_id
         if key in self.known:
             return self.known[key]
         if key == "s3:prefix" and self.object_key:  # whether a key is there is a question about listing that key

@@ -53,9 +53,10 @@ class Judge:
         self._values = values
         self.asked = False
 
-    async def __call__(self, action: str, resource: str, /) -> None:
+    async def __call__(self, action: str, resource: str, /, *, version_id: str | None = None) -> None:
         """Returns, or raises ApiError AccessDenied, or what ``authority`` raises for a resource that does not exist."""
-        self._ask(action, resource, Authority(self._caller.account_id) if resource == "*" else await self._authority(resource))
+        authority = Authority(self._caller.account_id) if resource == "*" else await self._authority(resource)
+        self._ask(action, resource, authority, version_id)
 
     def decide(self, need: Need, route: Route, place: Place | None, *, with_version: bool) -> None:
         """The question an operation's need asks before the run; none when the run asks itself or nobody has to.
@@ -71,12 +72,12 @@ class Judge:
             resource = f"arn:aws:s3:::{route.bucket}/{route.key}" if need.on == "object" else f"arn:aws:s3:::{route.bucket}"
             self._ask(action, resource, place.authority)
 
-    def _ask(self, action: str, resource: str, authority: Authority) -> None:
+    def _ask(self, action: str, resource: str, authority: Authority, version_id: str | None = None) -> None:
         self.asked = True
         caller, standing = self._caller, self._standing
         question = Question(caller.account_id, caller.arn, caller.anonymous, action, resource, authority, standing)
         if authority.policies or has_policies(standing):
-            question = question._replace(values=Lazy(self._values().of(action, authority.account_id)))
+            question = question._replace(values=Lazy(self._values().of(action, authority.account_id, version_id)))
         decision = decide(question)
         if not decision.allowed:
             raise denial(question, decision)

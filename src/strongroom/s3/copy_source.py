@@ -65,7 +65,7 @@ async def open_source(rooms: Rooms, call: Call) -> CopySource:
     """Find and authorise the source. Raises ApiError NoSuchBucket, AccessDenied, NoSuchKey, NoSuchVersion, InvalidRequest."""
     name, object_key, version_id = parse_copy_source(call.input["CopySource"])
     action = "s3:GetObject" if version_id is None else "s3:GetObjectVersion"
-    await call.allow(action, object_arn(name, object_key))
+    await call.allow(action, object_arn(name, object_key), version_id=version_id)
     customer = key_of_read(call.input, secure=call.secure, members=SOURCE_MEMBERS)
     bucket = await rooms.buckets.find(name)
     expected = call.input.get("ExpectedSourceBucketOwner")

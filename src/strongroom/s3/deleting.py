@@ -122,7 +122,7 @@ class Deleting:
         for index, one in enumerate(wanted):
             action = "s3:DeleteObject" if one.get("VersionId") is None else "s3:DeleteObjectVersion"
             try:
-                await call.allow(action, object_arn(bucket.name, one["Key"]))
+                await call.allow(action, object_arn(bucket.name, one["Key"]), version_id=one.get("VersionId"))
                 _check(one)
                 await _allow_comparing(call, bucket, one["Key"], one.get("ETag"))
             except ApiError as error:
