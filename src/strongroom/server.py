@@ -55,6 +55,7 @@ from strongroom.processes import Workers, tell_that_it_serves, watch
 from strongroom.s3.bucket_cache import BucketCache
 from strongroom.s3.bucket_policies import BucketPolicies
 from strongroom.s3.bucket_settings import BucketSettings
+from strongroom.s3.bucket_tagging import BucketTagging
 from strongroom.s3.buckets import Buckets
 from strongroom.s3.copying import Copying
 from strongroom.s3.deleting import Deleting
@@ -155,6 +156,7 @@ def s3_rooms(rooms: Rooms) -> list[object]:
     return [
         Buckets(rooms),
         BucketSettings(rooms),
+        BucketTagging(rooms),
         BucketPolicies(rooms),
         Listing(rooms),
         writing,

@@ -98,6 +98,7 @@ def s3_members(house):
         "Policy": json.dumps({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}}),
         "PublicAccessBlockConfiguration": {"RestrictPublicBuckets": False},
         "VersioningConfiguration": {"Status": "Enabled"},
+        "Tagging": {"TagSet": [{"Key": "k", "Value": "v"}]},
         "ObjectEncryption": {"SSEKMS": {"KMSKeyArn": house["key"]["Arn"]}},
         "ObjectAttributes": ["ETag"],
     }
@@ -122,6 +123,7 @@ def nothing_happened(house):
     only = owner.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"][0]
     assert only["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
     assert "Status" not in owner.get_bucket_versioning(Bucket=name)
+    assert refused(owner.get_bucket_tagging, Bucket=name).code == "NoSuchTagSet"
     assert refused(owner.get_bucket_policy, Bucket=name).code == "NoSuchBucketPolicy"
     assert all(owner.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"].values())
 

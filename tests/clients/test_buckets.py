@@ -165,3 +165,15 @@ def test_a_host_that_is_no_domain_of_ours_is_a_path(server, s3, bucket):
     reply = server.follow("GET", signing.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "k"}))
     assert (reply.status, reply.body) == (200, b"x")
     signing.close()
+
+
+def test_tags_of_a_bucket(s3, bucket):
+    assert refused(s3.get_bucket_tagging, Bucket=bucket).code == "NoSuchTagSet"
+    tags = [{"Key": "team", "Value": "red"}, {"Key": "cost centre", "Value": ""}]
+    assert s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})["ResponseMetadata"]["HTTPStatusCode"] == 204
+    assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == tags
+    twice = {"TagSet": [tags[0], tags[0]]}
+    assert refused(s3.put_bucket_tagging, Bucket=bucket, Tagging=twice).code == "InvalidTag"
+    assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == tags
+    assert s3.delete_bucket_tagging(Bucket=bucket)["ResponseMetadata"]["HTTPStatusCode"] == 204
+    assert refused(s3.get_bucket_tagging, Bucket=bucket).code == "NoSuchTagSet"

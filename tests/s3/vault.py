@@ -29,6 +29,7 @@ from strongroom.kms.rooms import kms_rooms
 from strongroom.s3.bucket_cache import Bucket, BucketCache
 from strongroom.s3.bucket_policies import BucketPolicies
 from strongroom.s3.bucket_settings import BucketSettings
+from strongroom.s3.bucket_tagging import BucketTagging
 from strongroom.s3.buckets import Buckets
 from strongroom.s3.copying import Copying
 from strongroom.s3.deleting import Deleting
@@ -115,6 +116,7 @@ class Vault:
             [
                 Buckets(rooms),
                 BucketSettings(rooms),
+                BucketTagging(rooms),
                 BucketPolicies(rooms),
                 Listing(rooms),
                 writing,
