@@ -159,6 +159,22 @@ async def test_signatures(front: Front) -> None:
     ] == "InvalidRequest"
 
 
+async def test_a_customers_key_is_not_told(front: Front) -> None:
+    """As in every other answer."""
+    name = "x-amz-server-side-encryption-customer-key"
+    secret = base64.b64encode(bytes(range(32))).decode()
+    fields = fields_of({name: secret}, **{name: secret})
+    got = await front.ask(posted(fields | {"x-amz-signature": "0" * 64}))
+    assert (got.code, b"<StringToSign/>" in got.body or b"<StringToSign></StringToSign>" in got.body) == (
+        "SignatureDoesNotMatch",
+        True,
+    )
+    assert fields["policy"].encode() not in got.body
+    _, _, message = await told(front, posted(fields | {name: "other"}))
+    assert message == f'Invalid according to Policy: Policy Condition failed: ["eq", "${name}", "***"]'
+    assert secret not in repr(FormPolicy.parse(fields["policy"]))
+
+
 @pytest.mark.fact("E29")
 async def test_a_credential_that_is_none(front: Front) -> None:
     status, code, message = await told(front, posted(fields_of() | {"x-amz-credential": "x"}))

@@ -10,7 +10,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TypeGuard, cast
 
@@ -19,6 +19,7 @@ from strongroom.api.errors import ApiError
 _EXPIRATION: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?Z", re.ASCII)
 _UNCOVERED: Final = frozenset({"x-amz-signature", "policy", "file"})
 _IGNORED: Final = "x-ignore-"
+_CUSTOMER_KEY: Final = "-customer-key"
 _RANGE: Final = "content-length-range"
 _LONGEST: Final = 2**63 - 1
 
@@ -26,14 +27,18 @@ _LONGEST: Final = 2**63 - 1
 @dataclass(frozen=True, slots=True)
 class Condition:
     kind: str  # "eq" or "starts-with"
-    field: str  # lower-case, without the dollar sign
+    name: str  # lower-case, without the dollar sign
     shown: str  # the name as written
-    value: str
+    value: str = field(repr=False)  # may be a customer's key
+
+    def __str__(self) -> str:
+        value = "***" if self.name.endswith(_CUSTOMER_KEY) else self.value  # an answer is more easily logged than a request
+        return json.dumps([self.kind, f"${self.shown}", value], ensure_ascii=False)
 
     def holds(self, given: str) -> bool:
         if self.kind == "eq":
             return given == self.value
-        if self.field == "content-type":  # a list of types: each must begin so
+        if self.name == "content-type":  # a list of types: each must begin so
             return all(each.strip().startswith(self.value) for each in given.split(","))
         return given.startswith(self.value)
 
@@ -72,14 +77,21 @@ class FormPolicy:
         if now >= self.expiration:
             _denied("Policy expired.")
         for condition in self.conditions:
-            given = bucket if condition.field == "bucket" else fields.get(condition.field, "")
+            given = bucket if condition.name == "bucket" else fields.get(condition.name, "")
             if not condition.holds(given):
-                shown = json.dumps([condition.kind, f"${condition.shown}", condition.value], ensure_ascii=False)
-                _denied(f"Policy Condition failed: {shown}")
-        covered = {condition.field for condition in self.conditions} | _UNCOVERED
+                _denied(f"Policy Condition failed: {condition}")
+        covered = {condition.name for condition in self.conditions} | _UNCOVERED
         extra = [name for name in fields if name not in covered and not name.startswith(_IGNORED)]
         if extra:
             _denied(f"Extra input fields: {', '.join(extra)}")
+
+
+def names_customer_key(text: str) -> bool:
+    """Whether a policy as sent may hold a customer's key."""
+    try:
+        return _CUSTOMER_KEY.encode() in base64.b64decode(text.encode("ascii")).lower()
+    except ValueError:
+        return True  # who knows
 
 
 def _document(text: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from strongroom.api.errors import ApiError
 from strongroom.edge.canonical import canonical_headers, other_path, pairs_of, s3_path
 from strongroom.edge.claims import ALGORITHM, Claim
+from strongroom.edge.form_policy import names_customer_key
 from strongroom.edge.head import Head
 from strongroom.edge.refusals import SKEW, Refusals
 from strongroom.edge.signing_key import SigningKey
@@ -124,7 +125,8 @@ def check_form_signature(claim: Claim, key: SigningKey, refusals: Refusals) -> N
     """As ``check_signature``, of a form: its policy as sent is what was signed. Raises ApiError."""
     policy = claim.policy or ""
     if not hmac.compare_digest(key.sign(policy.encode()).encode(), claim.signature.encode("utf-8", "replace")):
-        raise refusals.mismatch(claim.access_key_id, policy, claim.signature, "")
+        shown = "" if names_customer_key(policy) else policy
+        raise refusals.mismatch(claim.access_key_id, shown, claim.signature, "")
 
 
 def check_token(claim: Claim, token: str | None, refusals: Refusals) -> None:
