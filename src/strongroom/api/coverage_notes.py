@@ -17,6 +17,7 @@ PARTIAL: Final[dict[tuple[str, str], str]] = {
     ("s3", "DeleteObjects"): "no conditions on time or size (directory buckets), no MFA delete",
     ("s3", "PutBucketVersioning"): "no MFA delete",
     ("s3", "UpdateObjectEncryption"): "keys of the bucket owner's account only, no object lock",
+    ("s3", "PostObject"): "no object lock, no tags, no archive classes",
     ("s3", "PutObject"): "no object lock, no tags, no appending, no archive classes",
     ("kms", "CreateKey"): "nothing is decided by the key policy yet; no SM2 and ML-KEM keys, no custom key stores",
     ("kms", "PutKeyPolicy"): "policies are checked and kept, nothing is decided by them yet",
