@@ -40,6 +40,7 @@ from strongroom.edge.gate import EdgeSettings, Gate
 from strongroom.edge.pages import Handle, Pages
 from strongroom.edge.rsgi import RsgiApp
 from strongroom.edge.stall import Pace
+from strongroom.iam.assuming import trust_authority
 from strongroom.iam.callers import Callers
 from strongroom.iam.identities import Identities, NewAccount
 from strongroom.iam.principals import Principals
@@ -132,7 +133,7 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
         register=register,
         callers=Callers(catalog, subkeys.iam),
         place=buckets.place,
-        authority=partial(_authority, buckets, keys),
+        authority=partial(_authority, catalog, buckets, keys),
         known=partial(known_values, rooms),
         settings=EdgeSettings(
             regions=config.regions,
@@ -173,7 +174,9 @@ def s3_rooms(rooms: Rooms) -> list[object]:
     ]
 
 
-async def _authority(buckets: BucketCache, keys: DataKeys, resource_arn: str) -> Authority:
+async def _authority(catalog: SqliteCatalog, buckets: BucketCache, keys: DataKeys, action: str, resource_arn: str) -> Authority:
+    if action == "sts:AssumeRole":
+        return await trust_authority(catalog, resource_arn)
     if resource_arn.startswith("arn:aws:iam:"):
         return Authority(resource_arn.split(":", 5)[4])
     return await (keys.authority(resource_arn) if resource_arn.startswith("arn:aws:kms:") else buckets.authority(resource_arn))

@@ -10,6 +10,7 @@ from botocore import UNSIGNED
 from tests.clients.house import OWNER, STRANGER, refused, rule, unique
 from tests.clients.rules import read_rule
 
+pytestmark = pytest.mark.usefixtures("stranger")  # whom policies name must be there
 SSE = "s3:x-amz-server-side-encryption"
 
 

@@ -24,7 +24,19 @@ from strongroom.edge.refusals import REFUSALS
 from strongroom.edge.signing_key import SigningKeys
 from strongroom.store.contract import Unavailable
 from tests.edge import test_chunked
-from tests.edge.tiny import ACCOUNT, FOREIGN_KEY, SECRET, USER_KEY, Asked, TinyRoom, signed, tiny_gate
+from tests.edge.tiny import (
+    ACCOUNT,
+    EXPIRES,
+    FOREIGN_KEY,
+    SECRET,
+    SESSION_KEY,
+    SESSION_TOKEN,
+    USER_KEY,
+    Asked,
+    TinyRoom,
+    signed,
+    tiny_gate,
+)
 
 
 @dataclass
@@ -482,3 +494,27 @@ async def test_pages(front: Front) -> None:
     assert (await front.ask(anonymous("GET", "/-/ready"))).status == 503
     assert (await front.ask(anonymous("GET", "/-/nothing"))).status == 404
     assert (await front.ask(anonymous("DELETE", "/-/live"))).status == 405
+
+
+@pytest.mark.fact("E25", "F2")
+async def test_a_session_ends_on_its_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with a wrong signature: that it has expired is said first. The token is asked for, and no other is taken."""
+    for before, expired in ((timedelta(seconds=1), False), (timedelta(0), True)):
+        now = EXPIRES - before
+        monkeypatch.setattr("botocore.auth.get_current_datetime", lambda now=now, **_: now.replace(tzinfo=None))
+        front = Front(clock=lambda now=now: now)
+        session = {"access_key": SESSION_KEY, "token": SESSION_TOKEN}
+        got = await front.ask(signed("GET", "/bucket/key", **session))
+        wrong = await front.ask(signed("GET", "/bucket/key", **{**session, "secret": "wrong"}))
+        presigned = await front.ask(signed("GET", "/bucket/key", presigned=True, **session))
+        form = await front.ask(sts("GetCallerIdentity", **session))
+        if expired:
+            assert [(one.status, one.code) for one in (got, wrong, presigned)] == [(400, "ExpiredToken")] * 3
+            assert got.message == "The provided token has expired."
+            assert (form.status, form.code) == (403, "ExpiredToken")
+            assert form.message == "The security token included in the request is expired"
+        else:
+            assert [one.status for one in (got, presigned, form)] == [404, 404, 200]  # there is no such key
+            assert wrong.code == "SignatureDoesNotMatch"
+    assert (await front.ask(signed("GET", "/bucket/key", access_key=SESSION_KEY))).code == "InvalidAccessKeyId"
+    assert (await front.ask(signed("GET", "/bucket/key", access_key=SESSION_KEY, token="other"))).code == "InvalidToken"

@@ -17,6 +17,7 @@ from strongroom.api.operation import Answer, Call, Register, operation
 from strongroom.edge.gate import EdgeSettings, Gate, Seen
 from strongroom.edge.head import Head
 from strongroom.iam.callers import Caller, Credential
+from strongroom.iam.errors import BadToken
 from strongroom.policy.decide import Authority
 
 ACCOUNT = "123456789012"
@@ -24,6 +25,9 @@ OTHER = "210987654321"
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"
 FOREIGN_KEY = "AKIAI44QH8DHBEXAMPLE"
 USER_KEY = "AKIAIUSERUSEREXAMPLE"
+SESSION_KEY = "ASIASESSIONNEXAMPLE1"
+SESSION_TOKEN = "session-token"
+EXPIRES = datetime(2026, 5, 4, 12, tzinfo=UTC)  # the end of that session
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 ORIGIN = "http://127.0.0.1:9000"
 
@@ -46,6 +50,12 @@ class TinyCallers:
     async def credential(self, access_key_id: str) -> Credential | None:
         return self._credentials.get(access_key_id)
 
+    async def session(self, access_key_id: str, token: str) -> Credential | None:
+        if (access_key_id, token) != (SESSION_KEY, SESSION_TOKEN):
+            raise BadToken
+        who = caller(ACCOUNT, SESSION_KEY)
+        return Credential(who, SECRET, SESSION_TOKEN, expires_ms=int(EXPIRES.timestamp() * 1000))
+
 
 @dataclass(frozen=True)
 class TinyPlace:
@@ -64,7 +74,7 @@ async def place(name: str) -> TinyPlace | None:
     return PLACES.get(name)
 
 
-async def authority(arn: str) -> Authority:
+async def authority(_action: str, arn: str) -> Authority:
     if not arn.startswith("arn:aws:s3"):
         return Authority(arn.split(":")[4])
     found = PLACES.get(arn.removeprefix("arn:aws:s3:::").split("/")[0])

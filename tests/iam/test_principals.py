@@ -1,4 +1,4 @@
-"""Which principals exist: the roots of accounts (users: ``test_users``); no roles or sessions yet."""
+"""Which principals exist: the roots of accounts (users and roles: ``test_users``); no sessions."""
 
 from __future__ import annotations
 

@@ -175,3 +175,8 @@ async def test_which_users_exist(iam, catalog):
     for absent in ("user/Alice", "user/dev/alice", "user/dev/Bob", "role/dev/Alice", "user/dev/Alice\n"):
         assert not await principals.exists(f"arn:aws:iam::{ACCOUNT}:{absent}")
     assert not await principals.exists("arn:aws:iam::444455556666:user/dev/Alice")
+    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/dev/Alice"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": trust})
+    await iam("CreateRole", RoleName="App", Path="/dev/", AssumeRolePolicyDocument=document)
+    assert await principals.exists(f"arn:aws:iam::{ACCOUNT}:role/dev/App")
+    assert not await principals.exists(f"arn:aws:iam::{ACCOUNT}:user/dev/App")

@@ -31,6 +31,8 @@ class Caller(Protocol):
     def access_key_id(self) -> str: ...
     @property
     def anonymous(self) -> bool: ...
+    @property
+    def principal_arn(self) -> str: ...  # of a role's session: the role; "" for the others
 
 
 class Body(Protocol):

@@ -116,7 +116,7 @@ _VALUES: Final[dict[str, Callable[[RequestValues], Value]]] = {
     "aws:currenttime": lambda values: values.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
     "aws:epochtime": lambda values: str(int(values.now.timestamp())),
     "aws:principalaccount": lambda values: _principal(values, values.caller.account_id),
-    "aws:principalarn": lambda values: _principal(values, values.caller.arn),
+    "aws:principalarn": lambda values: _principal(values, values.caller.principal_arn or values.caller.arn),
     "aws:principaltype": _principal_type,
     "aws:referer": lambda values: values.headers.get("referer"),
     "aws:requestedregion": lambda values: values.region,
@@ -133,5 +133,7 @@ _VALUES: Final[dict[str, Callable[[RequestValues], Value]]] = {
     "s3:prefix": lambda values: values.member("Prefix"),
     "s3:signatureage": _signature_age,
     "s3:signatureversion": lambda values: _signed(values, "AWS4-HMAC-SHA256"),
+    "sts:externalid": lambda values: values.member("ExternalId"),
+    "sts:rolesessionname": lambda values: values.member("RoleSessionName"),
     "s3:versionid": lambda values: values.member("VersionId"),
 }

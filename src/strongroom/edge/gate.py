@@ -33,10 +33,12 @@ from strongroom.edge.head import Head, RawBody, Reply
 from strongroom.edge.judge import Judge, Place, check_owner, has_policies
 from strongroom.edge.limits import DOCUMENT_MOST, LIST_DOCUMENT_MOST, check_head, check_metadata
 from strongroom.edge.promises import describes_body, read_promises, without_chunked
-from strongroom.edge.refusals import REFUSALS
+from strongroom.edge.refusals import REFUSALS, Refusals
 from strongroom.edge.signing_key import SigningKeys
 from strongroom.edge.stall import Pace
 from strongroom.iam.callers import ANONYMOUS
+from strongroom.iam.errors import BadToken
+from strongroom.iam.sessions import PREFIX as SESSION_KEY
 from strongroom.policy.decide import ROOT
 from strongroom.store.contract import Unavailable
 
@@ -101,7 +103,7 @@ class Gate:
         register: Register,
         callers: Callers,
         place: Callable[[str], Awaitable[Place | None]],
-        authority: Callable[[str], Awaitable[Authority]],
+        authority: Callable[[str, str], Awaitable[Authority]],
         known: Callable[[Mapping[str, Any]], Awaitable[Mapping[str, str]]],
         settings: EdgeSettings,
         clock: Callable[[], datetime],
@@ -243,10 +245,20 @@ class Gate:
         if regions and route.service in {"iam", "sts"}:
             regions = (*regions, "us-east-1")  # clients sign for the global endpoints with it
         sigv4.check_scope(claim, route.service, place.region if bound and place else None, regions, refusals)
-        credential = self._callers.cached(claim.access_key_id) or await self._callers.credential(claim.access_key_id)
+        credential = self._callers.cached(claim.access_key_id) or await self._find(claim, refusals)
         if credential is None:
             raise refusals.unknown_access_key(claim.access_key_id)
+        if credential.expires_ms is not None and now.timestamp() * 1000 >= credential.expires_ms:
+            raise refusals.expired_token(claim.token or "")
         return credential
+
+    async def _find(self, claim: Claim, refusals: Refusals) -> Credential | None:
+        if not claim.access_key_id.startswith(SESSION_KEY) or claim.token is None:
+            return await self._callers.credential(claim.access_key_id)
+        try:
+            return await self._callers.session(claim.access_key_id, claim.token)
+        except BadToken:
+            raise refusals.bad_token(claim.token) from None
 
     def _verify(self, claim: Claim, head: Head, payload: str, credential: Credential, service: Service) -> ChunkSigner | None:
         """Check the signature; what the body's chunks are signed with, if they are."""

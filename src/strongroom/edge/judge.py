@@ -43,10 +43,10 @@ class Judge:
         self,
         caller: Caller,
         standing: Standing,
-        authority: Callable[[str], Awaitable[Authority]],
+        authority: Callable[[str, str], Awaitable[Authority]],
         values: Callable[[], RequestValues],
     ) -> None:
-        """``values`` is called only when there is a policy that may ask for them."""
+        """``authority`` of an action and a resource. ``values`` is called only when there is a policy that may ask for them."""
         self._caller = caller
         self._standing = standing
         self._authority = authority
@@ -55,7 +55,7 @@ class Judge:
 
     async def __call__(self, action: str, resource: str, /, *, version_id: str | None = None) -> None:
         """Returns, or raises ApiError AccessDenied, or what ``authority`` raises for a resource that does not exist."""
-        authority = Authority(self._caller.account_id) if resource == "*" else await self._authority(resource)
+        authority = Authority(self._caller.account_id) if resource == "*" else await self._authority(action, resource)
         self._ask(action, resource, authority, version_id)
 
     def decide(self, need: Need, route: Route, place: Place | None, *, with_version: bool) -> None:

@@ -37,6 +37,7 @@ class Refusals(Protocol):
     def unsigned(self, names: Iterable[str]) -> ApiError: ...
     def mismatch(self, access_key_id: str, string_to_sign: str, signature: str, canonical: str) -> ApiError: ...
     def bad_token(self, token: str) -> ApiError: ...
+    def expired_token(self, token: str) -> ApiError: ...
 
 
 def iso(moment: datetime) -> str:
@@ -149,15 +150,19 @@ class S3Refusals:
     def bad_token(self, token: str) -> ApiError:
         return ApiError("InvalidToken", fields={"Token-0": token})
 
+    def expired_token(self, token: str) -> ApiError:
+        return ApiError("ExpiredToken", fields={"Token-0": token})
+
 
 class FrontEndRefusals:
     """KMS, IAM and STS: one front end, two sets of codes."""
 
-    def __init__(self, *, incomplete: str, signature: str, access_key: str, missing: str) -> None:
+    def __init__(self, *, incomplete: str, signature: str, access_key: str, missing: str, expired: str) -> None:
         self._incomplete = incomplete
         self._signature = signature
         self._access_key = access_key
         self._missing = missing
+        self._expired = expired
 
     def both(self, authorization: str) -> ApiError:  # noqa: ARG002 - S3 echoes it
         return ApiError(
@@ -236,6 +241,9 @@ class FrontEndRefusals:
     def bad_token(self, token: str) -> ApiError:  # noqa: ARG002 - S3 echoes it
         return ApiError(self._access_key, "The security token included in the request is invalid.")
 
+    def expired_token(self, token: str) -> ApiError:  # noqa: ARG002 - as above
+        return ApiError(self._expired)
+
 
 _TITLES: Final = {"host": "Host' or ':authority"}
 
@@ -246,6 +254,7 @@ def _query_refusals() -> Refusals:
         signature="SignatureDoesNotMatch",
         access_key="InvalidClientTokenId",
         missing="MissingAuthenticationToken",
+        expired="ExpiredToken",
     )
 
 
@@ -256,6 +265,7 @@ REFUSALS: Final[dict[str, Refusals]] = {
         signature="InvalidSignatureException",
         access_key="UnrecognizedClientException",
         missing="MissingAuthenticationTokenException",
+        expired="ExpiredTokenException",
     ),
     "iam": _query_refusals(),
     "sts": _query_refusals(),

@@ -1,4 +1,4 @@
-"""IAM's operations that attach managed policies to users and groups. An attachment is noted on both sides, in one transaction.
+"""IAM's operations that attach managed policies to users, groups and roles. An attachment is noted on both sides, in one transaction.
 
 Never knows what a policy says.
 """
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.iam import directory, entities, refusals
+from strongroom.iam.directory import sort_of
 from strongroom.iam.entities import KINDS, Entity
-from strongroom.iam.inline_policies import sort_of
 
 if TYPE_CHECKING:
     from strongroom.iam.directory import Directory
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from strongroom.store.contract import Transaction
 
 _MOST: Final = 10
-_QUOTAS: Final[dict[Sort, str]] = {"user": "PoliciesPerUser", "group": "PoliciesPerGroup"}
+_QUOTAS: Final[dict[Sort, str]] = {"user": "PoliciesPerUser", "group": "PoliciesPerGroup", "role": "PoliciesPerRole"}
 
 
 class Attachments:
@@ -28,6 +28,7 @@ class Attachments:
 
     @operation("iam", "AttachUserPolicy", "iam:AttachUserPolicy", on="run")
     @operation("iam", "AttachGroupPolicy", "iam:AttachGroupPolicy", on="run")
+    @operation("iam", "AttachRolePolicy", "iam:AttachRolePolicy", on="run")
     async def attach(self, call: Call) -> Answer:
         """Also of one that is attached already."""
         policy_arn = call.input["PolicyArn"]
@@ -49,6 +50,7 @@ class Attachments:
 
     @operation("iam", "DetachUserPolicy", "iam:DetachUserPolicy", on="run")
     @operation("iam", "DetachGroupPolicy", "iam:DetachGroupPolicy", on="run")
+    @operation("iam", "DetachRolePolicy", "iam:DetachRolePolicy", on="run")
     async def detach(self, call: Call) -> Answer:
         policy_arn = call.input["PolicyArn"]
         directory.read_policy_arn(policy_arn)
@@ -66,6 +68,7 @@ class Attachments:
 
     @operation("iam", "ListAttachedUserPolicies", "iam:ListAttachedUserPolicies", on="run")
     @operation("iam", "ListAttachedGroupPolicies", "iam:ListAttachedGroupPolicies", on="run")
+    @operation("iam", "ListAttachedRolePolicies", "iam:ListAttachedRolePolicies", on="run")
     async def list_attached(self, call: Call) -> Answer:
         entity = await self._shelf.allowed(call, sort_of(call))
         prefix = call.input.get("PathPrefix") or "/"
@@ -79,7 +82,9 @@ class Attachments:
         usage = call.input.get("PolicyUsageFilter")
         attached = () if usage == "PermissionsBoundary" else policy.attached
         bounding = () if usage == "PermissionsPolicy" else policy.bounding
-        wanted = {"User": ("user",), "Group": ("group",), None: ("user", "group")}.get(call.input.get("EntityFilter"), ())
+        wanted = {"User": ("user",), "Group": ("group",), "Role": ("role",), None: ("user", "group", "role")}.get(
+            call.input.get("EntityFilter"), ()
+        )
         labels = [one for one in dict.fromkeys((*attached, *bounding)) if one.partition("/")[0] in wanted]
         found, more = directory.page(call, labels, str)
         answer: dict[str, Any] = {"PolicyGroups": [], "PolicyUsers": [], "PolicyRoles": [], **more}
@@ -89,7 +94,7 @@ class Attachments:
 
     async def _show(self, account_id: str, label: str, prefix: str, answer: dict[str, Any]) -> None:
         word, _, name = label.partition("/")
-        sort: Sort = "group" if word == "group" else "user"
+        sort: Sort = "group" if word == "group" else "role" if word == "role" else "user"
         value = await self._shelf.catalog.document(entities.scope(account_id, sort, name), KINDS[sort])
         if value is None:
             return

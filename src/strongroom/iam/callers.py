@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from strongroom.iam import entities, forms, records
+from strongroom.iam.assuming import session_arn
 from strongroom.iam.entities import KINDS, Entity
-from strongroom.iam.errors import Damaged
+from strongroom.iam.errors import BadToken, Damaged
 from strongroom.iam.secrets import SecretSeal
+from strongroom.iam.sessions import Session, SessionSeal
 from strongroom.iam.standings import Standings
 from strongroom.policy.decide import ROOT, Standing
 
@@ -33,6 +35,7 @@ class Caller:
     display_name: str  # the account's name
     access_key_id: str
     anonymous: bool = False
+    principal_arn: str = ""  # of a role's session: the role; "" for the others, who are their own
 
 
 #: Who sends an unsigned request. The canonical id is the one AWS gives to the anonymous user; no account can have it.
@@ -45,6 +48,7 @@ class Credential:
     secret_access_key: str = field(repr=False)
     session_token: str | None = field(default=None, repr=False)
     standing: Standing = field(default=ROOT, repr=False)
+    expires_ms: int | None = None  # None: never
 
 
 class Callers:
@@ -55,6 +59,7 @@ class Callers:
         self._current = catalog.generation
         self._seal = SecretSeal(iam_key)
         self._standings = Standings(catalog)
+        self._sessions = SessionSeal(iam_key)
         self._generation = -1
         self._credentials: dict[str, Credential] = {}
 
@@ -93,6 +98,56 @@ class Callers:
             if len(self._credentials) >= _MOST:
                 self._credentials = {}
             self._credentials[access_key_id] = found
+
+    async def session(self, access_key_id: str, token: str) -> Credential | None:
+        """The credential of a role's session, expired or not; None when its role, or a policy that was passed, is gone. Raises BadToken, Damaged.
+
+        The rights are those of the role now. A session is as cheap to open as to look up, but for its role's policies.
+        """
+        for _ in range(_TRIES):
+            generation = self._current()
+            if generation != self._generation:
+                self._credentials = {}
+                self._generation = generation
+            found = self._credentials.get(token)
+            if found is not None and found.caller.access_key_id == access_key_id:
+                return found
+            session = self._sessions.open(token, access_key_id)
+            if session is None:
+                raise BadToken("not a token for that access key")
+            try:
+                found = await self._load_session(session, token)
+            except Damaged:
+                if generation == self._current():
+                    raise
+                continue
+            if generation == self._current() == self._generation:
+                self._keep(token, found)
+                return found
+        return None
+
+    async def _load_session(self, session: Session, token: str) -> Credential | None:
+        scope = entities.scope(session.account_id, "role", session.role)
+        value = await self._catalog.document(scope, KINDS["role"])
+        owner = await self._catalog.document(records.account_scope(session.account_id), records.ACCOUNT)
+        role = None if value is None else Entity.from_document(session.account_id, "role", value)
+        if role is None or owner is None or role.unique_id != session.role_id:
+            return None
+        for policy_arn in session.policy_arns:
+            if not await self._standings.has(policy_arn):
+                return None
+        account = records.Account.from_document(session.account_id, owner)
+        caller = Caller(
+            account_id=account.account_id,
+            arn=session_arn(role, session.name),
+            user_id=f"{role.unique_id}:{session.name}",
+            canonical_id=account.canonical_id,
+            display_name=account.name,
+            access_key_id=session.access_key_id,
+            principal_arn=role.arn,
+        )
+        standing = await self._standings.of_session(role, session, account.canonical_id)
+        return Credential(caller, session.secret_access_key, token, standing, session.expires_ms)
 
     async def _load(self, access_key_id: str) -> Credential | None:
         value = await self._catalog.document(records.access_key_scope(access_key_id), records.ACCESS_KEY)

@@ -1,4 +1,4 @@
-"""Where the operations find and change users, groups and managed policies, and how their lists are paged.
+"""Where the operations find and change users, groups, roles and managed policies, and how their lists are paged.
 
 Who wants to change something is judged before, on what is there; the change itself is one transaction that looks again. Never knows
 what an operation means, nor HTTP.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _POLICY_ARN: Final = re.compile(r"arn:aws:iam::([0-9]{12}|aws):policy/(?:[!-~]{1,510}/)?([\w+=,.@-]{1,128})", re.ASCII)
-_NAMES: Final[dict[Sort, str]] = {"user": "UserName", "group": "GroupName"}
+_NAMES: Final[dict[Sort, str]] = {"user": "UserName", "group": "GroupName", "role": "RoleName"}
 _PAGE: Final = 100
 _MOST_TAGS: Final = 50
 
@@ -48,7 +48,7 @@ class Directory:
     # ------------------------------------------------------------------------------------------------------ one at a time
 
     async def allowed(self, call: Call, sort: Sort) -> Entity:
-        """The user or group that the input names, if the caller may do to it what it asks for.
+        """The user, group or role that the input names, if the caller may do to it what it asks for.
 
         Raises ApiError AccessDenied, also for one that is not there; NoSuchEntity.
         """
@@ -139,6 +139,11 @@ class Directory:
                 after = scope
             if len(batch) <= wanted:
                 return found, {"IsTruncated": False}
+
+
+def sort_of(call: Call) -> Sort:
+    """Whom the input names."""
+    return "group" if "GroupName" in call.input else "role" if "RoleName" in call.input else "user"
 
 
 def action(call: Call) -> str:

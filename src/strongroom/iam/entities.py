@@ -1,4 +1,4 @@
-"""Users, groups and managed policies as documents: scopes, kinds, ARNs, and the way from a value to JSON and back.
+"""Users, groups, roles and managed policies as documents: scopes, kinds, ARNs, and the way from a value to JSON and back.
 
 Names are unique in an account whatever their case, so a scope holds the name in lower case. Reading is strict, as in ``records``.
 Never knows who may change what.
@@ -12,12 +12,11 @@ from typing import Any, Final, Literal
 
 from strongroom.iam.errors import Damaged
 
-Sort = Literal["user", "group"]
+Sort = Literal["user", "group", "role"]
 
-KINDS: Final[dict[Sort, str]] = {"user": "iam-user", "group": "iam-group"}
+KINDS: Final[dict[Sort, str]] = {"user": "iam-user", "group": "iam-group", "role": "iam-role"}
 POLICY: Final = "iam-policy"
-_PREFIXES: Final[dict[Sort, str]] = {"user": "AIDA", "group": "AGPA"}
-_POLICY_PREFIX: Final = "ANPA"
+_PREFIXES: Final = {"user": "AIDA", "group": "AGPA", "role": "AROA", "policy": "ANPA"}
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
@@ -36,13 +35,12 @@ def arn(account_id: str, sort: str, path: str, name: str) -> str:
 
 def new_id(sort: str, random: Callable[[int], bytes]) -> str:
     """21 characters: a prefix that tells the sort, and 85 random bits. Never used again, whatever becomes of the name."""
-    prefix = _POLICY_PREFIX if sort == "policy" else _PREFIXES["user" if sort == "user" else "group"]
-    return prefix + "".join(_LETTERS[byte & 31] for byte in random(17))
+    return _PREFIXES[sort] + "".join(_LETTERS[byte & 31] for byte in random(17))
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A user or a group: whoever policies are attached to. Others are named by their names in lower case, policies by ARN."""
+    """A user, group or role: whoever policies are attached to. Others are named by their names in lower case, policies by ARN."""
 
     account_id: str
     sort: Sort
@@ -53,10 +51,13 @@ class Entity:
     tags: tuple[tuple[str, str], ...] = ()
     inline: Mapping[str, str] = field(default_factory=dict[str, str])  # the documents by policy name, as they came
     attached: tuple[str, ...] = ()  # ARNs
-    boundary: str = ""  # ARN, of users
+    boundary: str = ""  # ARN, of users and roles
     groups: tuple[str, ...] = ()  # of users
     access_keys: tuple[str, ...] = ()  # of users
     members: tuple[str, ...] = ()  # of groups
+    trust: str = ""  # of roles: the document that says who may assume it, as it came
+    description: str = ""  # of roles
+    session_seconds: int = 0  # of roles: the longest session
 
     @property
     def arn(self) -> str:
@@ -72,7 +73,9 @@ class Entity:
         return f"{self.sort}/{self.name.lower()}"
 
     def to_document(self) -> dict[str, Any]:
+        role = {"trust": self.trust, "description": self.description, "session_seconds": self.session_seconds}
         return {
+            **(role if self.sort == "role" else {}),
             "name": self.name,
             "path": self.path,
             "unique_id": self.unique_id,
@@ -103,6 +106,9 @@ class Entity:
             groups=read.texts("groups"),
             access_keys=read.texts("access_keys"),
             members=read.texts("members"),
+            trust=read.text("trust") if sort == "role" else "",
+            description=read.text("description") if sort == "role" else "",
+            session_seconds=read.number("session_seconds") if sort == "role" else 0,
         )
 
 

@@ -24,3 +24,7 @@ class Unknown(IdentityError):
 
 class Damaged(IdentityError):
     """A stored record does not open: it was changed on disk, or the root key is another one."""
+
+
+class BadToken(IdentityError):
+    """A session token was not made here, or not for that access key."""

@@ -1,4 +1,4 @@
-"""IAM's operations on the policies that are part of a user or group: put, got, listed, deleted; documents are kept as they came.
+"""IAM's operations on the policies that are part of a user, group or role: put, got, listed, deleted; documents are kept as they came.
 
 Never knows how a policy is weighed.
 """
@@ -12,15 +12,22 @@ from urllib.parse import quote
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.iam import directory, refusals
+from strongroom.iam.directory import sort_of
 from strongroom.policy.faults import InvalidPolicy
-from strongroom.policy.identity_documents import MOST_GROUP_INLINE, MOST_USER_INLINE, counted_size, read_identity_policy
+from strongroom.policy.identity_documents import (
+    MOST_GROUP_INLINE,
+    MOST_ROLE_INLINE,
+    MOST_USER_INLINE,
+    counted_size,
+    read_identity_policy,
+)
 
 if TYPE_CHECKING:
     from strongroom.iam.directory import Directory
     from strongroom.iam.entities import Entity, Sort
     from strongroom.store.contract import Transaction
 
-_MOST: Final[dict[Sort, int]] = {"user": MOST_USER_INLINE, "group": MOST_GROUP_INLINE}
+_MOST: Final[dict[Sort, int]] = {"user": MOST_USER_INLINE, "group": MOST_GROUP_INLINE, "role": MOST_ROLE_INLINE}
 
 
 class InlinePolicies:
@@ -29,6 +36,7 @@ class InlinePolicies:
 
     @operation("iam", "PutUserPolicy", "iam:PutUserPolicy", on="run")
     @operation("iam", "PutGroupPolicy", "iam:PutGroupPolicy", on="run")
+    @operation("iam", "PutRolePolicy", "iam:PutRolePolicy", on="run")
     async def put(self, call: Call) -> Answer:
         name, text = call.input["PolicyName"], call.input["PolicyDocument"]
         entity = await self._shelf.allowed(call, sort_of(call))
@@ -41,6 +49,7 @@ class InlinePolicies:
 
     @operation("iam", "GetUserPolicy", "iam:GetUserPolicy", on="run")
     @operation("iam", "GetGroupPolicy", "iam:GetGroupPolicy", on="run")
+    @operation("iam", "GetRolePolicy", "iam:GetRolePolicy", on="run")
     async def get(self, call: Call) -> Answer:
         name = call.input["PolicyName"]
         entity = await self._shelf.allowed(call, sort_of(call))
@@ -51,6 +60,7 @@ class InlinePolicies:
 
     @operation("iam", "ListUserPolicies", "iam:ListUserPolicies", on="run")
     @operation("iam", "ListGroupPolicies", "iam:ListGroupPolicies", on="run")
+    @operation("iam", "ListRolePolicies", "iam:ListRolePolicies", on="run")
     async def list(self, call: Call) -> Answer:
         entity = await self._shelf.allowed(call, sort_of(call))
         names, more = directory.page(call, tuple(entity.inline), str)
@@ -58,6 +68,7 @@ class InlinePolicies:
 
     @operation("iam", "DeleteUserPolicy", "iam:DeleteUserPolicy", on="run")
     @operation("iam", "DeleteGroupPolicy", "iam:DeleteGroupPolicy", on="run")
+    @operation("iam", "DeleteRolePolicy", "iam:DeleteRolePolicy", on="run")
     async def delete(self, call: Call) -> Answer:
         name = call.input["PolicyName"]
 
@@ -68,11 +79,6 @@ class InlinePolicies:
 
         await self._shelf.change(await self._shelf.allowed(call, sort_of(call)), work)
         return Answer()
-
-
-def sort_of(call: Call) -> Sort:
-    """Whom the input names."""
-    return "group" if "GroupName" in call.input else "user"
 
 
 def shown_document(text: str) -> str:

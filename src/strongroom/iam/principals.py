@@ -1,4 +1,4 @@
-"""Whether a principal that somebody names exists: the root of an account, or a user by its whole ARN.
+"""Whether a principal that somebody names exists: the root of an account, or a user or role by its whole ARN.
 
 Never knows who asks, or what the principal is named for.
 """
@@ -9,14 +9,14 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from strongroom.iam import entities, records
-from strongroom.iam.entities import KINDS, Entity
+from strongroom.iam.entities import KINDS, Entity, Sort
 
 if TYPE_CHECKING:
     from strongroom.store.contract import Reader
 
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 _ROOT: Final = re.compile(r"arn:aws:iam::([0-9]{12}):root")
-_USER: Final = re.compile(r"arn:aws:iam::([0-9]{12}):user/(?:[!-~]{1,510}/)?([\w+=,.@-]{1,64})", re.ASCII)
+_ENTITY: Final = re.compile(r"arn:aws:iam::([0-9]{12}):(user|role)/(?:[!-~]{1,510}/)?([\w+=,.@-]{1,64})", re.ASCII)
 
 
 class Principals:
@@ -30,10 +30,11 @@ class Principals:
         return sort == "AWS" and await self.exists(f"arn:aws:iam::{value}:root" if _ACCOUNT.fullmatch(value) else value)
 
     async def exists(self, principal_arn: str) -> bool:
-        named = _USER.fullmatch(principal_arn)
+        named = _ENTITY.fullmatch(principal_arn)
         if named is not None:
-            value = await self._catalog.document(entities.scope(named[1], "user", named[2]), KINDS["user"])
-            return value is not None and Entity.from_document(named[1], "user", value).arn == principal_arn
+            sort: Sort = "role" if named[2] == "role" else "user"
+            value = await self._catalog.document(entities.scope(named[1], sort, named[3]), KINDS[sort])
+            return value is not None and Entity.from_document(named[1], sort, value).arn == principal_arn
         found = _ROOT.fullmatch(principal_arn)
         if found is None:
             return False

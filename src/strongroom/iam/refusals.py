@@ -9,7 +9,7 @@ from strongroom.api.errors import ApiError
 if TYPE_CHECKING:
     from strongroom.iam.entities import Sort
 
-_TITLES: Final[dict[Sort, str]] = {"user": "User", "group": "Group"}
+_TITLES: Final[dict[Sort, str]] = {"user": "User", "group": "Group", "role": "Role"}
 
 
 def missing(sort: Sort, name: str) -> ApiError:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from strongroom.iam.absent import Absent
 from strongroom.iam.access_keys import AccessKeys
+from strongroom.iam.assuming import Assuming
 from strongroom.iam.attachments import Attachments
+from strongroom.iam.boundaries import Boundaries
 from strongroom.iam.directory import Directory
 from strongroom.iam.groups import Groups
 from strongroom.iam.inline_policies import InlinePolicies
 from strongroom.iam.managed_policies import ManagedPolicies
+from strongroom.iam.principals import Principals
+from strongroom.iam.roles import Roles
 from strongroom.iam.sts import Sts
+from strongroom.iam.tags import Tags
 from strongroom.iam.users import Users
 
 if TYPE_CHECKING:
@@ -29,4 +35,9 @@ def iam_rooms(catalog: Catalog, identities: Identities, iam_key: bytes) -> list[
         ManagedPolicies(shelf),
         Attachments(shelf),
         Groups(shelf),
+        Roles(shelf, Principals(catalog)),
+        Boundaries(shelf),
+        Tags(shelf),
+        Assuming(shelf, iam_key),
+        Absent(shelf),
     ]

@@ -16,6 +16,7 @@ from strongroom.policy.faults import InvalidPolicy, Kind
 from strongroom.policy.identity_documents import read_identity_policy
 
 if TYPE_CHECKING:
+    from strongroom.iam.sessions import Session
     from strongroom.policy.compiled import Policy
     from strongroom.store.contract import Reader
 
@@ -42,10 +43,27 @@ class Standings:
             canonical_id=canonical_id,
         )
 
+    async def of_session(self, role: Entity, session: Session, canonical_id: str) -> Standing:
+        """What the role may now, narrowed by what was passed when it was assumed. Raises Damaged, and what the catalog raises."""
+        passed = [] if session.policy is None else [self._parsed(session.policy, "session", Kind.SESSION)]
+        passed += [await self._managed(policy_arn, Kind.SESSION) for policy_arn in session.policy_arns]
+        return Standing(
+            identity=tuple(await self._policies(role)),
+            boundary=await self._managed(role.boundary, Kind.BOUNDARY) if role.boundary else None,
+            session=tuple(passed) or None,
+            role_arn=role.arn,
+            unique_id=role.unique_id,
+            canonical_id=canonical_id,
+        )
+
     async def _policies(self, entity: Entity) -> list[Policy]:
         """Inline policies first."""
         inline = [self._parsed(text, name, Kind.IDENTITY) for name, text in entity.inline.items()]
         return inline + [await self._managed(policy_arn, Kind.IDENTITY) for policy_arn in entity.attached]
+
+    async def has(self, policy_arn: str) -> bool:
+        account_id, name = directory.read_policy_arn(policy_arn)
+        return await self._catalog.document(entities.scope(account_id, "policy", name), POLICY) is not None
 
     async def _managed(self, policy_arn: str, kind: Kind) -> Policy:
         account_id, name = directory.read_policy_arn(policy_arn)

@@ -1,4 +1,4 @@
-"""IAM's operations on users: made, read, listed, renamed, tagged, bounded, deleted.
+"""IAM's operations on users: made, read, listed, renamed, deleted.
 
 A user is nobody to the judge before a policy says otherwise. Never knows how a decision is made, or what an access key signs.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.iam import directory, entities, records, refusals
+from strongroom.iam.boundaries import bind, unbind
 from strongroom.iam.directory import milliseconds, moment, shown_tags
 from strongroom.iam.entities import KINDS, Entity
 
@@ -43,7 +44,7 @@ class Users:
             if directory.find(transaction, account_id, "user", name) is not None:
                 raise refusals.exists("user", name)
             if boundary:
-                _bound(transaction, user, boundary)
+                bind(transaction, user, boundary)
             directory.put(transaction, user)
 
         await self._shelf.catalog.write(within)
@@ -97,52 +98,11 @@ class Users:
             ):
                 if left:
                     raise refusals.conflict(what)
-            _unbound(transaction, found)
+            unbind(transaction, found)
             transaction.set_document(found.scope, KINDS["user"], None)
 
         await self._shelf.catalog.write(within)
         return Answer()
-
-    @operation("iam", "PutUserPermissionsBoundary", "iam:PutUserPermissionsBoundary", on="run")
-    async def put_user_permissions_boundary(self, call: Call) -> Answer:
-        boundary = call.input["PermissionsBoundary"]
-
-        def work(transaction: Transaction, found: Entity) -> Entity:
-            _unbound(transaction, found)
-            _bound(transaction, found, boundary)
-            return replace(found, boundary=boundary)
-
-        await self._shelf.change(await self._shelf.allowed(call, "user"), work)
-        return Answer()
-
-    @operation("iam", "DeleteUserPermissionsBoundary", "iam:DeleteUserPermissionsBoundary", on="run")
-    async def delete_user_permissions_boundary(self, call: Call) -> Answer:
-        def work(transaction: Transaction, found: Entity) -> Entity:
-            _unbound(transaction, found)
-            return replace(found, boundary="")
-
-        await self._shelf.change(await self._shelf.allowed(call, "user"), work)
-        return Answer()
-
-    @operation("iam", "TagUser", "iam:TagUser", on="run")
-    async def tag_user(self, call: Call) -> Answer:
-        given = call.input["Tags"]
-        user = await self._shelf.allowed(call, "user")
-        await self._shelf.change(user, lambda _, found: replace(found, tags=directory.tagged(found.tags, given)))
-        return Answer()
-
-    @operation("iam", "UntagUser", "iam:UntagUser", on="run")
-    async def untag_user(self, call: Call) -> Answer:
-        keys = call.input["TagKeys"]
-        user = await self._shelf.allowed(call, "user")
-        await self._shelf.change(user, lambda _, found: replace(found, tags=directory.untagged(found.tags, keys)))
-        return Answer()
-
-    @operation("iam", "ListUserTags", "iam:ListUserTags", on="run")
-    async def list_user_tags(self, call: Call) -> Answer:
-        user = await self._shelf.allowed(call, "user")
-        found, more = directory.page(call, user.tags, lambda pair: pair[0])
-        return Answer({"Tags": shown_tags(found), **more})
 
     async def _root(self, call: Call) -> dict[str, Any]:
         value = await self._shelf.catalog.document(records.account_scope(call.caller.account_id), records.ACCOUNT)
@@ -180,19 +140,6 @@ def shown(user: Entity, *, whole: bool = False) -> Mapping[str, Any]:
     if whole and user.tags:
         answer["Tags"] = shown_tags(user.tags)
     return answer
-
-
-def _bound(transaction: Transaction, user: Entity, policy_arn: str) -> None:
-    policy = directory.managed(transaction, policy_arn)
-    if policy is None or policy.account_id != user.account_id:
-        raise refusals.not_attachable(policy_arn)
-    directory.put_policy(transaction, replace(policy, bounding=(*directory.without(policy.bounding, user.label), user.label)))
-
-
-def _unbound(transaction: Transaction, user: Entity) -> None:
-    policy = directory.managed(transaction, user.boundary) if user.boundary else None
-    if policy is not None:
-        directory.put_policy(transaction, replace(policy, bounding=directory.without(policy.bounding, user.label)))
 
 
 def _follow(transaction: Transaction, old: Entity, new: Entity) -> None:

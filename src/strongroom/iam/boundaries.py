@@ -1,0 +1,61 @@
+"""Permissions boundaries of users and roles: set, changed, taken away. A boundary is noted on both sides, in one transaction.
+
+Never knows what a boundary says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from strongroom.api.operation import Answer, Call, operation
+from strongroom.iam import directory, refusals
+from strongroom.iam.directory import sort_of
+
+if TYPE_CHECKING:
+    from strongroom.iam.directory import Directory
+    from strongroom.iam.entities import Entity
+    from strongroom.store.contract import Transaction
+
+
+class Boundaries:
+    def __init__(self, shelf: Directory) -> None:
+        self._shelf = shelf
+
+    @operation("iam", "PutUserPermissionsBoundary", "iam:PutUserPermissionsBoundary", on="run")
+    @operation("iam", "PutRolePermissionsBoundary", "iam:PutRolePermissionsBoundary", on="run")
+    async def put(self, call: Call) -> Answer:
+        boundary = call.input["PermissionsBoundary"]
+
+        def work(transaction: Transaction, found: Entity) -> Entity:
+            unbind(transaction, found)
+            bind(transaction, found, boundary)
+            return replace(found, boundary=boundary)
+
+        await self._shelf.change(await self._shelf.allowed(call, sort_of(call)), work)
+        return Answer()
+
+    @operation("iam", "DeleteUserPermissionsBoundary", "iam:DeleteUserPermissionsBoundary", on="run")
+    @operation("iam", "DeleteRolePermissionsBoundary", "iam:DeleteRolePermissionsBoundary", on="run")
+    async def delete(self, call: Call) -> Answer:
+        def work(transaction: Transaction, found: Entity) -> Entity:
+            unbind(transaction, found)
+            return replace(found, boundary="")
+
+        await self._shelf.change(await self._shelf.allowed(call, sort_of(call)), work)
+        return Answer()
+
+
+def bind(transaction: Transaction, entity: Entity, policy_arn: str) -> None:
+    """Raises ApiError NoSuchEntity, ValidationError."""
+    policy = directory.managed(transaction, policy_arn)
+    if policy is None or policy.account_id != entity.account_id:
+        raise refusals.not_attachable(policy_arn)
+    others = directory.without(policy.bounding, entity.label)
+    directory.put_policy(transaction, replace(policy, bounding=(*others, entity.label)))
+
+
+def unbind(transaction: Transaction, entity: Entity) -> None:
+    policy = directory.managed(transaction, entity.boundary) if entity.boundary else None
+    if policy is not None:
+        directory.put_policy(transaction, replace(policy, bounding=directory.without(policy.bounding, entity.label)))

@@ -1,0 +1,147 @@
+"""IAM's operations on roles: made with a trust policy, read, listed, changed, tagged, deleted.
+
+Never knows who assumes a role (``assuming``), or how a trust policy is weighed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from strongroom.api.operation import Answer, Call, operation
+from strongroom.iam import directory, entities, refusals
+from strongroom.iam.boundaries import bind, unbind
+from strongroom.iam.directory import milliseconds, moment, shown_tags
+from strongroom.iam.entities import KINDS, Entity
+from strongroom.iam.inline_policies import shown_document
+from strongroom.policy.faults import InvalidPolicy, Kind, invalid_principal
+from strongroom.policy.identity_documents import MOST_TRUST, counted_size, read_trust_policy
+
+if TYPE_CHECKING:
+    from strongroom.iam.directory import Directory
+    from strongroom.iam.principals import Principals
+    from strongroom.store.contract import Transaction
+
+_SESSION_SECONDS: Final = 3_600
+
+
+class Roles:
+    def __init__(self, shelf: Directory, principals: Principals) -> None:
+        self._shelf = shelf
+        self._principals = principals
+
+    @operation("iam", "CreateRole", "iam:CreateRole", on="run")
+    async def create_role(self, call: Call) -> Answer:
+        given, account_id = call.input, call.caller.account_id
+        name, path, boundary = given["RoleName"], given.get("Path") or "/", given.get("PermissionsBoundary") or ""
+        role_arn = entities.arn(account_id, "role", path, name)
+        await call.allow("iam:CreateRole", role_arn)
+        role = Entity(
+            account_id,
+            "role",
+            name,
+            path,
+            unique_id=entities.new_id("role", self._shelf.random),
+            created_ms=milliseconds(call.now),
+            tags=directory.tagged((), given.get("Tags") or []),
+            boundary=boundary,
+            trust=await self._checked(given["AssumeRolePolicyDocument"], role_arn),
+            description=given.get("Description") or "",
+            session_seconds=given.get("MaxSessionDuration") or _SESSION_SECONDS,
+        )
+
+        def within(transaction: Transaction) -> None:
+            if directory.find(transaction, account_id, "role", name) is not None:
+                raise refusals.exists("role", name)
+            if boundary:
+                bind(transaction, role, boundary)
+            directory.put(transaction, role)
+
+        await self._shelf.catalog.write(within)
+        return Answer({"Role": _shown(role, whole=True)})
+
+    @operation("iam", "GetRole", "iam:GetRole", on="run")
+    async def get_role(self, call: Call) -> Answer:
+        role = await self._shelf.allowed(call, "role")
+        return Answer({"Role": {**_shown(role, whole=True), "MaxSessionDuration": role.session_seconds, "RoleLastUsed": {}}})
+
+    @operation("iam", "ListRoles", "iam:ListRoles", on="run")
+    async def list_roles(self, call: Call) -> Answer:
+        await call.allow("iam:ListRoles", entities.arn(call.caller.account_id, "role", call.input.get("PathPrefix") or "/", ""))
+        found, more = await self._shelf.entities(call, "role")
+        return Answer({"Roles": [{**_shown(one), "MaxSessionDuration": one.session_seconds} for one in found], **more})
+
+    @operation("iam", "UpdateRole", "iam:UpdateRole", on="run")
+    async def update_role(self, call: Call) -> Answer:
+        """What is not given goes back to its default."""
+        description, seconds = call.input.get("Description") or "", call.input.get("MaxSessionDuration") or _SESSION_SECONDS
+        role = await self._shelf.allowed(call, "role")
+        await self._shelf.change(role, lambda _, found: replace(found, description=description, session_seconds=seconds))
+        return Answer()
+
+    @operation("iam", "UpdateRoleDescription", "iam:UpdateRoleDescription", on="run")
+    async def update_role_description(self, call: Call) -> Answer:
+        description = call.input["Description"]
+        role = await self._shelf.allowed(call, "role")
+        changed = await self._shelf.change(role, lambda _, found: replace(found, description=description))
+        return Answer({"Role": _shown(changed, whole=True)})
+
+    @operation("iam", "UpdateAssumeRolePolicy", "iam:UpdateAssumeRolePolicy", on="run")
+    async def update_assume_role_policy(self, call: Call) -> Answer:
+        role = await self._shelf.allowed(call, "role")
+        trust = await self._checked(call.input["PolicyDocument"], role.arn)
+        await self._shelf.change(role, lambda _, found: replace(found, trust=trust))
+        return Answer()
+
+    @operation("iam", "DeleteRole", "iam:DeleteRole", on="run")
+    async def delete_role(self, call: Call) -> Answer:
+        """Its sessions end with it."""
+        role = await self._shelf.allowed(call, "role")
+
+        def within(transaction: Transaction) -> None:
+            found = directory.current(transaction, role)
+            for left, what in ((found.attached, "detach all policies"), (found.inline, "delete policies")):
+                if left:
+                    raise refusals.conflict(what)
+            unbind(transaction, found)
+            transaction.set_document(found.scope, KINDS["role"], None)
+
+        await self._shelf.catalog.write(within)
+        return Answer()
+
+    @operation("iam", "ListInstanceProfilesForRole", "iam:ListInstanceProfilesForRole", on="run")
+    async def list_instance_profiles_for_role(self, call: Call) -> Answer:
+        """There are no instances here, so there are none."""
+        await self._shelf.allowed(call, "role")
+        return Answer({"InstanceProfiles": [], "IsTruncated": False})
+
+    async def _checked(self, text: str, role_arn: str) -> str:
+        """Raises ApiError MalformedPolicyDocument, LimitExceeded."""
+        try:
+            for sort, value in read_trust_policy(text, role_arn).named:
+                if not await self._principals.is_named(sort, value):
+                    raise invalid_principal(Kind.TRUST, value, sort)
+        except InvalidPolicy as error:
+            raise refusals.malformed_policy(error) from None
+        if counted_size(text) > MOST_TRUST:
+            raise refusals.quota("ACLSizePerRole", MOST_TRUST)
+        return text
+
+
+def _shown(role: Entity, *, whole: bool = False) -> dict[str, Any]:
+    """As answers show it; lists leave its tags and boundary out."""
+    answer: dict[str, Any] = {
+        "Path": role.path,
+        "RoleName": role.name,
+        "RoleId": role.unique_id,
+        "Arn": role.arn,
+        "CreateDate": moment(role.created_ms),
+        "AssumeRolePolicyDocument": shown_document(role.trust),
+    }
+    if role.description:
+        answer["Description"] = role.description
+    if whole and role.boundary:
+        answer["PermissionsBoundary"] = {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": role.boundary}
+    if whole and role.tags:
+        answer["Tags"] = shown_tags(role.tags)
+    return answer
