@@ -115,7 +115,8 @@ class Assuming:
                     "1 validation error detected: Value at 'policy' failed to satisfy constraint: Member must have length less than or "
                     f"equal to {MOST_SESSION}"
                 )
-        arns = tuple(one.get("arn", "") for one in call.input.get("PolicyArns") or [])
+        given: list[dict[str, str]] = call.input.get("PolicyArns") or []
+        arns = tuple(one.get("arn", "") for one in given)
         if len(arns) > _MOST_ARNS:
             raise refusals.quota("SessionPolicies", _MOST_ARNS)
         for policy_arn in arns:

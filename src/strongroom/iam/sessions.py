@@ -56,7 +56,8 @@ class SessionSeal:
             value: dict[str, Any] = json.loads(self._records.open(sealed, _binding(access_key_id)))
         except (binascii.Error, UnicodeError, SealError):
             return None
-        return Session(**{**value, "policy_arns": tuple(value["policy_arns"])})
+        value["policy_arns"] = tuple(value["policy_arns"])
+        return Session(**value)
 
 
 def _binding(access_key_id: str) -> bytes:
