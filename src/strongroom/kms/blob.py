@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidTag
@@ -92,8 +93,12 @@ def seal_blob(key: KeyName, material_id: str, material: bytes, plain: bytes, con
     return blob
 
 
+@lru_cache(1024)
 def parse_blob(data: bytes) -> Blob:
-    """Strict: known version and suite, well-formed names, exact total length. Raises BlobError."""
+    """Strict: known version and suite, well-formed names, exact total length. Raises BlobError.
+
+    Remembered, since the objects of one bucket key have one blob; nothing in it is secret.
+    """
     if len(data) > MAX_BLOB or not data.startswith(_START):
         raise BlobError
     region, at = _taken(data, len(_START))

@@ -5,6 +5,7 @@ A crash, a cancelled upload or a bad trailer leaves at most an unnamed blob, whi
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -121,15 +122,24 @@ class StoredPlaintext:
 async def store_blob(rooms: Rooms, layers: Layers, part_number: int, plaintext: AsyncIterator[bytes] | Body) -> StoredBlob:
     """Seal a stream into a new blob; durable when it returns. On any failure, cancellation included, nothing remains."""
     writer = await rooms.blobs.create()
+    writing: asyncio.Task[None] | None = None  # one piece is written while the next is received and sealed
     try:
         sealer = layers.sealer(writer.blob_id, part_number, rooms.random)
         size = 0
         async for piece in plaintext:
             size += len(piece)
-            await writer.write(sealer.update(piece))
+            sealed = sealer.update(piece)
+            if writing is not None:
+                await writing
+            writing = asyncio.create_task(writer.write(sealed))
+        if writing is not None:
+            await writing
         await writer.write(sealer.finish())
         await writer.commit()
     except BaseException:
+        if writing is not None:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
         await writer.abort()
         raise
     return StoredBlob(writer.blob_id, size)
