@@ -327,3 +327,21 @@ def test_what_ends_an_access_key(server, iam):
     iam.delete_user(UserName=user)
     iam.create_user(UserName=user)
     assert refused(sts.get_caller_identity).code == "InvalidClientTokenId"
+
+
+@pytest.mark.parametrize(
+    "operator", ["StringEquals", "StringNotEquals", "StringEqualsIfExists", "ForAllValues:StringLike", "Null"]
+)
+def test_a_condition_on_a_key_that_cannot_be_told_counts_against_the_user(server, iam, s3, bucket, key, operator):
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=rule("aws:kms", key["Arn"]))
+    condition = {operator: {"kms:ViaService": "true" if operator == "Null" else "s3.us-east-1.amazonaws.com"}}
+    user, who = new_user(server, iam, ALLOW_ALL)
+    client = server.client("s3", who)
+    client.put_object(Bucket=bucket, Key="k", Body=b"x")
+    narrowed = {"Effect": "Allow", "Action": "kms:*", "Resource": "*", "Condition": condition}
+    s3_only = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    for statements in ((ALLOW_ALL, {**narrowed, "Effect": "Deny"}), (s3_only, narrowed)):
+        iam.put_user_policy(UserName=user, PolicyName="rights", PolicyDocument=policy(*statements))
+        assert refused(client.put_object, Bucket=bucket, Key="k2", Body=b"x").code == "AccessDenied"
+        assert refused(client.get_object, Bucket=bucket, Key="k").code == "AccessDenied"
+        assert client.head_object(Bucket=bucket, Key="k")["ContentLength"] == 1  # no key is used: nothing to tell

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from strongroom.policy.conditions import encryption_context_values
+from strongroom.policy.decide import Authority, Question, Standing, decide
 from strongroom.policy.faults import InvalidPolicy
 from strongroom.policy.operators import OPERATORS
-from strongroom.policy.templates import Lazy
-from tests.policy.asking import ROLE, USER, A, ask, bucket, identity, says
+from strongroom.policy.templates import Lazy, Untold
+from tests.policy.asking import OBJECT, ROLE, USER, A, ask, bucket, identity, says
 from tests.policy.test_evaluation import to
 
 
@@ -237,3 +238,26 @@ def test_values_are_computed_only_for_the_keys_some_policy_asks_for_and_once():
     )
     assert decide(question).allowed
     assert asked == ["aws:username"]
+
+
+def untold(key: str) -> str | None:
+    if key.startswith("k:untold"):
+        raise Untold(key)
+    return "x" if key == "k:x" else None
+
+
+@pytest.mark.parametrize("operator", ["StringEquals", "StringNotLikeIfExists", "ForAnyValue:StringEquals", "Null"])
+def test_what_nobody_can_tell_counts_against_the_caller(operator: str) -> None:
+    unknown = {operator: {"k:untold": "true"}}
+    allow, deny = says(Condition=unknown), says("Deny", Condition=unknown)
+    also_false = says("Deny", Condition={**unknown, "StringLike": {"k:x": "y"}})
+    for policy, allowed in (
+        (identity(allow), False),
+        (identity(says()), True),
+        (identity(says(), deny), False),
+        (identity(says(), also_false), True),  # a condition beside it that does not hold keeps the Deny from holding
+        (identity(says(resource="arn:aws:s3:::bucket/${k:untold}")), False),
+        (identity(says(), says("Deny", resource="arn:aws:s3:::bucket/${k:untold}")), False),
+    ):
+        question = Question(A, USER, False, "s3:GetObject", OBJECT, Authority(A), Standing((policy,)), untold)
+        assert decide(question).allowed is allowed

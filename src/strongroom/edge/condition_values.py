@@ -16,7 +16,7 @@ from strongroom.api.operation import Caller
 from strongroom.edge.claims import Claim
 from strongroom.edge.head import Head
 from strongroom.policy.s3_actions import CONDITION_KEYS, condition_key
-from strongroom.policy.templates import Lookup, Value
+from strongroom.policy.templates import Lookup, Untold, Value
 
 _HEADERS: Final = "s3:x-amz-"
 
@@ -39,8 +39,11 @@ class RequestValues:
         """The values for a question about ``action`` on something that ``owner`` (an account id) has; ``version_id`` of it, where
         that is not the input's.
         """
+        about_keys = action.startswith("kms:")
 
         def lookup(key: str) -> Value:
+            if about_keys and key.startswith(_UNTOLD_OF_KEYS):
+                raise Untold(key)
             if key.startswith("s3:"):
                 return self._s3(key, action, owner, version_id)
             if key == "aws:resourceaccount":
@@ -76,6 +79,8 @@ class RequestValues:
         return None if value is None else str(value)
 
 
+#: Keys that questions about KMS keys have on AWS, and that nobody tells here yet.
+_UNTOLD_OF_KEYS: Final = ("kms:", "aws:resourcetag/", "aws:requesttag/", "aws:tagkeys")
 _PLAIN_HEADERS: Final = frozenset({"s3:if-match", "s3:if-none-match"})
 
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from strongroom.policy.conditions import Condition
 from strongroom.policy.faults import Kind
 from strongroom.policy.principals import Principals, Reach, Who
-from strongroom.policy.templates import Lookup, Template
+from strongroom.policy.templates import Lookup, Template, Untold
 from strongroom.policy.wildcards import Pattern
 
 _MOST_ACTIONS: Final = 1_024  # looked up so far, and remembered; beyond that a policy forgets and starts anew
@@ -59,8 +59,19 @@ class Statement:
         return not self.inert and (action in self.actions) is not self.not_action
 
     def applies(self, resource: str, lookup: Lookup) -> bool:
-        """To this resource and request, if it speaks of the action and the caller."""
-        return self._covers(resource, lookup) and all(condition.holds(lookup) for condition in self.conditions)
+        """To this resource and request, if it speaks of the action and the caller. What nobody can tell counts against the caller."""
+        try:
+            if not self._covers(resource, lookup):
+                return False
+        except Untold:
+            return not self.allows
+        return all(self._holds(condition, lookup) for condition in self.conditions)
+
+    def _holds(self, condition: Condition, lookup: Lookup) -> bool:
+        try:
+            return condition.holds(lookup)
+        except Untold:
+            return not self.allows
 
     def _covers(self, resource: str, lookup: Lookup) -> bool:
         unresolved = False

@@ -15,8 +15,13 @@ from strongroom.policy.wildcards import Items, Pattern, Wild, wild_items
 
 #: What a condition key has in a request: one text, several (a multivalued key), or None when it is absent.
 Value = str | tuple[str, ...] | None
-#: Gives the value of a key, which is always asked for in lower case.
+#: Gives the value of a key, which is always asked for in lower case. May raise Untold.
 Lookup = Callable[[str], Value]
+
+
+class Untold(Exception):
+    """Raised by a lookup for a key that requests have, but whose value this server cannot tell: then a Deny holds, and an Allow does not."""
+
 
 #: A key has at most 128 characters of a tag's name behind its prefix; the bounds keep the search linear.
 _VARIABLE: Final = re.compile(r"\$\{(?:([*?$])|\s*([^{}'$,]{1,300}?)\s*(?:,\s*'([^']{0,1024})'\s*)?)\}")
