@@ -50,7 +50,7 @@ async def check_segments(blobs: Blobs, piece: Piece, in_row: bytes | None, layer
 
 async def _open(blobs: Blobs, piece: Piece, layers: Layers, opener: LayeredOpener, first: int, last: int) -> None:
     plan = layers.plan(piece.size, first, last)
-    for _ in opener.read(plan, await blobs.read(piece.blob_id, plan.offset, plan.length)):
+    for _ in opener.read(plan, opener.strip(plan, await blobs.read(piece.blob_id, plan.offset, plan.length))):
         pass
 
 

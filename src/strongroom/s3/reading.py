@@ -109,6 +109,7 @@ class Opened:
         self._row = row
         self.pieces = pieces
         self._layers = layers
+        self._opener: tuple[str, LayeredOpener] | None = None  # of the piece that is being read, by its blob id
         if sum(piece.size for piece in pieces) != row.size:
             raise Forged("the row's size is not that of its manifest")
 
@@ -138,29 +139,35 @@ class Opened:
         return _resumed(first, chunks), span_of_all.length
 
     async def _stream(self, wanted: ByteRange) -> AsyncGenerator[bytes, None]:
-        """Plaintext chunks of about 2 MiB; the next window is read from disk while this one is on its way to the client."""
-        ahead: asyncio.Task[bytes] | None = None
-        opener: LayeredOpener | None = None
-        opener_of = ""
+        """Plaintext chunks of some segments; the next window is made ready while this one is on its way to the client."""
+        ahead: asyncio.Task[tuple[LayeredOpener, memoryview]] | None = None
         windows = self._windows(wanted)
         window = next(windows, None)
         try:
             while window is not None:
-                sealed = await (ahead or asyncio.ensure_future(self._load(window)))
+                opener, stripped = await (ahead or asyncio.ensure_future(self._make_ready(window)))
                 following = next(windows, None)
-                ahead = asyncio.ensure_future(self._load(following)) if following is not None else None
-                piece, plan = window.piece, window.plan
-                if opener is None or opener_of != piece.blob_id:
-                    head = sealed
-                    if plan.offset > 0:
-                        head = await self._rooms.blobs.read(piece.blob_id, 0, self._layers.head_size(piece.size))
-                    opener, opener_of = self._layers.opener(piece, head), piece.blob_id
-                for plaintext in opener.read(plan, sealed, AT_ONCE):
+                ahead = asyncio.ensure_future(self._make_ready(following)) if following is not None else None
+                for plaintext in opener.read(window.plan, stripped, AT_ONCE):
                     yield plaintext
                 window = following
         finally:
             if ahead is not None:
                 ahead.cancel()
+
+    async def _make_ready(self, window: _Window) -> tuple[LayeredOpener, memoryview]:
+        """Read a window and take off its outer layer, if it has one; that in a thread, since it takes longer than all else."""
+        piece, plan = window.piece, window.plan
+        sealed = await self._load(window)
+        if self._opener is None or self._opener[0] != piece.blob_id:
+            head = sealed
+            if plan.offset > 0:
+                head = await self._rooms.blobs.read(piece.blob_id, 0, self._layers.head_size(piece.size))
+            self._opener = piece.blob_id, self._layers.opener(piece, head)
+        opener = self._opener[1]
+        if self._layers.outer is None:
+            return opener, opener.strip(plan, sealed)
+        return opener, await asyncio.to_thread(opener.strip, plan, sealed)
 
     async def _load(self, window: _Window) -> bytes:
         plan, piece = window.plan, window.piece

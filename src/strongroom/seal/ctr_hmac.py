@@ -5,6 +5,7 @@ Never knows what it wraps: an inner stream is bytes to it. ``docs/spec/at-rest.m
 
 from __future__ import annotations
 
+import hmac
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -12,8 +13,6 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 from cryptography.hazmat.primitives.constant_time import bytes_eq
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.hmac import HMAC
 
 from strongroom.seal.segments import Segments
 from strongroom.seal.stream import Construction, Data
@@ -31,7 +30,9 @@ class _CtrHmac:
     def __init__(self, keys: bytes) -> None:
         # A counter stream is its own inverse: one context serves both ways, and is set to another nonce for each segment.
         self._ctr = Cipher(AES(keys[:_KEY]), CTR(bytes(16))).encryptor()
-        self._mac = HMAC(keys[_KEY:], SHA256())
+        self._mac = hmac.new(
+            keys[_KEY:], digestmod="sha256"
+        )  # lets other threads run meanwhile, which the other library's does not
 
     def encrypt(self, nonce: bytes, data: Data, associated_data: None, /) -> bytes:
         out = bytearray(len(data) + TAG)
@@ -65,7 +66,7 @@ class _CtrHmac:
         mac = self._mac.copy()
         mac.update(nonce + _COUNTER)
         mac.update(ciphertext)
-        return mac.finalize()
+        return mac.digest()
 
 
 CTR_HMAC: Final = Construction(Segments(TAG), 2 * _KEY, _CtrHmac)

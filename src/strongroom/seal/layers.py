@@ -144,16 +144,23 @@ class LayeredOpener:
     def __init__(self, openers: list[Opener]) -> None:
         self._openers = openers  # outermost first
 
-    def read(self, plan: Plan, sealed: Data, at_once: int = MAX_SEGMENTS) -> Iterator[bytes]:
-        """The plaintext of a range from the bytes it was planned to need, ``at_once`` segments at a time: what was opened is still
-        in the processor's cache when it is copied on. Raises Forged, Truncated.
+    def strip(self, plan: Plan, sealed: Data) -> memoryview:
+        """What the innermost layer needs of the bytes that the range was planned to need. With an outer layer that takes its time.
+
+        Raises Forged, Truncated.
         """
         view = memoryview(sealed)
         if len(view) != plan.length:  # whole segments may be missing at its end: those that are there would open
             raise Truncated("the piece is not as long as its manifest says")
-        *outer, innermost = self._openers
-        for opener, span in zip(outer, reversed(plan.spans[1:]), strict=True):
+        for opener, span in zip(self._openers[:-1], reversed(plan.spans[1:]), strict=True):
             view = memoryview(opener.open_buffer(span.first_segment, view))[span.skip : span.skip + span.take]
+        return view
+
+    def read(self, plan: Plan, stripped: memoryview, at_once: int = MAX_SEGMENTS) -> Iterator[bytes]:
+        """The plaintext of a range from what ``strip`` gave, ``at_once`` segments at a time: what was opened is still in the
+        processor's cache when it is copied on. Raises Forged, Truncated.
+        """
+        view, innermost = stripped, self._openers[-1]
         skip, left, first = plan.spans[0].skip, plan.spans[0].take, plan.spans[0].first_segment
         for start in range(0, len(view), at_once * SEGMENT):
             plaintext = innermost.open(first + start // SEGMENT, view[start : start + at_once * SEGMENT])
