@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,23 +25,20 @@ FLUSH_SECONDS: Final = 1.0  # how old what other workers counted may be on the p
 BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
+@dataclass(slots=True)
 class Counter:
     """Events by labels; it only grows. On the page its name ends in ``_total``."""
 
-    __slots__ = ("about", "labels", "name", "values")
-
-    def __init__(self, name: str, about: str, labels: Labels) -> None:
-        self.name = name
-        self.about = about
-        self.labels = labels
-        self.values: dict[Labels, float] = {}
+    name: str
+    about: str
+    labels: Labels
+    values: dict[Labels, float] = field(default_factory=dict[Labels, float])
 
     def add(self, labels: Labels, amount: float = 1) -> None:
         """``labels``: the values, in the order of the names."""
         self.values[labels] = self.values.get(labels, 0) + amount
 
-    def merge(self, labels: Labels, value: float) -> None:
-        self.add(labels, value)
+    merge = add
 
     def family(self) -> CounterMetricFamily:
         family = CounterMetricFamily(self.name, self.about, labels=self.labels)
@@ -49,16 +47,15 @@ class Counter:
         return family
 
 
+@dataclass(slots=True)
 class Durations:
     """Durations in seconds by labels, counted in classes (a Prometheus histogram)."""
 
-    __slots__ = ("about", "labels", "name", "values")
-
-    def __init__(self, name: str, about: str, labels: Labels) -> None:
-        self.name = name
-        self.about = about
-        self.labels = labels
-        self.values: dict[Labels, list[float]] = {}  # a count for each class, then the sum of all durations
+    name: str
+    about: str
+    labels: Labels
+    #: A count for each class, then the sum of all durations.
+    values: dict[Labels, list[float]] = field(default_factory=dict[Labels, "list[float]"])
 
     def add(self, labels: Labels, seconds: float) -> None:
         counts = self.values.get(labels)

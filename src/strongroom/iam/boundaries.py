@@ -46,6 +46,22 @@ class Boundaries:
         return Answer()
 
 
+async def create(shelf: Directory, entity: Entity) -> None:
+    """Keep a new user, group or role, under the boundary it names, if any.
+
+    Raises ApiError EntityAlreadyExists, NoSuchEntity, ValidationError.
+    """
+
+    def within(transaction: Transaction) -> None:
+        if directory.find(transaction, entity.account_id, entity.sort, entity.name) is not None:
+            raise refusals.exists(entity.sort, entity.name)
+        if entity.boundary:
+            bind(transaction, entity, entity.boundary)
+        directory.put(transaction, entity)
+
+    await shelf.catalog.write(within)
+
+
 def bind(transaction: Transaction, entity: Entity, policy_arn: str) -> None:
     """Raises ApiError NoSuchEntity, ValidationError."""
     policy = directory.managed(transaction, policy_arn)

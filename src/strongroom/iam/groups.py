@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.iam import directory, entities, refusals
+from strongroom.iam.boundaries import create
 from strongroom.iam.directory import milliseconds, moment
 from strongroom.iam.entities import KINDS, Entity
 from strongroom.iam.users import shown as shown_user
@@ -34,13 +35,7 @@ class Groups:
         await call.allow("iam:CreateGroup", entities.arn(account_id, "group", path, name))
         unique_id = entities.new_id("group", self._shelf.random)
         group = Entity(account_id, "group", name, path, unique_id, milliseconds(call.now))
-
-        def within(transaction: Transaction) -> None:
-            if directory.find(transaction, account_id, "group", name) is not None:
-                raise refusals.exists("group", name)
-            directory.put(transaction, group)
-
-        await self._shelf.catalog.write(within)
+        await create(self._shelf, group)
         return Answer({"Group": _shown(group)})
 
     @operation("iam", "GetGroup", "iam:GetGroup", on="run")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.iam import directory, entities, refusals
-from strongroom.iam.boundaries import bind, unbind
+from strongroom.iam.boundaries import create, unbind
 from strongroom.iam.directory import milliseconds, moment, shown_tags
 from strongroom.iam.entities import KINDS, Entity
 from strongroom.iam.inline_policies import shown_document
@@ -49,15 +49,7 @@ class Roles:
             description=given.get("Description") or "",
             session_seconds=given.get("MaxSessionDuration") or _SESSION_SECONDS,
         )
-
-        def within(transaction: Transaction) -> None:
-            if directory.find(transaction, account_id, "role", name) is not None:
-                raise refusals.exists("role", name)
-            if boundary:
-                bind(transaction, role, boundary)
-            directory.put(transaction, role)
-
-        await self._shelf.catalog.write(within)
+        await create(self._shelf, role)
         return Answer({"Role": _shown(role, whole=True)})
 
     @operation("iam", "GetRole", "iam:GetRole", on="run")

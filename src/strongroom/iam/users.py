@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.iam import directory, entities, records, refusals
-from strongroom.iam.boundaries import bind, unbind
+from strongroom.iam.boundaries import create, unbind
 from strongroom.iam.directory import milliseconds, moment, shown_tags
 from strongroom.iam.entities import KINDS, Entity
 
@@ -39,15 +39,7 @@ class Users:
             tags=directory.tagged((), given.get("Tags") or []),
             boundary=boundary,
         )
-
-        def within(transaction: Transaction) -> None:
-            if directory.find(transaction, account_id, "user", name) is not None:
-                raise refusals.exists("user", name)
-            if boundary:
-                bind(transaction, user, boundary)
-            directory.put(transaction, user)
-
-        await self._shelf.catalog.write(within)
+        await create(self._shelf, user)
         return Answer({"User": shown(user, whole=True)})
 
     @operation("iam", "GetUser", "iam:GetUser", on="run")

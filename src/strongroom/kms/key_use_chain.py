@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hmac
-import re
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -14,7 +13,6 @@ import orjson
 
 from strongroom.seal.wrap import derive
 
-CHAIN_ID: Final = re.compile(r"[0-9a-f]{20}")  # 12 digits of the time in milliseconds, 8 random ones
 FIRST: Final = bytes(32)  # what stands for the hash before the first line
 _LINE_LABEL: Final = "strongroom/key-use/line"
 _HEAD_LABEL: Final = "strongroom/key-use/head"
