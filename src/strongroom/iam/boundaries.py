@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.iam import directory, refusals
 from strongroom.iam.directory import sort_of
+from strongroom.iam.entities import KINDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
     from strongroom.iam.directory import Directory
     from strongroom.iam.entities import Entity
     from strongroom.store.contract import Transaction
@@ -58,6 +61,23 @@ async def create(shelf: Directory, entity: Entity) -> None:
         if entity.boundary:
             bind(transaction, entity, entity.boundary)
         directory.put(transaction, entity)
+
+    await shelf.catalog.write(within)
+
+
+async def destroy(shelf: Directory, entity: Entity, obstacles: Callable[[Entity], Iterable[tuple[Collection[str], str]]]) -> None:
+    """Take a user, group or role away, and its boundary's note of it. ``obstacles``: what must be empty before, and what to do about it.
+
+    Raises ApiError NoSuchEntity, DeleteConflict for the first obstacle.
+    """
+
+    def within(transaction: Transaction) -> None:
+        found = directory.current(transaction, entity)
+        for left, what in obstacles(found):
+            if left:
+                raise refusals.conflict(what)
+        unbind(transaction, found)
+        transaction.set_document(found.scope, KINDS[found.sort], None)
 
     await shelf.catalog.write(within)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.iam import directory, entities, refusals
-from strongroom.iam.boundaries import create
+from strongroom.iam.boundaries import create, destroy
 from strongroom.iam.directory import milliseconds, moment
 from strongroom.iam.entities import KINDS, Entity
 from strongroom.iam.users import shown as shown_user
@@ -54,19 +54,15 @@ class Groups:
     @operation("iam", "DeleteGroup", "iam:DeleteGroup", on="run")
     async def delete_group(self, call: Call) -> Answer:
         group = await self._shelf.allowed(call, "group")
-
-        def within(transaction: Transaction) -> None:
-            found = directory.current(transaction, group)
-            for left, what in (
+        await destroy(
+            self._shelf,
+            group,
+            lambda found: (
                 (found.members, "remove users from group"),
                 (found.attached, "detach all policies"),
                 (found.inline, "delete policies"),
-            ):
-                if left:
-                    raise refusals.conflict(what)
-            transaction.set_document(found.scope, KINDS["group"], None)
-
-        await self._shelf.catalog.write(within)
+            ),
+        )
         return Answer()
 
     @operation("iam", "AddUserToGroup", "iam:AddUserToGroup", on="run")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.iam import directory, entities, refusals
-from strongroom.iam.boundaries import create, unbind
+from strongroom.iam.boundaries import create, destroy
 from strongroom.iam.directory import milliseconds, moment, shown_tags
-from strongroom.iam.entities import KINDS, Entity
+from strongroom.iam.entities import Entity
 from strongroom.iam.inline_policies import shown_document
 from strongroom.policy.faults import InvalidPolicy, Kind, invalid_principal
 from strongroom.policy.identity_documents import MOST_TRUST, counted_size, read_trust_policy
@@ -20,7 +20,6 @@ from strongroom.policy.identity_documents import MOST_TRUST, counted_size, read_
 if TYPE_CHECKING:
     from strongroom.iam.directory import Directory
     from strongroom.iam.principals import Principals
-    from strongroom.store.contract import Transaction
 
 _SESSION_SECONDS: Final = 3_600
 
@@ -89,16 +88,9 @@ class Roles:
     async def delete_role(self, call: Call) -> Answer:
         """Its sessions end with it."""
         role = await self._shelf.allowed(call, "role")
-
-        def within(transaction: Transaction) -> None:
-            found = directory.current(transaction, role)
-            for left, what in ((found.attached, "detach all policies"), (found.inline, "delete policies")):
-                if left:
-                    raise refusals.conflict(what)
-            unbind(transaction, found)
-            transaction.set_document(found.scope, KINDS["role"], None)
-
-        await self._shelf.catalog.write(within)
+        await destroy(
+            self._shelf, role, lambda found: ((found.attached, "detach all policies"), (found.inline, "delete policies"))
+        )
         return Answer()
 
     @operation("iam", "ListInstanceProfilesForRole", "iam:ListInstanceProfilesForRole", on="run")

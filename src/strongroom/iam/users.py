@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.iam import directory, entities, records, refusals
-from strongroom.iam.boundaries import create, unbind
+from strongroom.iam.boundaries import create, destroy
 from strongroom.iam.directory import milliseconds, moment, shown_tags
 from strongroom.iam.entities import KINDS, Entity
 
@@ -79,21 +79,16 @@ class Users:
     @operation("iam", "DeleteUser", "iam:DeleteUser", on="run")
     async def delete_user(self, call: Call) -> Answer:
         user = await self._shelf.allowed(call, "user")
-
-        def within(transaction: Transaction) -> None:
-            found = directory.current(transaction, user)
-            for left, what in (
+        await destroy(
+            self._shelf,
+            user,
+            lambda found: (
                 (found.access_keys, "delete access keys"),
                 (found.attached, "detach all policies"),
                 (found.inline, "delete policies"),
                 (found.groups, "remove users from group"),
-            ):
-                if left:
-                    raise refusals.conflict(what)
-            unbind(transaction, found)
-            transaction.set_document(found.scope, KINDS["user"], None)
-
-        await self._shelf.catalog.write(within)
+            ),
+        )
         return Answer()
 
     async def _root(self, call: Call) -> dict[str, Any]:
