@@ -11,6 +11,7 @@ from strongroom.s3.encryption import refuse_on
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.parts import MOST_LISTED, bounded
 from strongroom.s3.reading import OF_KMS, find_version_for, modified_at, refuse_unsafe_read
+from strongroom.s3.sealing import object_arn
 from strongroom.s3.versions import shown_id
 from strongroom.seal.format import Envelope, decode_manifest
 
@@ -40,7 +41,7 @@ class ObjectAttributes:
         bucket = await self._rooms.buckets.find(given["Bucket"])
         refuse_on(call.headers)
         read = "s3:GetObjectVersion" if given.get("VersionId") else "s3:GetObject"
-        await call.allow(read, f"arn:aws:s3:::{bucket.name}/{given['Key']}")
+        await call.allow(read, object_arn(bucket.name, given["Key"]))
         asked = asked_attributes(given)
         customer = key_of_read(given, secure=call.secure)
         row = await find_version_for(call, self._rooms, bucket, given)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
+from strongroom.s3.buckets import bucket_arn
 from strongroom.s3.conditions import ByteRange, judge_read, parse_range
 from strongroom.s3.customer_keys import check_needed, customer_output, key_of_read
 from strongroom.s3.encryption import refuse_on
@@ -89,7 +90,7 @@ async def find_version_for(call: Call, rooms: Rooms, bucket: Bucket, given: Mapp
         return await find_version(rooms, bucket, given)
     except ApiError as error:
         if error.code in {"NoSuchKey", "NoSuchVersion"}:
-            await call.allow("s3:ListBucket", f"arn:aws:s3:::{bucket.name}")
+            await call.allow("s3:ListBucket", bucket_arn(bucket.name))
         raise
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.kms.data_keys import Subject
+from strongroom.s3.buckets import bucket_arn
 from strongroom.s3.customer_keys import another_key, check_needed, wrong_key
 from strongroom.s3.encryption import CONTEXT_ARN
 from strongroom.seal import Forged
@@ -40,7 +41,7 @@ def object_arn(bucket_name: str, object_key: str) -> str:
 
 def kms_context(bucket_name: str, object_key: str, context: Mapping[str, str], *, bucket_key: bool) -> dict[str, str]:
     """The encryption context of the KMS operation: the client's pairs and S3's own, which names all that the key is for."""
-    return {**context, CONTEXT_ARN: f"arn:aws:s3:::{bucket_name}" if bucket_key else object_arn(bucket_name, object_key)}
+    return {**context, CONTEXT_ARN: bucket_arn(bucket_name) if bucket_key else object_arn(bucket_name, object_key)}
 
 
 @dataclass(frozen=True, slots=True)
