@@ -16,7 +16,7 @@ class ApiError(Exception):
 
     ``code`` must be in ``ERRORS`` (or be ``KMS.`` + a KMS code); a code that is not raises ``LookupError`` at once, so a
     misspelt code cannot reach a client. ``members`` become child elements between Message and RequestId (S3), in order;
-    names that are not identifiers (``Content-MD5``) are given in ``fields``.
+    names that are not identifiers (``Content-MD5``) are given in ``fields``. ``why`` is for the log alone, and never rendered.
     """
 
     def __init__(
@@ -27,6 +27,7 @@ class ApiError(Exception):
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
         fields: Mapping[str, str] | None = None,
+        why: str = "",
         **members: str,
     ) -> None:
         table = error_table.KMS if code.startswith("KMS.") else ERRORS
@@ -36,4 +37,5 @@ class ApiError(Exception):
         self.status = default_status if status is None else status
         self.headers: dict[str, str] = dict(headers or {})
         self.members: dict[str, str] = {**members, **(fields or {})}
+        self.why = why
         super().__init__(f"{code}: {self.message}")

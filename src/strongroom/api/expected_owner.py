@@ -16,4 +16,4 @@ def check_expected_owner(expected: str, account_id: str) -> None:
         text = f"The value of the expected bucket owner parameter must be an AWS Account ID... [{expected}]"
         raise ApiError("InvalidBucketOwnerAWSAccountID", text)
     if expected != account_id:
-        raise ApiError("AccessDenied")
+        raise ApiError("AccessDenied", why=f"the bucket belongs to account {account_id}, and {expected} was expected")

@@ -23,11 +23,12 @@ from strongroom.api.codec import Codec, Encoded
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, Caller, Operation, Register, Service
 from strongroom.api.routing import Route, Router, is_modelled
-from strongroom.edge import sigv4
+from strongroom.edge import denial_log, sigv4
 from strongroom.edge.body import RequestBody
 from strongroom.edge.chunked import ChunkSigner
 from strongroom.edge.claims import Claim, guess_service, read_claim
 from strongroom.edge.condition_values import RequestValues
+from strongroom.edge.denial_log import Denied
 from strongroom.edge.form import FormFile, PostedForm
 from strongroom.edge.head import Head, RawBody, Reply
 from strongroom.edge.judge import Judge, Place, check_owner, has_policies
@@ -89,6 +90,8 @@ class _Trail:
     caller: Caller = ANONYMOUS
     body: RequestBody | None = None
     code: str = ""
+    denied: list[Denied] = field(default_factory=list[Denied])
+    why: str = ""  # of an AccessDenied
 
 
 class Gate:
@@ -181,7 +184,7 @@ class Gate:
             weighed = place is not None and (place.authority.policies or has_policies(standing))
             known: Mapping[str, str] = await self._known(given) if weighed else {}
             asked_of = partial(RequestValues, caller, head, headers, claim, given, route.key, region, now, known)
-            judge = Judge(caller, standing, self._authority, asked_of)
+            judge = Judge(caller, standing, self._authority, asked_of, trail.denied)
             if "ExpectedBucketOwner" in given:
                 check_owner(given["ExpectedBucketOwner"], route.bucket, place)
             judge.decide(operation.need, route, place, with_version=bool(given.get("VersionId")))
@@ -219,6 +222,8 @@ class Gate:
         finally:
             if trail.body is not None and not trail.body.ended:
                 await trail.body.close()
+        if trail.denied or trail.why:
+            denial_log.tell(trail.denied, trail.why, trail.request_id, trail.operation, trail.caller.arn)
         if self._observe is not None or self._settings.access_log:
             self._record(trail, head, reply, time.perf_counter() - started)
         return reply
@@ -338,6 +343,8 @@ class Gate:
 
     def _refuse(self, error: ApiError, trail: _Trail, head: Head) -> Reply:
         trail.code = error.code
+        if error.code == "AccessDenied":
+            trail.why = error.why or error.message
         encoded = self._codec.encode_error(trail.service, error, trail.request_id, self._host_id, head=head.method == "HEAD")
         return Reply(encoded.status, [*encoded.headers, _SERVER], encoded.body)
 

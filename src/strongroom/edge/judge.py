@@ -18,6 +18,7 @@ from strongroom.policy.templates import Lazy
 if TYPE_CHECKING:
     from strongroom.api.operation import Caller, Need
     from strongroom.api.routing import Route
+    from strongroom.edge.denial_log import Denied
 
 
 _ON_BUCKETS: Final = frozenset({"object", "bucket"})
@@ -37,7 +38,7 @@ class Place(Protocol):
 class Judge:
     """Asks on behalf of one caller; made for one request."""
 
-    __slots__ = ("_authority", "_caller", "_standing", "_values", "asked")
+    __slots__ = ("_authority", "_caller", "_denied", "_standing", "_values", "asked")
 
     def __init__(
         self,
@@ -45,12 +46,17 @@ class Judge:
         standing: Standing,
         authority: Callable[[str, str], Awaitable[Authority]],
         values: Callable[[], RequestValues],
+        denied: list[Denied],
     ) -> None:
-        """``authority`` of an action and a resource. ``values`` is called only when there is a policy that may ask for them."""
+        """``authority`` of an action and a resource. ``values`` is called only when there is a policy that may ask for them.
+
+        What is denied is added to ``denied``.
+        """
         self._caller = caller
         self._standing = standing
         self._authority = authority
         self._values = values
+        self._denied = denied
         self.asked = False
 
     async def __call__(self, action: str, resource: str, /, *, version_id: str | None = None) -> None:
@@ -80,6 +86,7 @@ class Judge:
             question = question._replace(values=Lazy(self._values().of(action, authority.account_id, version_id)))
         decision = decide(question)
         if not decision.allowed:
+            self._denied.append((question, decision))
             raise denial(question, decision)
 
 
