@@ -53,7 +53,13 @@ from strongroom.seal.wrap import Records, unwrap
 VECTORS: Final = Path(__file__).resolve().parent.parent / "tests" / "vectors"
 _KEY: Final = bytes(range(32))
 _SPECS: Final = ("ECC_NIST_P256", "ECC_NIST_EDWARDS25519", "ML_DSA_44", "RSA_2048", "HMAC_384", SYMMETRIC)
-_OPERATIONS: Final = ("PutBucketEncryption", "DeleteObjects", "CompleteMultipartUpload", "PutBucketLifecycleConfiguration")
+_OPERATIONS: Final = (
+    "PutBucketEncryption",
+    "DeleteObjects",
+    "CompleteMultipartUpload",
+    "PutBucketLifecycleConfiguration",
+    "PutBucketCors",
+)
 
 
 def envelope(data: bytes) -> None:

@@ -54,6 +54,7 @@ from strongroom.observing import KeyUses, Requests, configure_log, numbers_page
 from strongroom.policy.decide import Authority
 from strongroom.processes import Workers, tell_that_it_serves, watch
 from strongroom.s3.bucket_cache import BucketCache
+from strongroom.s3.bucket_cors import BucketCors
 from strongroom.s3.bucket_policies import BucketPolicies
 from strongroom.s3.bucket_settings import BucketSettings
 from strongroom.s3.bucket_tagging import BucketTagging
@@ -158,6 +159,7 @@ def s3_rooms(rooms: Rooms) -> list[object]:
         Buckets(rooms),
         BucketSettings(rooms),
         BucketTagging(rooms),
+        BucketCors(rooms),
         BucketPolicies(rooms),
         Listing(rooms),
         writing,

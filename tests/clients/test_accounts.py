@@ -99,6 +99,7 @@ def s3_members(house):
         "PublicAccessBlockConfiguration": {"RestrictPublicBuckets": False},
         "VersioningConfiguration": {"Status": "Enabled"},
         "Tagging": {"TagSet": [{"Key": "k", "Value": "v"}]},
+        "CORSConfiguration": {"CORSRules": [{"AllowedOrigins": ["*"], "AllowedMethods": ["GET"]}]},
         "ObjectEncryption": {"SSEKMS": {"KMSKeyArn": house["key"]["Arn"]}},
         "ObjectAttributes": ["ETag"],
     }
@@ -124,6 +125,7 @@ def nothing_happened(house):
     assert only["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
     assert "Status" not in owner.get_bucket_versioning(Bucket=name)
     assert refused(owner.get_bucket_tagging, Bucket=name).code == "NoSuchTagSet"
+    assert refused(owner.get_bucket_cors, Bucket=name).code == "NoSuchCORSConfiguration"
     assert refused(owner.get_bucket_policy, Bucket=name).code == "NoSuchBucketPolicy"
     assert all(owner.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"].values())
 
@@ -175,7 +177,7 @@ def test_an_upload_of_another_bucket_by_its_id(house):
 
 
 def test_what_is_asked_of_the_service(house):
-    assert S3_SERVICE == ["CreateBucket", "ListBuckets"]
+    assert S3_SERVICE == ["CreateBucket", "ListBuckets", "Preflight"]  # the last asks for nothing that is anybody's
     refusal = refused(house["stranger"].create_bucket, Bucket=house["bucket"])
     assert (refusal.status, refusal.code) == (409, "BucketAlreadyExists")
     listed = house["stranger"].list_buckets()

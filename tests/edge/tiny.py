@@ -18,6 +18,7 @@ from strongroom.edge.gate import EdgeSettings, Gate, Seen
 from strongroom.edge.head import Head
 from strongroom.iam.callers import Caller, Credential
 from strongroom.iam.errors import BadToken
+from strongroom.policy.cross_origin import CorsRule
 from strongroom.policy.decide import Authority
 
 ACCOUNT = "123456789012"
@@ -61,6 +62,7 @@ class TinyCallers:
 class TinyPlace:
     account_id: str
     region: str
+    cors: tuple[CorsRule, ...] = ()
 
     @property
     def authority(self) -> Authority:

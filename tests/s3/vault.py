@@ -27,6 +27,7 @@ from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.key_use import KeyUse
 from strongroom.kms.rooms import kms_rooms
 from strongroom.s3.bucket_cache import Bucket, BucketCache
+from strongroom.s3.bucket_cors import BucketCors
 from strongroom.s3.bucket_policies import BucketPolicies
 from strongroom.s3.bucket_settings import BucketSettings
 from strongroom.s3.bucket_tagging import BucketTagging
@@ -117,6 +118,7 @@ class Vault:
                 Buckets(rooms),
                 BucketSettings(rooms),
                 BucketTagging(rooms),
+                BucketCors(rooms),
                 BucketPolicies(rooms),
                 Listing(rooms),
                 writing,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from strongroom.api import post_form
+from strongroom.api import post_form, preflight
 from strongroom.api.encoded import BodyKind, Encoded
 from strongroom.api.errors import ApiError
 from strongroom.api.form import read_form
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from strongroom.api.routing import Route
 
 KEY_BYTES: Final = 1024
+#: Operations that S3 has and its model does not.
+_UNMODELLED: Final = {module.OPERATION: module for module in (post_form, preflight)}
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 
 
@@ -114,14 +116,14 @@ class RestXmlCodec:
     def _asking(self, operation: str) -> Asked:
         plan = self._asked.get(operation)
         if plan is None:
-            form = operation == post_form.OPERATION
-            plan = post_form.asked_plan() if form else compile_asked(operation_model("s3", operation))
+            own = _UNMODELLED.get(operation)
+            plan = compile_asked(operation_model("s3", operation)) if own is None else own.asked_plan()
             self._asked[operation] = plan
         return plan
 
     def _answering(self, operation: str) -> Answered:
-        form = operation == post_form.OPERATION
-        plan = post_form.answered_plan() if form else compile_answered(operation_model("s3", operation))
+        own = _UNMODELLED.get(operation)
+        plan = compile_answered(operation_model("s3", operation)) if own is None else own.answered_plan()
         self._answered[operation] = plan
         return plan
 

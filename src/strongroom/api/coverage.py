@@ -22,7 +22,7 @@ from strongroom.api.operation import Operation, Service
 State = Literal["done", "partial", "refused", "not yet"]
 _TITLES: Final[dict[Service, str]] = {"s3": "S3", "kms": "KMS", "iam": "IAM", "sts": "STS"}
 #: Operations that S3 has and its model does not.
-_UNMODELLED: Final[dict[Service, tuple[str, ...]]] = {"s3": ("PostObject",), "kms": (), "iam": (), "sts": ()}
+_UNMODELLED: Final[dict[Service, tuple[str, ...]]] = {"s3": ("PostObject", "Preflight"), "kms": (), "iam": (), "sts": ()}
 _OPENING: Final = """# Operations
 
 Which operations of AWS's models this version answers. This page is generated: `make docs` writes it from the operations that are

@@ -20,6 +20,7 @@ _REQUEST_TOKEN: Final = "The security token included in the request is invalid."
 S3: Final[Table] = {
     "AccessControlListNotSupported": (400, "The bucket does not allow ACLs"),
     "AccessDenied": (403, "Access Denied"),
+    "AccessForbidden": (403, "Access Forbidden"),
     "AccessPointAlreadyOwnedByYou": (
         409,
         "Your previous request to create the named access point succeeded and you already own it.",

@@ -98,6 +98,10 @@ class Router:
                 return Route("s3", operation, bucket, key, virtual_host)
         return Route("s3", self._operation(where, path, query, headers), bucket, key, virtual_host)
 
+    def bucket(self, path: str, host: str) -> str:
+        """The bucket that an address names, whatever is asked of it; "" for none."""
+        return self._bucket_of(host) or path[1:].partition("/")[0]
+
     def action(self, route: Route, body: bytes) -> Route:
         """The route of an IAM or STS call whose ``operation`` was "": named by the form in ``body``.
 

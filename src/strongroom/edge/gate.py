@@ -28,6 +28,7 @@ from strongroom.edge.body import RequestBody
 from strongroom.edge.chunked import ChunkSigner
 from strongroom.edge.claims import Claim, guess_service, read_claim
 from strongroom.edge.condition_values import RequestValues
+from strongroom.edge.cross_origin import PREFLIGHT, cross_origin_headers
 from strongroom.edge.denial_log import Denied
 from strongroom.edge.form import FormFile, PostedForm
 from strongroom.edge.head import Head, RawBody, Reply
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 _LOG = structlog.get_logger("strongroom.edge")
 _SERVER: Final = ("server", "Strongroom")
+_PLACELESS: Final = frozenset({"service", "nobody"})  # what an operation may be asked for where no bucket is
 _LOOPBACK: Final = ("127.", "::ffff:127.")
 
 
@@ -138,7 +140,7 @@ class Gate:
             # 1. head
             check_head(head)
             now = self._clock()
-            claim = self._claim(head, trail.service)
+            claim = None if head.method == PREFLIGHT else self._claim(head, trail.service)
             # 2. route
             asked = head.query if claim is None or claim.own_query is None else claim.own_query
             headers = sigv4.carried_headers(asked, head.headers) if asked else head.headers
@@ -164,7 +166,7 @@ class Gate:
                     form.check_policy(now)
             if operation is None:
                 raise self._codec.not_built(route.service, route.operation)  # noqa: TRY301 - the eight steps stand in one function
-            if route.bucket and place is None and operation.need.on != "service":
+            if route.bucket and place is None and operation.need.on not in _PLACELESS:
                 raise ApiError("NoSuchBucket", BucketName=route.bucket)  # noqa: TRY301 - before the body is read, whatever it holds
             kind = self._codec.body_kind(route.service, route.operation)
             body = trail.body or self._body(raw, headers, payload, signer, route, kind)
@@ -224,6 +226,8 @@ class Gate:
                 await trail.body.close()
         if trail.denied or trail.why:
             denial_log.tell(trail.denied, trail.why, trail.request_id, trail.operation, trail.caller.arn)
+        if "origin" in head.headers and head.method != PREFLIGHT and trail.service == "s3":
+            reply.headers += await cross_origin_headers(head, self._router, self._place)
         if self._observe is not None or self._settings.access_log:
             self._record(trail, head, reply, time.perf_counter() - started)
         return reply

@@ -5,7 +5,7 @@ Never knows what an operation does, nor who governs a resource: it asks.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from strongroom.api.errors import ApiError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from strongroom.api.operation import Caller, Need
     from strongroom.api.routing import Route
     from strongroom.edge.denial_log import Denied
+    from strongroom.policy.cross_origin import CorsRule
 
 
 _ON_BUCKETS: Final = frozenset({"object", "bucket"})
@@ -33,6 +34,8 @@ class Place(Protocol):
     def region(self) -> str: ...
     @property
     def authority(self) -> Authority: ...
+    @property
+    def cors(self) -> Sequence[CorsRule]: ...
 
 
 class Judge:

@@ -15,7 +15,7 @@ from typing import Final
 
 from strongroom.api.digests import DIGEST_BYTES
 from strongroom.api.errors import ApiError
-from strongroom.api.model import members, operation_model, trait
+from strongroom.api.model import is_operation, members, operation_model, trait
 from strongroom.api.operation import Service
 from strongroom.edge.limits import check_upload, content_length
 from strongroom.edge.sigv4 import STREAMING, STREAMING_SIGNED, STREAMING_SIGNED_TRAILER, UNSIGNED
@@ -78,6 +78,8 @@ def read_promises(headers: Mapping[str, str], payload: str, *, checksummed: bool
 @cache
 def describes_body(service: Service, operation: str) -> bool:
     """Whether the operation's checksum headers speak of the body, not (as when an upload is completed) of something else."""
+    if not is_operation(service, operation):
+        return True
     model = operation_model(service, operation)
     if dict(model.http_checksum or {}).get("requestAlgorithmMember"):
         return True

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Final
 from strongroom.api.errors import ApiError
 from strongroom.policy.bucket_documents import read_bucket_policy
 from strongroom.policy.compiled import Policy
+from strongroom.policy.cross_origin import CorsRule
 from strongroom.policy.decide import Authority
 from strongroom.policy.faults import InvalidPolicy
 from strongroom.policy.public import PublicAccessBlock
+from strongroom.s3.cors_rules import stored_rules
 from strongroom.s3.encryption import BucketEncryption
 from strongroom.s3.public_access import stored_block
 from strongroom.seal.wrap import Records
@@ -27,6 +29,7 @@ ENCRYPTION: Final = "encryption"  # kind of the document with the bucket's defau
 VERSIONING: Final = "versioning"
 POLICY: Final = "policy"
 PUBLIC_ACCESS: Final = "public-access"
+CORS: Final = "cors"
 _MOST: Final = 10_000  # buckets kept; beyond that the cache starts anew
 _ARN: Final = "arn:aws:s3:::"
 
@@ -71,6 +74,7 @@ class Bucket:
     versioning: str = ""  # "", "Enabled" or "Suspended"
     policy: str | None = None  # the text as it was put
     public_access: PublicAccessBlock | None = None  # None: the configuration was deleted
+    cors: tuple[CorsRule, ...] = ()
 
 
 def bare_bucket(row: BucketRow, keys: DataKeys) -> Bucket:
@@ -115,6 +119,7 @@ class BucketCache:
         policy = await self._catalog.document(scope, POLICY)
         text: str | None = None if policy is None else policy["text"]
         block = stored_block(await self._catalog.document(scope, PUBLIC_ACCESS))
+        cors = stored_rules(await self._catalog.document(scope, CORS))
         bucket = Bucket(
             row.bucket_id,
             row.name,
@@ -127,6 +132,7 @@ class BucketCache:
             versioning["status"] if versioning else "",
             text,
             block,
+            cors,
         )
         if generation == self._catalog.generation() == self._generation:  # else it may be a mix of two states: use, do not keep
             if len(self._buckets) >= _MOST:
