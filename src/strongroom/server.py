@@ -66,6 +66,7 @@ from strongroom.s3.listing import Listing
 from strongroom.s3.multipart import Multipart
 from strongroom.s3.object_attributes import ObjectAttributes
 from strongroom.s3.object_encryption import ObjectEncryption
+from strongroom.s3.object_tagging import ObjectTagging
 from strongroom.s3.parts import Parts
 from strongroom.s3.posting import Posting
 from strongroom.s3.reading import Reading
@@ -169,6 +170,7 @@ def s3_rooms(rooms: Rooms) -> list[object]:
         Deleting(rooms),
         Copying(rooms, reading),
         ObjectEncryption(rooms),
+        ObjectTagging(rooms),
         Multipart(rooms),
         Parts(rooms, reading),
         UploadListing(rooms),

@@ -126,6 +126,7 @@ def nothing_happened(house):
     assert "Status" not in owner.get_bucket_versioning(Bucket=name)
     assert refused(owner.get_bucket_tagging, Bucket=name).code == "NoSuchTagSet"
     assert refused(owner.get_bucket_cors, Bucket=name).code == "NoSuchCORSConfiguration"
+    assert owner.get_object_tagging(Bucket=name, Key="k")["TagSet"] == []
     assert refused(owner.get_bucket_policy, Bucket=name).code == "NoSuchBucketPolicy"
     assert all(owner.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"].values())
 

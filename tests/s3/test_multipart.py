@@ -338,7 +338,7 @@ async def test_a_part_with_another_checksum_than_the_uploads(vault):
         ({"ChecksumAlgorithm": "CRC32", "ChecksumType": "HALF"}, "InvalidRequest"),
         ({"Key": "k" * 1025}, "KeyTooLongError"),
         ({"StorageClass": "DEEP_ARCHIVE"}, "NotImplemented"),
-        ({"Tagging": "a=b"}, "NotImplemented"),
+        ({"Tagging": "="}, "InvalidArgument"),
         ({"SSEKMSKeyId": "k"}, "InvalidArgument"),
         ({"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "no"}, "KMS.NotFoundException"),
     ],

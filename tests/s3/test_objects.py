@@ -329,7 +329,7 @@ async def test_how_many_may_be_deleted_at_once(vault, count):
         ({"Metadata": {"a": "x" * 2048}}, 400, "MetadataTooLarge", {"MaxSizeAllowed": "2048"}),
         ({"StorageClass": "COLD"}, 400, "InvalidStorageClass", {"StorageClassRequested": "COLD"}),
         ({"StorageClass": "GLACIER"}, 501, "NotImplemented", {"Header": "x-amz-storage-class"}),
-        ({"Tagging": "a=b"}, 501, "NotImplemented", {"Header": "x-amz-tagging"}),
+        ({"Tagging": "="}, 400, "InvalidArgument", {"ArgumentName": "x-amz-tagging", "ArgumentValue": "="}),
         ({"ObjectLockLegalHoldStatus": "ON"}, 501, "NotImplemented", {"Header": "x-amz-object-lock-legal-hold"}),
         ({"ACL": "public-read"}, 400, "AccessControlListNotSupported", {}),
         ({"ACL": "mine"}, 400, "InvalidArgument", {"ArgumentName": "x-amz-acl", "ArgumentValue": "mine"}),

@@ -38,6 +38,7 @@ from strongroom.s3.listing import Listing
 from strongroom.s3.multipart import Multipart
 from strongroom.s3.object_attributes import ObjectAttributes
 from strongroom.s3.object_encryption import ObjectEncryption
+from strongroom.s3.object_tagging import ObjectTagging
 from strongroom.s3.parts import Parts
 from strongroom.s3.posting import Posting
 from strongroom.s3.reading import Reading
@@ -128,6 +129,7 @@ class Vault:
                 Deleting(rooms),
                 Copying(rooms, reading),
                 ObjectEncryption(rooms),
+                ObjectTagging(rooms),
                 Multipart(rooms),
                 Parts(rooms, reading),
                 UploadListing(rooms),

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from strongroom.api.errors import ApiError
-from strongroom.api.model import operation_model
+from strongroom.api.model import members, operation_model
 from strongroom.api.rest_xml_plans import DECLARATION, Answered, Asked, compile_answered, compile_asked, header_string
 from strongroom.api.scalars import xml_text
+from strongroom.api.xml_reader import node_for, read_xml
 
 if TYPE_CHECKING:
     from strongroom.api.routing import Route
@@ -44,8 +45,8 @@ _OF_CLIENT: Final = ("host", "origin", "referer", "user-agent")
 _OWN: Final = {
     "success_action_redirect": "SuccessActionRedirect",
     "success_action_status": "SuccessActionStatus",
-    "tagging": "TaggingDocument",
 }
+_TAGGING: Final = "tagging"  # a document, where PutObject has a header in the form of a query
 
 
 class Form(NamedTuple):
@@ -90,6 +91,9 @@ def asked_plan() -> Asked:
     plan.queries = {}
     for field, member in _OWN.items():
         plan.headers[field] = (member, None)
+    shape = members(operation_model("s3", "PutObjectTagging").input_shape)["Tagging"]
+    node = node_for(shape)
+    plan.headers[_TAGGING] = ("TaggingDocument", lambda text: read_xml(text.encode("latin-1"), "Tagging", node))
     return plan
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 from strongroom.s3.bucket_cache import bucket_scope, no_such_bucket
-from strongroom.s3.tag_sets import MOST_ON_BUCKET, read_tag_set, show_tag_set
+from strongroom.s3.tag_sets import BUCKET_TAGS, read_tag_set, show_tag_set
 
 if TYPE_CHECKING:
     from strongroom.api.operation import Call
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from strongroom.store.contract import Transaction
 
 TAGS: Final = "tags"  # kind of the document
-_TOO_MANY: Final = f"Bucket tag count cannot be greater than {MOST_ON_BUCKET}"
 
 
 class BucketTagging:
@@ -25,7 +24,7 @@ class BucketTagging:
     @operation("s3", "PutBucketTagging", "s3:PutBucketTagging", on="bucket")
     async def put_bucket_tagging(self, call: Call) -> Answer:
         """The set takes the place of the one before. AWS answers 204, whatever its model says."""
-        tags = read_tag_set(call.input.get("Tagging") or {}, MOST_ON_BUCKET, _TOO_MANY)
+        tags = read_tag_set(call.input.get("Tagging") or {}, BUCKET_TAGS)
         await self._set(call, tags)
         return Answer(status=204)
 

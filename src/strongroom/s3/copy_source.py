@@ -37,6 +37,12 @@ class CopySource:
     by_version: bool  # a version id was given
     customer: CustomerKey | None = None  # that the request brings for it
 
+    async def allow(self, call: Call, action: str, with_version: str) -> None:
+        """Ask for another right on the source. Raises ApiError AccessDenied."""
+        version_id = shown_id(self.row) if self.by_version else None
+        arn = object_arn(self.bucket.name, self.row.object_key)
+        await call.allow(with_version if self.by_version else action, arn, version_id=version_id)
+
     def answered(self) -> dict[str, str]:
         if not self.bucket.versioning:
             return {}

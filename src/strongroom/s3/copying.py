@@ -10,6 +10,7 @@ from strongroom.s3 import checksums
 from strongroom.s3.conditions import judge_copy_source
 from strongroom.s3.copy_source import CopySource, Measured, measured, open_source
 from strongroom.s3.metadata import SYSTEM_HEADERS, ObjectMeta
+from strongroom.s3.object_tags import allow_tagging
 from strongroom.s3.reading import Reading, modified_at
 from strongroom.s3.sealing import Sealing, encryption_output
 from strongroom.s3.versions import Condition, check_object_key
@@ -44,6 +45,7 @@ class Copying:
         choice = choice_for(call, bucket, object_key)
         source = await open_source(self._rooms, call)
         meta = _metadata(given, source)
+        await _allow_tags(call, bucket, object_key, meta, source)
         _refuse_idle_copy(given, bucket, object_key, choice, source)
         judge_copy_source(given, source.meta.etag, modified_at(source.row))
         if source.row.size > MOST_COPIED:
@@ -76,10 +78,19 @@ def _metadata(given: Mapping[str, Any], source: CopySource) -> ObjectMeta:
             "InvalidArgument", "Unknown tagging directive.", ArgumentName="x-amz-tagging-directive", ArgumentValue=tagging
         )
     meta = ObjectMeta.from_input(given)
+    if tagging == "COPY":
+        meta.tags = dict(source.meta.tags)
     if directive == "COPY":
         meta.user = dict(source.meta.user)
         meta.system = {name: source.meta.system[name] for name in SYSTEM_HEADERS if name in source.meta.system}
     return meta
+
+
+async def _allow_tags(call: Call, bucket: Bucket, object_key: str, meta: ObjectMeta, source: CopySource) -> None:
+    """Tags that are copied are read from the source, which is a right of its own. Raises ApiError AccessDenied."""
+    if meta.tags and call.input.get("TaggingDirective") != "REPLACE":
+        await source.allow(call, "s3:GetObjectTagging", "s3:GetObjectVersionTagging")
+    await allow_tagging(call, bucket, object_key, meta)
 
 
 def _refuse_idle_copy(given: Mapping[str, Any], bucket: Bucket, object_key: str, choice: Choice, source: CopySource) -> None:

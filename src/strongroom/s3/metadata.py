@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from strongroom.api.errors import ApiError
+from strongroom.s3.tag_sets import requested_tags
 from strongroom.seal.wrap import record_associated_data
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class ObjectMeta:
     part_checksums: list[str] = field(
         default_factory=list[str]
     )  # base64 of each part, in the manifest's order, if the client chose an algorithm
+    tags: dict[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
     def from_input(cls, given: Mapping[str, Any]) -> ObjectMeta:
@@ -64,7 +66,13 @@ class ObjectMeta:
         if storage_class not in LABEL_CLASSES:
             raise ApiError("InvalidStorageClass", StorageClassRequested=storage_class)
         redirect = given.get("WebsiteRedirectLocation") or ""
-        return cls(system=system, user=dict(user), storage_class=storage_class, website_redirect=redirect)
+        return cls(
+            system=system,
+            user=dict(user),
+            storage_class=storage_class,
+            website_redirect=redirect,
+            tags=requested_tags(given),
+        )
 
     def pack(self) -> bytes:
         value: dict[str, Any] = {"e": self.etag}
@@ -83,6 +91,8 @@ class ObjectMeta:
             value["m"] = True
         if self.part_checksums:
             value["p"] = self.part_checksums
+        if self.tags:
+            value["g"] = self.tags
         return orjson.dumps(value)
 
     @classmethod
@@ -99,6 +109,7 @@ class ObjectMeta:
             get("w", ""),
             get("m", False),
             get("p", []),
+            get("g", {}),
         )
 
     def seal(self, bucket: Bucket, object_key: str, version_id: str, *, size: int, seal: bytes, manifest: bytes) -> bytes:

@@ -14,6 +14,7 @@ from strongroom.s3 import checksums
 from strongroom.s3.bucket_cache import no_such_bucket
 from strongroom.s3.encryption import refuse_on
 from strongroom.s3.metadata import ObjectMeta
+from strongroom.s3.object_tags import allow_tagging
 from strongroom.s3.sealing import Sealing, encryption_output
 from strongroom.s3.uploads import (
     LEAST_PART,
@@ -65,6 +66,7 @@ class Multipart:
         check_object_key(object_key)
         refuse_unbuilt(given)
         meta = ObjectMeta.from_input(given)
+        await allow_tagging(call, bucket, object_key, meta)
         algorithm, kind = checksums.upload_checksum(given)
         choice = choice_for(call, bucket, object_key)
         key = await self._sealing.new(call, bucket, object_key, choice)

@@ -16,6 +16,7 @@ from strongroom.api.own_texts import NO_TYPE
 from strongroom.s3.encryption import choose
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.reading import find_version_for
+from strongroom.s3.record_changes import TRIES
 from strongroom.s3.sealing import Sealing, object_arn
 from strongroom.seal.format import Envelope, Mode
 from strongroom.store.contract import Gone
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from strongroom.store.contract import Transaction, VersionRow
 
 ACTION: Final = "s3:UpdateObjectEncryption"
-TRIES: Final = 4  # looks at a row that others change at the same time
 _SOURCES: Final = (Mode.SSE_S3, Mode.SSE_KMS)
 _KEY_ARN: Final = re.compile(r"arn:aws[a-zA-Z0-9-]*:kms:[a-z0-9-]+:([0-9]{12}):key/[a-zA-Z0-9-]+", re.ASCII)
 _KEY_ARN_CHARACTERS: Final = range(20, 2049)
@@ -52,7 +52,7 @@ class ObjectEncryption:
         await call.allow("s3:PutObject", object_arn(bucket.name, given["Key"]))
         choice = _choice(call, bucket)
         for _ in range(TRIES):
-            row = await _target(call, self._rooms, bucket, given)
+            row = await find_version_for(call, self._rooms, bucket, given, "PUT")
             try:
                 return await self._update(call, bucket, row, choice)
             except (_Changed, Gone):
@@ -80,16 +80,6 @@ class ObjectEncryption:
 
         await self._rooms.catalog.write(work)
         return Answer()
-
-
-async def _target(call: Call, rooms: Rooms, bucket: Bucket, given: Mapping[str, Any]) -> VersionRow:
-    """Raises ApiError NoSuchKey, NoSuchVersion, MethodNotAllowed, AccessDenied."""
-    try:
-        return await find_version_for(call, rooms, bucket, given)
-    except ApiError as error:
-        if error.code == "MethodNotAllowed":
-            error.members["Method"] = "PUT"
-        raise
 
 
 async def _allow_rewrapping(call: Call, before: Envelope, after: Envelope) -> None:

@@ -9,7 +9,6 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
-from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ class Posting:
     @operation("s3", "PostObject", "s3:PutObject", on="object")
     async def post_object(self, call: Call) -> Answer:
         given = call.input
-        if given.get("TaggingDocument"):
-            raise ApiError("NotImplemented", Header="tagging")
         output: dict[str, Any] = await self._writing.store(call)
         redirect = redirected(given.get("SuccessActionRedirect"), given, output["ETag"])
         if redirect is not None:

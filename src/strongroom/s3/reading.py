@@ -19,6 +19,7 @@ from strongroom.s3.conditions import ByteRange, judge_read, parse_range
 from strongroom.s3.customer_keys import check_needed, customer_output, key_of_read
 from strongroom.s3.encryption import refuse_on
 from strongroom.s3.metadata import ObjectMeta
+from strongroom.s3.object_tags import tag_count
 from strongroom.s3.sealing import Sealing, encryption_output
 from strongroom.s3.uploads import check_part_number
 from strongroom.s3.versions import IN_ROW, asked_version, shown_id
@@ -58,8 +59,8 @@ def modified_at(row: VersionRow | PartRow) -> datetime:
     return utc(row.modified_ms)
 
 
-async def find_version(rooms: Rooms, bucket: Bucket, given: Mapping[str, Any]) -> VersionRow:
-    """The version a read means. Raises ApiError NoSuchKey, NoSuchVersion, MethodNotAllowed (a delete marker named by its id)."""
+async def find_version(rooms: Rooms, bucket: Bucket, given: Mapping[str, Any], method: str = "GET") -> VersionRow:
+    """The version a call means. Raises ApiError NoSuchKey, NoSuchVersion, MethodNotAllowed (a delete marker named by its id)."""
     object_key: str = given["Key"]
     asked, version_id = asked_version(given)
     if not asked:
@@ -80,14 +81,14 @@ async def find_version(rooms: Rooms, bucket: Bucket, given: Mapping[str, Any]) -
             "Allow": "DELETE",
             "Last-Modified": format_datetime(modified_at(row), usegmt=True),
         }
-        raise ApiError("MethodNotAllowed", Method="GET", ResourceType="DeleteMarker", headers=headers)
+        raise ApiError("MethodNotAllowed", Method=method, ResourceType="DeleteMarker", headers=headers)
     return row
 
 
-async def find_version_for(call: Call, rooms: Rooms, bucket: Bucket, given: Mapping[str, Any]) -> VersionRow:
+async def find_version_for(call: Call, rooms: Rooms, bucket: Bucket, given: Mapping[str, Any], method: str = "GET") -> VersionRow:
     """As ``find_version``, but whoever may not list the bucket does not learn that a key is not there. Raises AccessDenied, too."""
     try:
-        return await find_version(rooms, bucket, given)
+        return await find_version(rooms, bucket, given, method)
     except ApiError as error:
         if error.code in {"NoSuchKey", "NoSuchVersion"}:
             await call.allow("s3:ListBucket", bucket_arn(bucket.name))
@@ -228,6 +229,7 @@ class Reading:
         body, length = await opened.read(wanted)
         output = described(call, bucket, row, meta, envelope, whole=wanted is None or given.get("PartNumber") is not None)
         output |= extra
+        output |= await tag_count(call, bucket, row.object_key, meta)
         output["ContentLength"] = length
         return Answer(output, 200 if wanted is None else 206, body, length)
 
@@ -250,6 +252,7 @@ class Reading:
             await self.open(call, bucket, row, envelope)
         output = described(call, bucket, row, meta, envelope, whole=wanted is None or given.get("PartNumber") is not None)
         output |= extra
+        output |= await tag_count(call, bucket, row.object_key, meta)
         output["ContentLength"] = row.size if wanted is None else wanted.length
         return Answer(output, 200 if wanted is None else 206)
 

@@ -214,7 +214,8 @@ class Rewrapping:
             changed = 0
             for each in prepared:
                 now = tx.version(each.row.bucket_id, each.row.object_key, each.row.version_id)
-                if now is None or now.seal != each.row.seal:  # deleted, replaced, or wrapped anew by somebody else
+                # Deleted, replaced, wrapped anew or tagged by somebody else: what we have prepared would undo that.
+                if now is None or (now.seal, now.meta) != (each.row.seal, each.row.meta):
                     changed += 1
                 else:
                     tx.reseal_version(now, seal=each.seal, meta=each.meta)

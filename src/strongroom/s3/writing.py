@@ -15,6 +15,7 @@ from strongroom.s3 import checksums
 from strongroom.s3.customer_keys import customer_output
 from strongroom.s3.encryption import choose, continued
 from strongroom.s3.metadata import ObjectMeta
+from strongroom.s3.object_tags import allow_tagging
 from strongroom.s3.sealing import Sealing, encryption_output, object_arn
 from strongroom.s3.versions import IN_ROW, PUT_BYTES, Condition, check_object_key, commit_version, milliseconds, new_version_id
 from strongroom.seal.format import Envelope, Mode, Piece, encode_manifest
@@ -37,7 +38,6 @@ INLINE: Final = FIRST_PLAIN  # bytes of plaintext whose (inner) stream is one se
 
 #: Members of a write that nothing stands behind yet -> the header that is refused.
 _UNBUILT: Final = {
-    "Tagging": "x-amz-tagging",
     "ObjectLockMode": "x-amz-object-lock-mode",
     "ObjectLockRetainUntilDate": "x-amz-object-lock-retain-until-date",
     "ObjectLockLegalHoldStatus": "x-amz-object-lock-legal-hold",
@@ -230,6 +230,7 @@ class Writing:
         check_object_key(object_key)
         refuse_unbuilt(given)
         meta = ObjectMeta.from_input(given)
+        await allow_tagging(call, bucket, object_key, meta)
         condition = Condition.of(given)
         choice = choice_for(call, bucket, object_key)
         length = body.length
