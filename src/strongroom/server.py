@@ -40,7 +40,6 @@ from strongroom.edge.gate import EdgeSettings, Gate
 from strongroom.edge.pages import Handle, Pages
 from strongroom.edge.rsgi import RsgiApp
 from strongroom.edge.stall import Pace
-from strongroom.iam.assuming import trust_authority
 from strongroom.iam.callers import Callers
 from strongroom.iam.identities import Identities, NewAccount
 from strongroom.iam.principals import Principals
@@ -51,9 +50,7 @@ from strongroom.kms.key_use_files import KeyUseRecord
 from strongroom.kms.rooms import kms_rooms
 from strongroom.numbers import FLUSH_SECONDS, Numbers
 from strongroom.observing import KeyUses, Requests, configure_log, numbers_page
-from strongroom.policy.decide import Authority
 from strongroom.processes import Workers, tell_that_it_serves, watch
-from strongroom.s3.bucket_cache import BucketCache
 from strongroom.s3.bucket_cors import BucketCors
 from strongroom.s3.bucket_policies import BucketPolicies
 from strongroom.s3.bucket_settings import BucketSettings
@@ -135,7 +132,7 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
         register=register,
         callers=Callers(catalog, subkeys.iam),
         place=buckets.place,
-        authority=partial(_authority, catalog, buckets, keys),
+        authority=lower.authority,
         known=partial(known_values, rooms),
         settings=EdgeSettings(
             regions=config.regions,
@@ -176,14 +173,6 @@ def s3_rooms(rooms: Rooms) -> list[object]:
         UploadListing(rooms),
         VersionListing(rooms),
     ]
-
-
-async def _authority(catalog: SqliteCatalog, buckets: BucketCache, keys: DataKeys, action: str, resource_arn: str) -> Authority:
-    if action == "sts:AssumeRole":
-        return await trust_authority(catalog, resource_arn)
-    if resource_arn.startswith("arn:aws:iam:"):
-        return Authority(resource_arn.split(":", 5)[4])
-    return await (keys.authority(resource_arn) if resource_arn.startswith("arn:aws:kms:") else buckets.authority(resource_arn))
 
 
 async def _ready(catalog: SqliteCatalog) -> bool:

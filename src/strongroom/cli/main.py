@@ -14,6 +14,7 @@ from strongroom.cli import custody
 from strongroom.cli.account import account
 from strongroom.cli.audit import audit
 from strongroom.cli.doctor import doctor
+from strongroom.cli.explain import explain
 from strongroom.cli.keys import keys
 from strongroom.cli.rewrap import rewrap
 from strongroom.cli.serve import serve, show_config
@@ -38,6 +39,7 @@ keys.command()(custody.drill)
 app.command()(doctor)
 app.command()(verify)
 app.command()(rewrap)
+app.command()(explain)
 app.command("config")(show_config)
 
 

@@ -6,6 +6,7 @@ be read, or a policy that is not there, is Damaged: it never counts as no policy
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from strongroom.iam import directory, entities
@@ -47,10 +48,13 @@ class Standings:
         """What the role may now, narrowed by what was passed when it was assumed. Raises Damaged, and what the catalog raises."""
         passed = [] if session.policy is None else [self._parsed(session.policy, "session", Kind.SESSION)]
         passed += [await self._managed(policy_arn, Kind.SESSION) for policy_arn in session.policy_arns]
+        return replace(await self.of_role(role, canonical_id), session=tuple(passed) or None)
+
+    async def of_role(self, role: Entity, canonical_id: str) -> Standing:
+        """Of a session that was made without session policies. Raises Damaged, and what the catalog raises."""
         return Standing(
             identity=tuple(await self._policies(role)),
             boundary=await self._managed(role.boundary, Kind.BOUNDARY) if role.boundary else None,
-            session=tuple(passed) or None,
             role_arn=role.arn,
             unique_id=role.unique_id,
             canonical_id=canonical_id,

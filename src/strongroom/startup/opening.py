@@ -1,6 +1,6 @@
 """Opens the lower rooms on a data folder: what each worker and each of the operator's tools begin with.
 
-Never knows HTTP, who may do what, or what is done with the rooms.
+Never knows HTTP, how it is decided who may do what, or what is done with the rooms.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Self
 
 from strongroom.config import Config
+from strongroom.iam.assuming import trust_authority
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.service_keys import KeyFault
+from strongroom.policy.decide import Authority
 from strongroom.s3.bucket_cache import BucketCache
 from strongroom.s3.rooms import Rooms, S3Settings
 from strongroom.startup import StartError, folder
@@ -68,6 +70,16 @@ class LowerRooms:
         settings = S3Settings(config.new_bucket_sse_c, config.regions)
         rooms = Rooms(catalog, blobs, keys, buckets, settings, now, os.urandom)
         return cls(config.data_dir, catalog, blobs, subkeys, keys, buckets, rooms, faults)
+
+    async def authority(self, action: str, resource_arn: str) -> Authority:
+        """Who governs a resource, when it is asked for that action. Raises ApiError NoSuchBucket, ValueError, Damaged."""
+        if action == "sts:AssumeRole":
+            return await trust_authority(self.catalog, resource_arn)
+        if resource_arn.startswith("arn:aws:iam:"):
+            return Authority(resource_arn.split(":", 5)[4])
+        if resource_arn.startswith("arn:aws:kms:"):
+            return await self.keys.authority(resource_arn)
+        return await self.buckets.authority(resource_arn)
 
     async def close(self) -> None:
         await self.blobs.close()
