@@ -59,6 +59,7 @@ from strongroom.s3.buckets import Buckets
 from strongroom.s3.copying import Copying
 from strongroom.s3.deleting import Deleting
 from strongroom.s3.dependents import Dependents
+from strongroom.s3.kept_settings import KeptSettings
 from strongroom.s3.listing import Listing
 from strongroom.s3.multipart import Multipart
 from strongroom.s3.object_attributes import ObjectAttributes
@@ -68,6 +69,7 @@ from strongroom.s3.parts import Parts
 from strongroom.s3.posting import Posting
 from strongroom.s3.reading import Reading
 from strongroom.s3.rooms import Rooms
+from strongroom.s3.unset_settings import UnsetSettings
 from strongroom.s3.upkeep import Upkeep
 from strongroom.s3.upload_listing import UploadListing
 from strongroom.s3.uploads import known_values
@@ -158,6 +160,8 @@ def s3_rooms(rooms: Rooms) -> list[object]:
         BucketSettings(rooms),
         BucketTagging(rooms),
         BucketCors(rooms),
+        KeptSettings(rooms),
+        UnsetSettings(rooms),
         BucketPolicies(rooms),
         Listing(rooms),
         writing,

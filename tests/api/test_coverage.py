@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from strongroom.api.coverage import declared, lines, main, page, render
-from strongroom.api.coverage_notes import PARTIAL, REFUSED, REFUSING
+from strongroom.api.coverage_notes import KEPT, PARTIAL, REFUSED, REFUSING
 from strongroom.api.model import SERVICES, operation_names
 from strongroom.api.operation import Answer, Call, Register, operation
 
@@ -23,7 +23,7 @@ class Room:
 
 
 def only_built(pairs: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    return pairs | set(PARTIAL) | set(REFUSING)
+    return pairs | set(PARTIAL) | set(REFUSING) | set(KEPT)
 
 
 def test_every_operation_of_the_models_has_its_line() -> None:
@@ -43,9 +43,11 @@ def test_what_a_line_says() -> None:
     assert told["ListBuckets"].state == "done"
     assert told["PutObject"].state == "partial"
     assert told["PutObject"].note == PARTIAL["s3", "PutObject"]
+    assert told["PutBucketMetricsConfiguration"].state == "kept"
     assert told["GetObjectTorrent"].state == "refused"
     assert told["GetObjectTorrent"].note == REFUSED["s3", "GetObjectTorrent"]
-    assert told["PutBucketWebsite"].state == "not yet"
+    of_kms = {line.operation: line for line in lines("kms", frozenset(only_built(set())))}
+    assert of_kms["Decapsulate"].state == "not yet"
     assert told["PutBucketLifecycle"].state == "done"
     assert "PutBucketLifecycleConfiguration" in told["PutBucketLifecycle"].note
 
@@ -53,6 +55,7 @@ def test_what_a_line_says() -> None:
 def test_a_register_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("strongroom.api.coverage.PARTIAL", {("s3", "PutObject"): "no SSE-C"})
     monkeypatch.setattr("strongroom.api.coverage.REFUSING", {("s3", "ListBuckets"): "says why"})
+    monkeypatch.setattr("strongroom.api.coverage.KEPT", {})
     text = render(iter(Register([Room()])))
     assert "| PutObject | partial | no SSE-C |" in text
     assert "| ListBuckets | refused | says why |" in text
@@ -64,8 +67,10 @@ def test_notes_speak_of_operations_that_exist_and_do_not_contradict() -> None:
         ("s3", "PostObject"),
         ("s3", "Preflight"),
     }
-    assert set(PARTIAL) | set(REFUSED) | set(REFUSING) <= known
-    assert len(set(PARTIAL) | set(REFUSED) | set(REFUSING)) == len(PARTIAL) + len(REFUSED) + len(REFUSING)
+    tables = (PARTIAL, KEPT, REFUSED, REFUSING)
+    noted = {where for table in tables for where in table}
+    assert noted <= known
+    assert len(noted) == sum(len(table) for table in tables)
     with pytest.raises(ValueError, match="built and noted as refused"):
         page(only_built({("s3", "GetObjectTorrent")}))
     with pytest.raises(ValueError, match="noted as built"):

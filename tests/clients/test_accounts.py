@@ -100,6 +100,19 @@ def s3_members(house):
         "VersioningConfiguration": {"Status": "Enabled"},
         "Tagging": {"TagSet": [{"Key": "k", "Value": "v"}]},
         "CORSConfiguration": {"CORSRules": [{"AllowedOrigins": ["*"], "AllowedMethods": ["GET"]}]},
+        "Id": "i",
+        "AccelerateConfiguration": {"Status": "Enabled"},
+        "AbacStatus": {"Status": "Disabled"},
+        "RequestPaymentConfiguration": {"Payer": "Requester"},
+        "AnalyticsConfiguration": {"Id": "i", "StorageClassAnalysis": {}},
+        "MetricsConfiguration": {"Id": "i"},
+        "IntelligentTieringConfiguration": {
+            "Id": "i",
+            "Status": "Enabled",
+            "Tierings": [{"Days": 90, "AccessTier": "ARCHIVE_ACCESS"}],
+        },
+        "BucketLoggingStatus": {},
+        "NotificationConfiguration": {},
         "ObjectEncryption": {"SSEKMS": {"KMSKeyArn": house["key"]["Arn"]}},
         "ObjectAttributes": ["ETag"],
     }
@@ -127,6 +140,9 @@ def nothing_happened(house):
     assert refused(owner.get_bucket_tagging, Bucket=name).code == "NoSuchTagSet"
     assert refused(owner.get_bucket_cors, Bucket=name).code == "NoSuchCORSConfiguration"
     assert owner.get_object_tagging(Bucket=name, Key="k")["TagSet"] == []
+    assert "Status" not in owner.get_bucket_accelerate_configuration(Bucket=name)
+    assert owner.get_bucket_request_payment(Bucket=name)["Payer"] == "BucketOwner"
+    assert "MetricsConfigurationList" not in owner.list_bucket_metrics_configurations(Bucket=name)
     assert refused(owner.get_bucket_policy, Bucket=name).code == "NoSuchBucketPolicy"
     assert all(owner.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"].values())
 

@@ -63,6 +63,7 @@ class TinyPlace:
     account_id: str
     region: str
     cors: tuple[CorsRule, ...] = ()
+    requester_pays: bool = False
 
     @property
     def authority(self) -> Authority:

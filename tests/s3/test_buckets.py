@@ -52,7 +52,7 @@ def test_names(name):
             "192.168.5.4",
             "999.0.0.1",
         ),
-        *("xn--abc", "sthree-abc", "amzn-s3-demo-abc", "abc-s3alias", "abc--ol-s3", "abc.mrap", "abc--x-s3", "abc--table-s3"),
+        *("xn--abc", "sthree-abc", "amzn-s3-demo-abc", "abc-s3alias", "abc--ol-s3", "abc.mrap", "abc--table-s3"),
     ],
 )
 def test_names_that_are_none(name):

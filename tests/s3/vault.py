@@ -34,6 +34,7 @@ from strongroom.s3.bucket_tagging import BucketTagging
 from strongroom.s3.buckets import Buckets
 from strongroom.s3.copying import Copying
 from strongroom.s3.deleting import Deleting
+from strongroom.s3.kept_settings import KeptSettings
 from strongroom.s3.listing import Listing
 from strongroom.s3.multipart import Multipart
 from strongroom.s3.object_attributes import ObjectAttributes
@@ -43,6 +44,7 @@ from strongroom.s3.parts import Parts
 from strongroom.s3.posting import Posting
 from strongroom.s3.reading import Reading
 from strongroom.s3.rooms import Rooms, S3Settings
+from strongroom.s3.unset_settings import UnsetSettings
 from strongroom.s3.upkeep import Upkeep
 from strongroom.s3.upload_listing import UploadListing
 from strongroom.s3.version_listing import VersionListing
@@ -120,6 +122,8 @@ class Vault:
                 BucketSettings(rooms),
                 BucketTagging(rooms),
                 BucketCors(rooms),
+                KeptSettings(rooms),
+                UnsetSettings(rooms),
                 BucketPolicies(rooms),
                 Listing(rooms),
                 writing,

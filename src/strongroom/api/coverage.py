@@ -15,20 +15,20 @@ from importlib import import_module
 from types import ModuleType
 from typing import Final, Literal, NamedTuple
 
-from strongroom.api.coverage_notes import PARTIAL, REFUSED, REFUSING
+from strongroom.api.coverage_notes import KEPT, PARTIAL, REFUSED, REFUSING
 from strongroom.api.model import SERVICES, SUCCESSORS, operation_names
 from strongroom.api.operation import Operation, Service
 
-State = Literal["done", "partial", "refused", "not yet"]
+State = Literal["done", "partial", "kept", "refused", "not yet"]
 _TITLES: Final[dict[Service, str]] = {"s3": "S3", "kms": "KMS", "iam": "IAM", "sts": "STS"}
 #: Operations that S3 has and its model does not.
 _UNMODELLED: Final[dict[Service, tuple[str, ...]]] = {"s3": ("PostObject", "Preflight"), "kms": (), "iam": (), "sts": ()}
 _OPENING: Final = """# Operations
 
 Which operations of AWS's models this version answers. This page is generated: `make docs` writes it from the operations that are
-registered. *done*: as AWS documents it, but for `limitations.md`. *partial*: built, without what is said beside it. *refused*: not built, on
-purpose. *not yet*: not built. What is refused or not yet built answers 501 `NotImplemented`, where nothing else is
-said, and never does something else instead.
+registered. *done*: as AWS documents it, but for `limitations.md`. *partial*: built, without what is said beside it. *kept*: checked, kept and
+answered, without any effect but what is said beside it. *refused*: not built, on purpose. *not yet*: not built. What is refused or not yet built
+answers 501 `NotImplemented`, where nothing else is said, and never does something else instead.
 """
 
 
@@ -50,15 +50,16 @@ def _line(service: Service, name: str, built: frozenset[tuple[str, str]]) -> Lin
             raise ValueError(f"{where} is built and noted as refused")
         if where in REFUSING:
             return Line(name, "refused", REFUSING[where])
+        if where in KEPT:
+            return Line(name, "kept", KEPT[where])
         return Line(name, "partial" if where in PARTIAL else "done", PARTIAL.get(where, ""))
     if where in REFUSED:
         return Line(name, "refused", REFUSED[where])
-    if where in PARTIAL or where in REFUSING:
+    if where in PARTIAL or where in REFUSING or where in KEPT:
         raise ValueError(f"{where} is noted as built, and is not")
     successor = SUCCESSORS.get(name) if service == "s3" else None
     if successor is not None:
-        state: State = "done" if (service, successor) in built else "not yet"
-        return Line(name, state, f"the same request as {successor}")
+        return Line(name, _line(service, successor, built).state, f"the same request as {successor}")
     return Line(name, "not yet", "")
 
 
@@ -78,7 +79,9 @@ def render(register: Iterable[Operation]) -> str:
 
 def _section(service: Service, rows: list[Line]) -> str:
     counts = Counter(row.state for row in rows)
-    summary = ", ".join(f"{counts[state]} {state}" for state in ("done", "partial", "refused", "not yet") if counts[state])
+    summary = ", ".join(
+        f"{counts[state]} {state}" for state in ("done", "partial", "kept", "refused", "not yet") if counts[state]
+    )
     table = "\n".join(f"| {row.operation} | {row.state} | {row.note} |" for row in rows)
     return (
         f"## {_TITLES[service]}\n\n{len(rows)} operations: {summary}.\n\n| Operation | State | Note |\n|---|---|---|\n{table}\n"

@@ -15,6 +15,7 @@ PARTIAL: Final[dict[tuple[str, str], str]] = {
     ("s3", "CreateMultipartUpload"): "no object lock, no archive classes",
     ("s3", "DeleteObject"): "no conditions on time or size (directory buckets), no MFA delete",
     ("s3", "DeleteObjects"): "no conditions on time or size (directory buckets), no MFA delete",
+    ("s3", "PutBucketAbac"): "takes `Disabled` only: tags of buckets decide nothing",
     ("s3", "PutBucketVersioning"): "no MFA delete",
     ("s3", "UpdateObjectEncryption"): "keys of the bucket owner's account only, no object lock",
     ("s3", "PostObject"): "no object lock, no archive classes",
@@ -26,9 +27,23 @@ PARTIAL: Final[dict[tuple[str, str], str]] = {
     ("kms", "ListRetirableGrants"): "no service principals",
 }
 
+_NO_EFFECT: Final = "no effect"
+_UNSET: Final = "none can be set, so the answer is always that there is none"
+_NO_WEBSITES: Final = "websites are not served yet"
 _NO_DIRECTORY_BUCKETS: Final = "directory buckets are another storage class with another API"
 _NO_TABLES: Final = "metadata tables are kept in S3 Tables, another service"
 _NO_KEY_STORES: Final = "there are no custom key stores: answers `UnsupportedOperationException`"
+
+_KINDS: Final = ("Analytics", "IntelligentTiering", "Metrics")
+#: An operation whose setting is checked, kept and answered -> the effect it has, if any.
+KEPT: Final[dict[tuple[str, str], str]] = {
+    **{("s3", f"{verb}Bucket{kind}Configuration"): _NO_EFFECT for verb in ("Delete", "Get", "Put") for kind in _KINDS},
+    **{("s3", f"ListBucket{kind}Configurations"): _NO_EFFECT for kind in _KINDS},
+    ("s3", "GetBucketAccelerateConfiguration"): _NO_EFFECT,
+    ("s3", "PutBucketAccelerateConfiguration"): _NO_EFFECT,
+    ("s3", "GetBucketRequestPayment"): "see PutBucketRequestPayment",
+    ("s3", "PutBucketRequestPayment"): "`Requester`: others than the owner must send `x-amz-request-payer`; nobody is charged",
+}
 
 #: An operation that is not built, on purpose -> why.
 REFUSED: Final[dict[tuple[str, str], str]] = {
@@ -40,6 +55,9 @@ REFUSED: Final[dict[tuple[str, str], str]] = {
     ("s3", "GetBucketMetadataConfiguration"): _NO_TABLES,
     ("s3", "GetBucketMetadataTableConfiguration"): _NO_TABLES,
     ("s3", "GetObjectTorrent"): "AWS has retired it",
+    ("s3", "PutBucketInventoryConfiguration"): "inventories are not written yet",
+    ("s3", "PutBucketReplication"): "nothing is replicated yet",
+    ("s3", "PutBucketWebsite"): _NO_WEBSITES,
     ("s3", "ListDirectoryBuckets"): _NO_DIRECTORY_BUCKETS,
     ("s3", "RenameObject"): _NO_DIRECTORY_BUCKETS,
     ("s3", "SelectObjectContent"): "AWS has closed it to new customers",
@@ -51,6 +69,17 @@ REFUSED: Final[dict[tuple[str, str], str]] = {
 
 #: An operation that is built to refuse, with a better answer than 501 -> why and how.
 REFUSING: Final[dict[tuple[str, str], str]] = {
+    ("s3", "DeleteBucketInventoryConfiguration"): _UNSET,
+    ("s3", "DeleteBucketReplication"): _UNSET,
+    ("s3", "DeleteBucketWebsite"): _UNSET,
+    ("s3", "GetBucketInventoryConfiguration"): _UNSET,
+    ("s3", "GetBucketLogging"): _UNSET,
+    ("s3", "GetBucketNotificationConfiguration"): _UNSET,
+    ("s3", "GetBucketReplication"): _UNSET,
+    ("s3", "GetBucketWebsite"): _UNSET,
+    ("s3", "ListBucketInventoryConfigurations"): _UNSET,
+    ("s3", "PutBucketLogging"): "access logs are not written yet; takes only the configuration without any",
+    ("s3", "PutBucketNotificationConfiguration"): "nobody is notified yet; takes only the configuration without any",
     ("kms", "ConnectCustomKeyStore"): _NO_KEY_STORES,
     ("kms", "CreateCustomKeyStore"): _NO_KEY_STORES,
     ("kms", "DeleteCustomKeyStore"): _NO_KEY_STORES,

@@ -100,6 +100,7 @@ S3: Final[Table] = {
     "InvalidPolicyDocument": (400, "The content of the form does not meet the conditions specified in the policy document."),
     "InvalidPrefix": (400, "The prefix is not valid."),
     "InvalidRange": (416, "The requested range is not satisfiable"),
+    "InvalidRedirectLocation": (400, "The website redirect location is not valid."),
     "InvalidRegion": (403, "The specified Region is not valid."),
     "InvalidRequest": (400, "Invalid Request"),
     "InvalidSessionException": (400, "The session is not valid."),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from strongroom.api.errors import ApiError
 from strongroom.policy.cross_origin import VARY, find_rule, shown_to
 from strongroom.store.contract import StoreError
 
@@ -27,8 +28,8 @@ async def cross_origin_headers(
     name = router.bucket(head.path, head.headers.get("host", ""))
     try:
         found = await place(name) if name else None
-    except StoreError:
-        return []  # the answer is that nothing can be read now
+    except (ApiError, StoreError):
+        return []  # the answer says the same
     if found is None or not found.cors:
         return []
     origin = head.headers["origin"]

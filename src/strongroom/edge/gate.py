@@ -22,6 +22,7 @@ import structlog
 from strongroom.api.codec import Codec, Encoded
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, Caller, Operation, Register, Service
+from strongroom.api.request_payer import check_request_payer
 from strongroom.api.routing import Route, Router, is_modelled
 from strongroom.edge import denial_log, sigv4
 from strongroom.edge.body import RequestBody
@@ -189,6 +190,8 @@ class Gate:
             judge = Judge(caller, standing, self._authority, asked_of, trail.denied)
             if "ExpectedBucketOwner" in given:
                 check_owner(given["ExpectedBucketOwner"], route.bucket, place)
+            if place is not None and place.requester_pays and operation.need.on not in _PLACELESS:
+                check_request_payer(caller, place.account_id, headers)
             judge.decide(operation.need, route, place, with_version=bool(given.get("VersionId")))
             # 7. run
             call = Call(

@@ -16,6 +16,7 @@ from strongroom.policy.cross_origin import CorsRule
 from strongroom.policy.decide import Authority
 from strongroom.policy.faults import InvalidPolicy
 from strongroom.policy.public import PublicAccessBlock
+from strongroom.s3.bucket_names import refuse_directory_bucket
 from strongroom.s3.cors_rules import stored_rules
 from strongroom.s3.encryption import BucketEncryption
 from strongroom.s3.public_access import stored_block
@@ -30,6 +31,7 @@ VERSIONING: Final = "versioning"
 POLICY: Final = "policy"
 PUBLIC_ACCESS: Final = "public-access"
 CORS: Final = "cors"
+PAYER: Final = "request-payment"
 _MOST: Final = 10_000  # buckets kept; beyond that the cache starts anew
 _ARN: Final = "arn:aws:s3:::"
 
@@ -75,6 +77,7 @@ class Bucket:
     policy: str | None = None  # the text as it was put
     public_access: PublicAccessBlock | None = None  # None: the configuration was deleted
     cors: tuple[CorsRule, ...] = ()
+    requester_pays: bool = False
 
 
 def bare_bucket(row: BucketRow, keys: DataKeys) -> Bucket:
@@ -105,13 +108,14 @@ class BucketCache:
         return self._buckets.get(name)
 
     async def place(self, name: str) -> Bucket | None:
-        """The bucket, or None when no bucket has that name."""
+        """The bucket, or None when no bucket has that name. Raises ApiError NotImplemented for the name of a directory bucket."""
         bucket = self.cached(name)
         if bucket is not None:
             return bucket
         generation = self._generation
         row = await self._catalog.bucket(name)
         if row is None:
+            refuse_directory_bucket(name)
             return None
         scope = bucket_scope(row.bucket_id)
         rule = await self._catalog.document(scope, ENCRYPTION)
@@ -120,6 +124,7 @@ class BucketCache:
         text: str | None = None if policy is None else policy["text"]
         block = stored_block(await self._catalog.document(scope, PUBLIC_ACCESS))
         cors = stored_rules(await self._catalog.document(scope, CORS))
+        requester_pays = await self._catalog.document(scope, PAYER) == "Requester"
         bucket = Bucket(
             row.bucket_id,
             row.name,
@@ -133,6 +138,7 @@ class BucketCache:
             text,
             block,
             cors,
+            requester_pays,
         )
         if generation == self._catalog.generation() == self._generation:  # else it may be a mix of two states: use, do not keep
             if len(self._buckets) >= _MOST:

@@ -14,7 +14,8 @@ from strongroom.api.errors import ApiError
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _IP_ADDRESS: Final = re.compile(r"\d{1,3}(\.\d{1,3}){3}", re.ASCII)
 _RESERVED_PREFIXES: Final = ("xn--", "sthree-", "amzn-s3-demo-")
-_RESERVED_SUFFIXES: Final = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
+_RESERVED_SUFFIXES: Final = ("-s3alias", "--ol-s3", ".mrap", "--table-s3")
+DIRECTORY: Final = "--x-s3"  # how the names of directory buckets end, and no other's
 _REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-[1-9][0-9]?", re.ASCII)
 _EU: Final = "EU"  # how S3 spelt eu-west-1 before regions had names
 
@@ -25,7 +26,8 @@ _GRANTS: Final = ("GrantFullControl", "GrantRead", "GrantReadACP", "GrantWrite",
 
 
 def check_bucket_name(name: str) -> None:
-    """Raises ApiError InvalidBucketName."""
+    """Raises ApiError InvalidBucketName; NotImplemented for the name of a directory bucket."""
+    refuse_directory_bucket(name)
     if (
         not _NAME.fullmatch(name)
         or ".." in name
@@ -34,6 +36,11 @@ def check_bucket_name(name: str) -> None:
         or name.endswith(_RESERVED_SUFFIXES)
     ):
         raise ApiError("InvalidBucketName", BucketName=name)
+
+
+def refuse_directory_bucket(name: str) -> None:
+    if name.endswith(DIRECTORY):
+        raise ApiError("NotImplemented", "Directory buckets are not implemented.")
 
 
 def bucket_region(constraint: str | None, request_region: str, served: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from strongroom.api.digests import Digests
 from strongroom.api.errors import ApiError
 from strongroom.api.expected_owner import check_expected_owner
+from strongroom.api.request_payer import check_request_payer
 from strongroom.s3.customer_keys import SOURCE_MEMBERS, check_needed, key_of_read
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.reading import find_version_for, refuse_unsafe_read
@@ -74,6 +75,8 @@ async def open_source(rooms: Rooms, call: Call) -> CopySource:
     await call.allow(action, object_arn(name, object_key), version_id=version_id)
     customer = key_of_read(call.input, secure=call.secure, members=SOURCE_MEMBERS)
     bucket = await rooms.buckets.find(name)
+    if bucket.requester_pays:
+        check_request_payer(call.caller, bucket.account_id, call.headers)
     expected = call.input.get("ExpectedSourceBucketOwner")
     if expected is not None:
         check_expected_owner(expected, bucket.account_id)

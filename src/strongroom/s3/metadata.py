@@ -30,6 +30,7 @@ LABEL_CLASSES: Final = frozenset(
 )
 _ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE", "OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP"})
 USER_METADATA_BYTES: Final = 2048
+REDIRECT_BYTES: Final = 2048
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class ObjectMeta:
         if storage_class not in LABEL_CLASSES:
             raise ApiError("InvalidStorageClass", StorageClassRequested=storage_class)
         redirect = given.get("WebsiteRedirectLocation") or ""
+        _check_redirect(redirect)
         return cls(
             system=system,
             user=dict(user),
@@ -150,6 +152,16 @@ class ObjectMeta:
 def _row_binding(bucket_id: str, object_key: str, version_id: str, size: int, seal: bytes, manifest: bytes) -> bytes:
     beside = hashlib.sha256(size.to_bytes(8, "big") + len(seal).to_bytes(4, "big") + seal + manifest).digest()
     return record_associated_data(bucket_id, object_key, version_id) + beside
+
+
+def _check_redirect(location: str) -> None:
+    """Raises ApiError InvalidRedirectLocation."""
+    if location and not location.startswith(("/", "http://", "https://")):
+        text = "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."
+        raise ApiError("InvalidRedirectLocation", text)
+    if len(location.encode()) > REDIRECT_BYTES:
+        text = f"The length of website redirect location cannot exceed {REDIRECT_BYTES:,} characters."
+        raise ApiError("InvalidRedirectLocation", text)
 
 
 def _drop_transfer_coding(system: dict[str, str]) -> None:

@@ -11,9 +11,16 @@ from typing import Final, Literal
 
 from strongroom.api.errors import ApiError
 
-Kind = Literal["key", "prefix", "bucket"]  # after that object key; after all keys with that prefix; after that bucket
+#: After that object key; after all keys with that prefix; after that bucket; after the configuration of that id; after that annotation.
+Kind = Literal["key", "prefix", "bucket", "configuration", "annotation"]
 
-_KINDS: Final[dict[bytes, Kind]] = {b"\x01k": "key", b"\x01p": "prefix", b"\x01b": "bucket"}
+_KINDS: Final[dict[bytes, Kind]] = {
+    b"\x01k": "key",
+    b"\x01p": "prefix",
+    b"\x01b": "bucket",
+    b"\x01c": "configuration",
+    b"\x01a": "annotation",
+}
 _MARKS: Final = {kind: mark for mark, kind in _KINDS.items()}
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
 
