@@ -9,14 +9,16 @@ from dataclasses import replace
 import pytest
 
 from strongroom.iam.callers import Callers
-from strongroom.iam.entities import KINDS, Entity
+from strongroom.iam.directory import insert, remove
+from strongroom.iam.entities import Entity
 from strongroom.iam.errors import BadToken, Damaged
-from strongroom.iam.sessions import Session, SessionSeal
+from strongroom.iam.sessions import Passed, Session, SessionSeal
 
 ACCOUNT = "111122223333"
 ROLE = Entity(ACCOUNT, "role", "App", "/app/", "AROAROLEROLEROLEROLER", 1, trust="{}", session_seconds=3600)
 POLICY = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}})
-SESSION = Session("ASIASESSION000000000", "s" * 40, ACCOUNT, "app", ROLE.unique_id, "name", 1_000, POLICY)
+PASSED = Passed(POLICY, tags=(("Team", "Bär"), ("cost", "1")), transitive=("team",), source_identity="ann")
+SESSION = Session("ASIASESSION000000000", "s" * 40, ACCOUNT, "role", ROLE.unique_id, "name", 500, 1_000, passed=PASSED)
 
 
 @pytest.fixture
@@ -24,8 +26,13 @@ async def put(catalog, identities):
     await identities.create_account("alpha", account_id=ACCOUNT)
 
     async def put(role):
-        document = None if role is None else role.to_document()
-        await catalog.write(lambda transaction: transaction.set_document(ROLE.scope, KINDS["role"], document))
+        def work(transaction):
+            for one in (ROLE, role):
+                remove(transaction, one or ROLE)
+            if role is not None:
+                insert(transaction, role)
+
+        await catalog.write(work)
 
     await put(ROLE)
     return put
@@ -78,7 +85,7 @@ async def test_a_session_is_its_role_now(catalog, iam_key, put, token):
 
 
 async def test_a_session_whose_policy_is_gone_is_not_widened(catalog, iam_key, put):
-    lost = replace(SESSION, policy_arns=(f"arn:aws:iam::{ACCOUNT}:policy/absent",))
+    lost = replace(SESSION, passed=Passed(policy_arns=(f"arn:aws:iam::{ACCOUNT}:policy/absent",)))
     assert await Callers(catalog, iam_key).session(SESSION.access_key_id, SessionSeal(iam_key).seal(lost)) is None
 
 

@@ -20,6 +20,10 @@ PARTIAL: Final[dict[tuple[str, str], str]] = {
     ("s3", "UpdateObjectEncryption"): "keys of the bucket owner's account only, no object lock",
     ("s3", "PostObject"): "no object lock, no archive classes",
     ("s3", "PutObject"): "no object lock, no appending, no archive classes",
+    ("sts", "AssumeRole"): "no MFA, no provided contexts",
+    ("sts", "GetAccessKeyInfo"): "access keys of sessions tell nothing",
+    ("sts", "GetFederationToken"): "no padded tokens",
+    ("sts", "GetSessionToken"): "no MFA",
     ("kms", "CreateKey"): "nothing is decided by the key policy yet; no SM2 and ML-KEM keys, no custom key stores",
     ("kms", "PutKeyPolicy"): "policies are checked and kept, nothing is decided by them yet",
     ("kms", "CreateGrant"): "grants are kept, nothing is decided by them yet; no service principals",
@@ -32,6 +36,8 @@ _UNSET: Final = "none can be set, so the answer is always that there is none"
 _NO_WEBSITES: Final = "websites are not served yet"
 _NO_DIRECTORY_BUCKETS: Final = "directory buckets are another storage class with another API"
 _NO_TABLES: Final = "metadata tables are kept in S3 Tables, another service"
+_NO_FEDERATION: Final = "there are no identity providers: nobody is vouched for from outside"
+_NO_ORGANIZATIONS: Final = "there are no organizations"
 _NO_KEY_STORES: Final = "there are no custom key stores: answers `UnsupportedOperationException`"
 
 _KINDS: Final = ("Analytics", "IntelligentTiering", "Metrics")
@@ -65,6 +71,12 @@ REFUSED: Final[dict[tuple[str, str], str]] = {
     ("s3", "UpdateBucketMetadataInventoryTableConfiguration"): _NO_TABLES,
     ("s3", "UpdateBucketMetadataJournalTableConfiguration"): _NO_TABLES,
     ("s3", "WriteGetObjectResponse"): "Object Lambda is another service",
+    ("sts", "AssumeRoleWithSAML"): _NO_FEDERATION,
+    ("sts", "AssumeRoleWithWebIdentity"): _NO_FEDERATION,
+    ("sts", "AssumeRoot"): _NO_ORGANIZATIONS,
+    ("sts", "DecodeAuthorizationMessage"): "no denial is encoded: callers of the owning account are told in words",
+    ("sts", "GetDelegatedAccessToken"): _NO_ORGANIZATIONS,
+    ("sts", "GetWebIdentityToken"): _NO_FEDERATION,
 }
 
 #: An operation that is built to refuse, with a better answer than 501 -> why and how.

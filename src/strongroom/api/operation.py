@@ -14,6 +14,20 @@ Service = Literal["s3", "kms", "iam", "sts"]
 Input = Mapping[str, Any]
 
 
+Sort = Literal["role", "user", "federated"]
+
+
+class Session(Protocol):
+    """What is known of a caller with temporary credentials."""
+
+    @property
+    def sort(self) -> Sort: ...  # of a role; of a user or root, with its own rights; of a federated user
+    @property
+    def transitive(self) -> tuple[tuple[str, str], ...]: ...  # the tags that the roles it assumes are given too
+    @property
+    def source_identity(self) -> str: ...  # "" for none
+
+
 class Caller(Protocol):
     """An authenticated principal (made by ``iam.callers``)."""
 
@@ -33,6 +47,10 @@ class Caller(Protocol):
     def anonymous(self) -> bool: ...
     @property
     def principal_arn(self) -> str: ...  # of a role's session: the role; "" for the others
+    @property
+    def session(self) -> Session | None: ...  # None: long-term credentials
+    @property
+    def values(self) -> Mapping[str, str]: ...  # of condition keys that are the caller's own, by lower-case key
 
 
 class Body(Protocol):

@@ -15,6 +15,7 @@ from typing import Any, Final
 from strongroom.api.operation import Caller
 from strongroom.edge.claims import Claim
 from strongroom.edge.head import Head
+from strongroom.edge.tag_values import TAGGED, tag_value
 from strongroom.policy.s3_actions import CONDITION_KEYS, condition_key
 from strongroom.policy.templates import Lookup, Untold, Value
 
@@ -48,8 +49,12 @@ class RequestValues:
                 return self._s3(key, action, owner, version_id)
             if key == "aws:resourceaccount":
                 return owner
+            if key in self.caller.values:
+                return self.caller.values[key]
             compute = _VALUES.get(key)
-            return None if compute is None else compute(self)
+            if compute is not None:
+                return compute(self)
+            return tag_value(key, self.given) if action.startswith(TAGGED) else None
 
         return lookup
 
@@ -140,5 +145,6 @@ _VALUES: Final[dict[str, Callable[[RequestValues], Value]]] = {
     "s3:signatureversion": lambda values: _signed(values, "AWS4-HMAC-SHA256"),
     "sts:externalid": lambda values: values.member("ExternalId"),
     "sts:rolesessionname": lambda values: values.member("RoleSessionName"),
+    "sts:sourceidentity": lambda values: values.member("SourceIdentity"),
     "s3:versionid": lambda values: values.member("VersionId"),
 }

@@ -15,7 +15,9 @@ def denial(question: Question, decision: Decision) -> ApiError:
     action = question.action
     service = action.partition(":")[0]
     told = f"User: {question.caller_arn} is not authorized to perform: {action} on"
-    if service == "sts":  # one text for a role that is not there and one that may not be assumed
+    if service == "sts" and question.resource.startswith(
+        "arn:aws:iam:"
+    ):  # one text for a role that is not there and a forbidden one
         return ApiError("AccessDenied", f"{told} resource: {question.resource}")
     if decision.may_be_told:
         resource = f'"{question.resource}"' if service == "s3" else question.resource

@@ -262,6 +262,8 @@ class Gate:
             raise refusals.unknown_access_key(claim.access_key_id)
         if credential.expires_ms is not None and now.timestamp() * 1000 >= credential.expires_ms:
             raise refusals.expired_token(claim.token or "")
+        if route.service in credential.closed:
+            raise refusals.unknown_access_key(claim.access_key_id)
         return credential
 
     async def _find(self, claim: Claim, refusals: Refusals) -> Credential | None:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
-from strongroom.iam import directory, records, refusals
+from strongroom.iam import directory, entities, records, refusals
 from strongroom.iam.directory import milliseconds, moment
+from strongroom.iam.entities import KINDS, Entity
 from strongroom.iam.records import AccessKey
 from strongroom.iam.secrets import SecretSeal, new_secret
 from strongroom.iam.users import named
 
 if TYPE_CHECKING:
     from strongroom.iam.directory import Directory
-    from strongroom.iam.entities import Entity
     from strongroom.store.contract import Transaction
 
 _MOST: Final = 2
@@ -97,15 +97,23 @@ class AccessKeys:
     @operation("iam", "GetAccessKeyLastUsed", "iam:GetAccessKeyLastUsed", on="run")
     async def get_access_key_last_used(self, call: Call) -> Answer:
         """Whose it is. When it was used is not kept: that would be a write for every request."""
-        access_key_id = call.input["AccessKeyId"]
+        user = await self._owner(call)
+        await call.allow(
+            "iam:GetAccessKeyLastUsed", f"arn:aws:iam::{call.caller.account_id}:user/*" if user is None else user.arn
+        )
+        if user is None:  # unknown, another account's, or the root's: which of these is not told
+            raise ApiError("AccessDenied")
+        return Answer({"UserName": user.name, "AccessKeyLastUsed": {"ServiceName": "N/A", "Region": "N/A"}})
+
+    async def _owner(self, call: Call) -> Entity | None:
+        """The user of the caller's account whose access key the input names."""
+        access_key_id, account_id = call.input["AccessKeyId"], call.caller.account_id
         value: Any = await self._shelf.catalog.document(records.access_key_scope(access_key_id), records.ACCESS_KEY)
         found = None if value is None else AccessKey.from_document(access_key_id, value)
-        own = found is not None and found.account_id == call.caller.account_id
-        user = found.user if found is not None and own else ""
-        await call.allow("iam:GetAccessKeyLastUsed", f"arn:aws:iam::{call.caller.account_id}:user/{user or '*'}")
-        if not user:  # unknown, another account's, or the root's: which of these is not told
-            raise ApiError("AccessDenied")
-        return Answer({"UserName": user, "AccessKeyLastUsed": {"ServiceName": "N/A", "Region": "N/A"}})
+        if found is None or found.account_id != account_id or not found.user:
+            return None
+        user = await self._shelf.catalog.document(entities.scope(account_id, "user", found.user), KINDS["user"])
+        return None if user is None else Entity.from_document(account_id, "user", user)
 
 
 def _own(transaction: Transaction, user: Entity, access_key_id: str) -> tuple[str, dict[str, Any]]:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from strongroom.iam import entities, records
-from strongroom.iam.assuming import session_arn
-from strongroom.iam.callers import ANONYMOUS, Caller
+from strongroom.iam.credentials import ANONYMOUS, Caller, long_term, role_session, session_arn
 from strongroom.iam.entities import KINDS, Entity, Sort
 from strongroom.iam.standings import Standings
 from strongroom.policy.decide import ROOT, Standing
@@ -70,20 +69,10 @@ class Acting:
         account = await self._account(entity.account_id)
         if account is None:
             return None
-        is_role = entity.sort == "role"
-        caller = Caller(
-            account_id=account.account_id,
-            arn=session_arn(entity, session) if is_role else entity.arn,
-            user_id=f"{entity.unique_id}:{session}" if is_role else entity.unique_id,
-            canonical_id=account.canonical_id,
-            display_name=account.name,
-            access_key_id="",
-            principal_arn=entity.arn if is_role else "",
-        )
-        standings = self._standings
-        if is_role:
-            return Principal(caller, await standings.of_role(entity, account.canonical_id))
-        return Principal(caller, await standings.of(entity, account.canonical_id))
+        if entity.sort == "role":
+            standing = await self._standings.of_role(entity, account.canonical_id)
+            return Principal(role_session(account, entity, session), standing)
+        return Principal(long_term(account, entity, ""), await self._standings.of(entity, account.canonical_id))
 
     async def everybody(self) -> AsyncIterator[Principal]:
         """Nobody in particular, then of each account its root, its users and its roles."""
@@ -111,9 +100,7 @@ class Acting:
         account = await self._account(account_id)
         if account is None:
             return None
-        arn = f"arn:aws:iam::{account_id}:root"
-        caller = Caller(account_id, arn, account_id, account.canonical_id, account.name, "")
-        return Principal(caller, Standing(canonical_id=account.canonical_id))
+        return Principal(long_term(account, None, ""), Standing(canonical_id=account.canonical_id))
 
     async def _account(self, account_id: str) -> records.Account | None:
         value = await self._catalog.document(records.account_scope(account_id), records.ACCOUNT)

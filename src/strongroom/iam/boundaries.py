@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.iam import directory, refusals
 from strongroom.iam.directory import sort_of
-from strongroom.iam.entities import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -56,11 +55,9 @@ async def create(shelf: Directory, entity: Entity) -> None:
     """
 
     def within(transaction: Transaction) -> None:
-        if directory.find(transaction, entity.account_id, entity.sort, entity.name) is not None:
-            raise refusals.exists(entity.sort, entity.name)
+        directory.insert(transaction, entity)
         if entity.boundary:
             bind(transaction, entity, entity.boundary)
-        directory.put(transaction, entity)
 
     await shelf.catalog.write(within)
 
@@ -77,7 +74,7 @@ async def destroy(shelf: Directory, entity: Entity, obstacles: Callable[[Entity]
             if left:
                 raise refusals.conflict(what)
         unbind(transaction, found)
-        transaction.set_document(found.scope, KINDS[found.sort], None)
+        directory.remove(transaction, found)
 
     await shelf.catalog.write(within)
 

@@ -5,50 +5,26 @@ Never knows how a signature is checked or what a caller may do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
-from strongroom.iam import entities, forms, records
-from strongroom.iam.assuming import session_arn
+from strongroom.iam import credentials, entities, forms, records
+from strongroom.iam.credentials import ANONYMOUS, Caller, Credential
 from strongroom.iam.entities import KINDS, Entity
 from strongroom.iam.errors import BadToken, Damaged
+from strongroom.iam.principals import Principals
 from strongroom.iam.secrets import SecretSeal
 from strongroom.iam.sessions import Session, SessionSeal
 from strongroom.iam.standings import Standings
-from strongroom.policy.decide import ROOT, Standing
+from strongroom.policy.decide import Standing
 
 if TYPE_CHECKING:
     from strongroom.store.contract import Catalog
 
+__all__ = ["ANONYMOUS", "Caller", "Callers", "Credential"]
+
 _TRIES: Final = 3  # to read a credential and its policies while nothing changes
 _MOST: Final = 10_000  # credentials kept; beyond that the cache starts anew
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """An authenticated principal, or nobody. Satisfies ``api.operation.Caller``."""
-
-    account_id: str  # 12 digits; "" for nobody
-    arn: str  # arn:aws:iam::<account>:root, arn:aws:iam::<account>:user/<path><name>; "" for nobody
-    user_id: str  # of a root: the account id; of a user: AIDA...
-    canonical_id: str  # of the account
-    display_name: str  # the account's name
-    access_key_id: str
-    anonymous: bool = False
-    principal_arn: str = ""  # of a role's session: the role; "" for the others, who are their own
-
-
-#: Who sends an unsigned request. The canonical id is the one AWS gives to the anonymous user; no account can have it.
-ANONYMOUS: Final = Caller("", "", "anonymous", "65a011a29cdf8ec533ec3d1ccaae921c", "anonymous", "", anonymous=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    caller: Caller
-    secret_access_key: str = field(repr=False)
-    session_token: str | None = field(default=None, repr=False)
-    standing: Standing = field(default=ROOT, repr=False)
-    expires_ms: int | None = None  # None: never
 
 
 class Callers:
@@ -59,9 +35,10 @@ class Callers:
         self._current = catalog.generation
         self._seal = SecretSeal(iam_key)
         self._standings = Standings(catalog)
+        self._principals = Principals(catalog)
         self._sessions = SessionSeal(iam_key)
         self._generation = -1
-        self._credentials: dict[str, Credential] = {}
+        self._credentials: dict[str, Credential] = {}  # by access key id, of sessions by token
 
     def cached(self, access_key_id: str) -> Credential | None:
         """The credential, if it is known and nothing has changed since; never waits. None says nothing: ask ``credential``."""
@@ -73,129 +50,95 @@ class Callers:
         """The credential of an active access key, else None. Raises Damaged, and what the catalog raises."""
         if not forms.is_access_key_id(access_key_id):
             return None
+        return await self._settled(access_key_id, lambda: self._load(access_key_id))
+
+    async def session(self, access_key_id: str, token: str) -> Credential | None:
+        """The credential of a session, expired or not; None when its holder, its parent or a policy that was passed is gone.
+
+        Its rights are those its holder has now. Raises BadToken, Damaged, and what the catalog raises.
+        """
+        found = self.cached(token)
+        if found is not None and found.caller.access_key_id == access_key_id:
+            return found
+        session = self._sessions.open(token, access_key_id)
+        if session is None:
+            raise BadToken("not a token for that access key")
+        return await self._settled(token, lambda: self._load_session(session, token))
+
+    async def _settled(self, place: str, load: Callable[[], Awaitable[Credential | None]]) -> Credential | None:
+        """What ``load`` gives while nothing changes, and kept as ``place``: what is read during a change may be a mix of two states."""
         for _ in range(_TRIES):
             generation = self._current()
             if generation != self._generation:
                 self._credentials = {}
                 self._generation = generation
-            found = self._credentials.get(access_key_id)
+            found = self._credentials.get(place)
             if found is not None:
                 return found
             try:
-                found = await self._load(access_key_id)
-            except Damaged:
-                if generation == self._current():
-                    raise
-                continue  # it was read while it was being changed
-            # Kept only when nothing has changed meanwhile, else a key disabled while it was read would live on here.
-            if generation == self._current() == self._generation:
-                self._keep(access_key_id, found)
-                return found
-        return await self._load(access_key_id)
-
-    def _keep(self, access_key_id: str, found: Credential | None) -> None:
-        if found is not None:
-            if len(self._credentials) >= _MOST:
-                self._credentials = {}
-            self._credentials[access_key_id] = found
-
-    async def session(self, access_key_id: str, token: str) -> Credential | None:
-        """The credential of a role's session, expired or not; None when its role, or a policy that was passed, is gone. Raises BadToken, Damaged.
-
-        The rights are those of the role now. A session is as cheap to open as to look up, but for its role's policies.
-        """
-        for _ in range(_TRIES):
-            generation = self._current()
-            if generation != self._generation:
-                self._credentials = {}
-                self._generation = generation
-            found = self._credentials.get(token)
-            if found is not None and found.caller.access_key_id == access_key_id:
-                return found
-            session = self._sessions.open(token, access_key_id)
-            if session is None:
-                raise BadToken("not a token for that access key")
-            try:
-                found = await self._load_session(session, token)
+                found = await load()
             except Damaged:
                 if generation == self._current():
                     raise
                 continue
+            # Kept only when nothing has changed meanwhile, else a key disabled while it was read would live on here.
             if generation == self._current() == self._generation:
-                self._keep(token, found)
+                self._keep(place, found)
                 return found
-        return None
+        return await load()
+
+    def _keep(self, place: str, found: Credential | None) -> None:
+        if found is not None:
+            if len(self._credentials) >= _MOST:
+                self._credentials = {}
+            self._credentials[place] = found
 
     async def _load_session(self, session: Session, token: str) -> Credential | None:
-        scope = entities.scope(session.account_id, "role", session.role)
-        value = await self._catalog.document(scope, KINDS["role"])
-        owner = await self._catalog.document(records.account_scope(session.account_id), records.ACCOUNT)
-        role = None if value is None else Entity.from_document(session.account_id, "role", value)
-        if role is None or owner is None or role.unique_id != session.role_id:
+        account = await self._account(session.account_id)
+        if account is None or (session.parent and not await self._is_active(session.parent, session)):
             return None
-        for policy_arn in session.policy_arns:
+        holder = None if session.holder_id == session.account_id else await self._principals.of_id(session.holder_id)
+        if holder is None and session.holder_id != session.account_id:
+            return None
+        for policy_arn in session.passed.policy_arns:
             if not await self._standings.has(policy_arn):
                 return None
-        account = records.Account.from_document(session.account_id, owner)
-        caller = Caller(
-            account_id=account.account_id,
-            arn=session_arn(role, session.name),
-            user_id=f"{role.unique_id}:{session.name}",
-            canonical_id=account.canonical_id,
-            display_name=account.name,
-            access_key_id=session.access_key_id,
-            principal_arn=role.arn,
-        )
-        standing = await self._standings.of_session(role, session, account.canonical_id)
-        return Credential(caller, session.secret_access_key, token, standing, session.expires_ms)
+        standing = await self._standings.of_session(holder, session, account.canonical_id)
+        return credentials.temporary(account, holder, session, standing, token)
+
+    async def _is_active(self, access_key_id: str, session: Session) -> bool:
+        """Whether the access key that asked for a session is still active, and its holder's."""
+        value = await self._catalog.document(records.access_key_scope(access_key_id), records.ACCESS_KEY)
+        found = None if value is None else records.AccessKey.from_document(access_key_id, value)
+        owner = "" if found is None else found.user_id or found.account_id
+        return found is not None and found.active and owner == session.holder_id
 
     async def _load(self, access_key_id: str) -> Credential | None:
         value = await self._catalog.document(records.access_key_scope(access_key_id), records.ACCESS_KEY)
-        if value is None:
+        access_key = None if value is None else records.AccessKey.from_document(access_key_id, value)
+        if value is None or access_key is None or not access_key.active:
             return None
-        access_key = records.AccessKey.from_document(access_key_id, value)
-        if not access_key.active:
+        account = await self._account(access_key.account_id)
+        if account is None:
             return None
-        owner = await self._catalog.document(records.account_scope(access_key.account_id), records.ACCOUNT)
-        if owner is None:
-            return None
-        account = records.Account.from_document(access_key.account_id, owner)
         secret = self._seal.open(records.sealed_secret(access_key_id, value), access_key_id, access_key.owner)
         if not access_key.user_id:
-            return Credential(_root(account, access_key_id), secret, standing=Standing(canonical_id=account.canonical_id))
+            root = credentials.long_term(account, None, access_key_id)
+            return Credential(root, secret, standing=Standing(canonical_id=account.canonical_id))
         user = await self._user(access_key)
         if user is None:
             return None
         standing = await self._standings.of(user, account.canonical_id)
-        return Credential(_user(account, user, access_key_id), secret, standing=standing)
+        return Credential(credentials.long_term(account, user, access_key_id), secret, standing=standing)
 
     async def _user(self, access_key: records.AccessKey) -> Entity | None:
         """The user whose access key it is: both must say so."""
-        scope = entities.scope(access_key.account_id, "user", access_key.user)
-        value = await self._catalog.document(scope, KINDS["user"])
+        value = await self._catalog.document(entities.scope(access_key.account_id, "user", access_key.user), KINDS["user"])
         found = None if value is None else Entity.from_document(access_key.account_id, "user", value)
         if found is None or found.unique_id != access_key.user_id or access_key.access_key_id not in found.access_keys:
             return None
         return found
 
-
-def _root(account: records.Account, access_key_id: str) -> Caller:
-    return Caller(
-        account_id=account.account_id,
-        arn=f"arn:aws:iam::{account.account_id}:root",
-        user_id=account.account_id,
-        canonical_id=account.canonical_id,
-        display_name=account.name,
-        access_key_id=access_key_id,
-    )
-
-
-def _user(account: records.Account, user: Entity, access_key_id: str) -> Caller:
-    return Caller(
-        account_id=account.account_id,
-        arn=user.arn,
-        user_id=user.unique_id,
-        canonical_id=account.canonical_id,
-        display_name=account.name,
-        access_key_id=access_key_id,
-    )
+    async def _account(self, account_id: str) -> records.Account | None:
+        value = await self._catalog.document(records.account_scope(account_id), records.ACCOUNT)
+        return None if value is None else records.Account.from_document(account_id, value)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from strongroom.iam import entities, refusals
-from strongroom.iam.entities import KINDS, POLICY, Entity, ManagedPolicy, Sort
+from strongroom.iam.entities import KINDS, POLICY, UNIQUE_ID, Entity, ManagedPolicy, Sort
 
 if TYPE_CHECKING:
     from strongroom.api.operation import Call
@@ -87,12 +87,11 @@ class Directory:
             raise refusals.missing_policy(policy_arn)
         return found
 
-    async def change_policy(self, policy_arn: str, work: Callable[[ManagedPolicy], ManagedPolicy]) -> ManagedPolicy:
+    async def change_policy(self, policy: ManagedPolicy, work: Callable[[ManagedPolicy], ManagedPolicy]) -> ManagedPolicy:
+        """Change what is there now. Raises ApiError NoSuchEntity when it is another or gone, and what ``work`` raises."""
+
         def within(transaction: Transaction) -> ManagedPolicy:
-            found = managed(transaction, policy_arn)
-            if found is None:
-                raise refusals.missing_policy(policy_arn)
-            changed = work(found)
+            changed = work(current_policy(transaction, policy))
             put_policy(transaction, changed)
             return changed
 
@@ -208,9 +207,30 @@ def put(transaction: Transaction, entity: Entity) -> None:
     transaction.set_document(entity.scope, KINDS[entity.sort], entity.to_document())
 
 
+def insert(transaction: Transaction, entity: Entity) -> None:
+    """A new one, or one that has a new name. Raises ApiError EntityAlreadyExists."""
+    if find(transaction, entity.account_id, entity.sort, entity.name) is not None:
+        raise refusals.exists(entity.sort, entity.name)
+    put(transaction, entity)
+    transaction.set_document(entities.id_scope(entity.unique_id), UNIQUE_ID, entity.place)
+
+
+def remove(transaction: Transaction, entity: Entity) -> None:
+    transaction.set_document(entity.scope, KINDS[entity.sort], None)
+    transaction.set_document(entities.id_scope(entity.unique_id), UNIQUE_ID, None)
+
+
 def managed(transaction: Transaction, policy_arn: str) -> ManagedPolicy | None:
     account_id, name = read_policy_arn(policy_arn)
     return _policy_of(transaction.document(entities.scope(account_id, "policy", name), POLICY), account_id, policy_arn)
+
+
+def current_policy(transaction: Transaction, policy: ManagedPolicy) -> ManagedPolicy:
+    """What ``policy`` is now. Raises ApiError NoSuchEntity when it is gone, or another has its ARN."""
+    found = managed(transaction, policy.arn)
+    if found is None or found.unique_id != policy.unique_id:
+        raise refusals.missing_policy(policy.arn)
+    return found
 
 
 def put_policy(transaction: Transaction, policy: ManagedPolicy) -> None:

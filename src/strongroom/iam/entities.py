@@ -16,6 +16,8 @@ Sort = Literal["user", "group", "role"]
 
 KINDS: Final[dict[Sort, str]] = {"user": "iam-user", "group": "iam-group", "role": "iam-role"}
 POLICY: Final = "iam-policy"
+#: Whose a unique id is: written with the user, group or role, so that a renamed one is found again, and a gone one is not.
+UNIQUE_ID: Final = "iam-id"
 _PREFIXES: Final = {"user": "AIDA", "group": "AGPA", "role": "AROA", "policy": "ANPA"}
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
@@ -27,6 +29,10 @@ def folder(account_id: str, sort: str) -> str:
 
 def scope(account_id: str, sort: str, name: str) -> str:
     return folder(account_id, sort) + name.lower()
+
+
+def id_scope(unique_id: str) -> str:
+    return f"iam-id/{unique_id}"
 
 
 def arn(account_id: str, sort: str, path: str, name: str) -> str:
@@ -71,6 +77,11 @@ class Entity:
     def label(self) -> str:
         """How policies refer to it."""
         return f"{self.sort}/{self.name.lower()}"
+
+    @property
+    def place(self) -> dict[str, str]:
+        """What is kept under its unique id."""
+        return {"account_id": self.account_id, "sort": self.sort, "name": self.name.lower()}
 
     def to_document(self) -> dict[str, Any]:
         role = {"trust": self.trust, "description": self.description, "session_seconds": self.session_seconds}

@@ -1,4 +1,4 @@
-"""IAM's operations on managed policies: made, versioned, read, listed, tagged, deleted. AWS's own policies do not exist here.
+"""IAM's operations on managed policies: made, versioned, read, listed, deleted. AWS's own policies do not exist here.
 
 Never knows whom a policy is attached to beyond their labels, nor how it is weighed.
 """
@@ -78,12 +78,10 @@ class ManagedPolicies:
 
     @operation("iam", "DeletePolicy", "iam:DeletePolicy", on="run")
     async def delete_policy(self, call: Call) -> Answer:
-        policy_arn = (await self._shelf.allowed_policy(call)).arn
+        policy = await self._shelf.allowed_policy(call)
 
         def within(transaction: Transaction) -> None:
-            found = directory.managed(transaction, policy_arn)
-            if found is None:
-                raise refusals.missing_policy(policy_arn)
+            found = directory.current_policy(transaction, policy)
             if found.attached or found.bounding:
                 raise ApiError("DeleteConflict", "Cannot delete a policy attached to entities.")
             if len(found.versions) > 1:
@@ -95,8 +93,8 @@ class ManagedPolicies:
 
     @operation("iam", "CreatePolicyVersion", "iam:CreatePolicyVersion", on="run")
     async def create_policy_version(self, call: Call) -> Answer:
-        policy_arn = (await self._shelf.allowed_policy(call)).arn
-        text, now_ms = _checked(call.input["PolicyDocument"], policy_arn), milliseconds(call.now)
+        policy = await self._shelf.allowed_policy(call)
+        text, now_ms = _checked(call.input["PolicyDocument"], policy.arn), milliseconds(call.now)
         default = bool(call.input.get("SetAsDefault"))
 
         def work(found: ManagedPolicy) -> ManagedPolicy:
@@ -107,7 +105,7 @@ class ManagedPolicies:
             changed = replace(found, versions=versions, latest=number, updated_ms=now_ms)
             return replace(changed, default=number) if default else changed
 
-        policy = await self._shelf.change_policy(policy_arn, work)
+        policy = await self._shelf.change_policy(policy, work)
         return Answer({"PolicyVersion": _shown_version(policy, policy.versions[-1])})
 
     @operation("iam", "GetPolicyVersion", "iam:GetPolicyVersion", on="run")
@@ -124,17 +122,17 @@ class ManagedPolicies:
 
     @operation("iam", "SetDefaultPolicyVersion", "iam:SetDefaultPolicyVersion", on="run")
     async def set_default_policy_version(self, call: Call) -> Answer:
-        policy_arn, version_id, now_ms = call.input["PolicyArn"], call.input["VersionId"], milliseconds(call.now)
-        await self._shelf.allowed_policy(call)
+        version_id, now_ms = call.input["VersionId"], milliseconds(call.now)
+        policy = await self._shelf.allowed_policy(call)
         await self._shelf.change_policy(
-            policy_arn, lambda found: replace(found, default=_version(found, version_id).number, updated_ms=now_ms)
+            policy, lambda found: replace(found, default=_version(found, version_id).number, updated_ms=now_ms)
         )
         return Answer()
 
     @operation("iam", "DeletePolicyVersion", "iam:DeletePolicyVersion", on="run")
     async def delete_policy_version(self, call: Call) -> Answer:
-        policy_arn, version_id, now_ms = call.input["PolicyArn"], call.input["VersionId"], milliseconds(call.now)
-        await self._shelf.allowed_policy(call)
+        version_id, now_ms = call.input["VersionId"], milliseconds(call.now)
+        policy = await self._shelf.allowed_policy(call)
 
         def work(found: ManagedPolicy) -> ManagedPolicy:
             gone = _version(found, version_id)
@@ -142,27 +140,8 @@ class ManagedPolicies:
                 raise ApiError("DeleteConflict", "Cannot delete the default version of a policy.")
             return replace(found, versions=tuple(one for one in found.versions if one != gone), updated_ms=now_ms)
 
-        await self._shelf.change_policy(policy_arn, work)
+        await self._shelf.change_policy(policy, work)
         return Answer()
-
-    @operation("iam", "TagPolicy", "iam:TagPolicy", on="run")
-    async def tag_policy(self, call: Call) -> Answer:
-        given = call.input["Tags"]
-        policy = await self._shelf.allowed_policy(call)
-        await self._shelf.change_policy(policy.arn, lambda found: replace(found, tags=directory.tagged(found.tags, given)))
-        return Answer()
-
-    @operation("iam", "UntagPolicy", "iam:UntagPolicy", on="run")
-    async def untag_policy(self, call: Call) -> Answer:
-        keys = call.input["TagKeys"]
-        policy = await self._shelf.allowed_policy(call)
-        await self._shelf.change_policy(policy.arn, lambda found: replace(found, tags=directory.untagged(found.tags, keys)))
-        return Answer()
-
-    @operation("iam", "ListPolicyTags", "iam:ListPolicyTags", on="run")
-    async def list_policy_tags(self, call: Call) -> Answer:
-        found, more = directory.page(call, (await self._shelf.allowed_policy(call)).tags, lambda pair: pair[0])
-        return Answer({"Tags": shown_tags(found), **more})
 
 
 def _checked(text: str, policy_arn: str) -> str:

@@ -12,9 +12,12 @@ from strongroom.iam.boundaries import Boundaries
 from strongroom.iam.directory import Directory
 from strongroom.iam.groups import Groups
 from strongroom.iam.inline_policies import InlinePolicies
+from strongroom.iam.issuing import Issuing
 from strongroom.iam.managed_policies import ManagedPolicies
 from strongroom.iam.principals import Principals
+from strongroom.iam.renaming import Renaming
 from strongroom.iam.roles import Roles
+from strongroom.iam.session_tokens import SessionTokens
 from strongroom.iam.sts import Sts
 from strongroom.iam.tags import Tags
 from strongroom.iam.users import Users
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 def iam_rooms(catalog: Catalog, identities: Identities, iam_key: bytes) -> list[object]:
     """``iam_key`` is 32 bytes, derived from the root key."""
     shelf = Directory(catalog)
+    principals, issuing = Principals(catalog), Issuing(shelf, iam_key)
     return [
         Sts(identities),
         Users(shelf),
@@ -35,9 +39,11 @@ def iam_rooms(catalog: Catalog, identities: Identities, iam_key: bytes) -> list[
         ManagedPolicies(shelf),
         Attachments(shelf),
         Groups(shelf),
-        Roles(shelf, Principals(catalog)),
+        Renaming(shelf),
+        Roles(shelf, principals),
         Boundaries(shelf),
         Tags(shelf),
-        Assuming(shelf, iam_key),
+        Assuming(principals, issuing),
+        SessionTokens(issuing),
         Absent(shelf),
     ]

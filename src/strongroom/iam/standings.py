@@ -1,4 +1,4 @@
-"""What an account says of one of its users: the policies of the user and its groups, and its boundary, read for the judge.
+"""What an account says of one of its users or sessions: the policies of whoever it is, and the boundary, read for the judge.
 
 A document is parsed once and found again by its text, so a change of something else costs a look-up only. A stored document that cannot
 be read, or a policy that is not there, is Damaged: it never counts as no policy. Never knows how policies add up.
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from strongroom.policy.compiled import Policy
     from strongroom.store.contract import Reader
 
+_EVERYTHING: Final = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}'
 _MOST: Final = 4_096  # documents kept; beyond that they are read anew
 
 
@@ -30,7 +31,7 @@ class Standings:
         self._read: dict[tuple[str, str, Kind], Policy] = {}
 
     async def of(self, user: Entity, canonical_id: str) -> Standing:
-        """Raises Damaged, and what the catalog raises."""
+        """Of a user, or of a role as such. Raises Damaged, and what the catalog raises."""
         policies = await self._policies(user)
         for name in user.groups:
             value = await self._catalog.document(entities.scope(user.account_id, "group", name), KINDS["group"])
@@ -44,21 +45,25 @@ class Standings:
             canonical_id=canonical_id,
         )
 
-    async def of_session(self, role: Entity, session: Session, canonical_id: str) -> Standing:
-        """What the role may now, narrowed by what was passed when it was assumed. Raises Damaged, and what the catalog raises."""
-        passed = [] if session.policy is None else [self._parsed(session.policy, "session", Kind.SESSION)]
-        passed += [await self._managed(policy_arn, Kind.SESSION) for policy_arn in session.policy_arns]
-        return replace(await self.of_role(role, canonical_id), session=tuple(passed) or None)
+    async def of_session(self, holder: Entity | None, session: Session, canonical_id: str) -> Standing:
+        """What the holder (None: the account's root) may now, narrowed by what was passed when the session was asked for.
+
+        A federated user to whom no policy was passed may nothing but what a policy says that names it. Raises Damaged, and what the
+        catalog raises.
+        """
+        own = Standing(canonical_id=canonical_id) if holder is None else await self.of(holder, canonical_id)
+        if session.sort == "user":
+            return own
+        if holder is None:  # of a federated user of the root, who is not the root
+            own = replace(own, identity=(self._parsed(_EVERYTHING, "root", Kind.IDENTITY),))
+        passed = [] if session.passed.policy is None else [self._parsed(session.passed.policy, "session", Kind.SESSION)]
+        passed += [await self._managed(policy_arn, Kind.SESSION) for policy_arn in session.passed.policy_arns]
+        limits = tuple(passed) if passed or session.sort == "federated" else None
+        return replace(own, session=limits, role_arn="" if holder is None else holder.arn)
 
     async def of_role(self, role: Entity, canonical_id: str) -> Standing:
         """Of a session that was made without session policies. Raises Damaged, and what the catalog raises."""
-        return Standing(
-            identity=tuple(await self._policies(role)),
-            boundary=await self._managed(role.boundary, Kind.BOUNDARY) if role.boundary else None,
-            role_arn=role.arn,
-            unique_id=role.unique_id,
-            canonical_id=canonical_id,
-        )
+        return replace(await self.of(role, canonical_id), role_arn=role.arn)
 
     async def _policies(self, entity: Entity) -> list[Policy]:
         """Inline policies first."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
+from strongroom.iam.assuming import refuse_session
 
 if TYPE_CHECKING:
     from strongroom.iam.identities import Identities
@@ -30,8 +31,9 @@ class Sts:
     async def get_access_key_info(self, call: Call) -> Answer:
         """The account of any access key, active or not, also another account's: it is meant for keys found in logs.
 
-        Raises ApiError InvalidClientTokenId for an unknown one.
+        Raises ApiError InvalidClientTokenId for an unknown one and for a session's, AccessDenied for a session that may not ask.
         """
+        refuse_session(call, "user", "federated")
         access_key = await self._identities.access_key(call.input["AccessKeyId"])
         if access_key is None:
             raise ApiError("InvalidClientTokenId")

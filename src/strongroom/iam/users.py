@@ -1,4 +1,4 @@
-"""IAM's operations on users: made, read, listed, renamed, deleted.
+"""IAM's operations on users: made, read, listed, deleted.
 
 A user is nobody to the judge before a policy says otherwise. Never knows how a decision is made, or what an access key signs.
 """
@@ -13,11 +13,10 @@ from strongroom.api.operation import Answer, Call, operation
 from strongroom.iam import directory, entities, records, refusals
 from strongroom.iam.boundaries import create, destroy
 from strongroom.iam.directory import milliseconds, moment, shown_tags
-from strongroom.iam.entities import KINDS, Entity
+from strongroom.iam.entities import Entity
 
 if TYPE_CHECKING:
     from strongroom.iam.directory import Directory
-    from strongroom.store.contract import Transaction
 
 
 class Users:
@@ -55,26 +54,6 @@ class Users:
         await call.allow("iam:ListUsers", entities.arn(call.caller.account_id, "user", call.input.get("PathPrefix") or "/", ""))
         found, more = await self._shelf.entities(call, "user")
         return Answer({"Users": [shown(one) for one in found], **more})
-
-    @operation("iam", "UpdateUser", "iam:UpdateUser", on="run")
-    async def update_user(self, call: Call) -> Answer:
-        """A new name or path; the right is needed on both ARNs. Groups, policies and access keys follow."""
-        user = await self._shelf.allowed(call, "user")
-        name, path = call.input.get("NewUserName") or user.name, call.input.get("NewPath") or user.path
-        await call.allow("iam:UpdateUser", entities.arn(user.account_id, "user", path, name))
-
-        def within(transaction: Transaction) -> None:
-            found = directory.current(transaction, user)
-            renamed = replace(found, name=name, path=path)
-            if renamed.scope != found.scope:
-                if directory.find(transaction, user.account_id, "user", name) is not None:
-                    raise refusals.exists("user", name)
-                _follow(transaction, found, renamed)
-                transaction.set_document(found.scope, KINDS["user"], None)
-            directory.put(transaction, renamed)
-
-        await self._shelf.catalog.write(within)
-        return Answer()
 
     @operation("iam", "DeleteUser", "iam:DeleteUser", on="run")
     async def delete_user(self, call: Call) -> Answer:
@@ -127,25 +106,3 @@ def shown(user: Entity, *, whole: bool = False) -> Mapping[str, Any]:
     if whole and user.tags:
         answer["Tags"] = shown_tags(user.tags)
     return answer
-
-
-def _follow(transaction: Transaction, old: Entity, new: Entity) -> None:
-    """Whatever names the user names it anew."""
-    was, now = old.name.lower(), new.name.lower()
-    for name in old.groups:
-        group = directory.find(transaction, old.account_id, "group", name)
-        if group is not None:
-            directory.put(transaction, replace(group, members=(*directory.without(group.members, was), now)))
-    named = {*old.attached, old.boundary} if old.boundary else {*old.attached}
-    for policy_arn in sorted(named):
-        policy = directory.managed(transaction, policy_arn)
-        if policy is None:
-            continue
-        attached = tuple(new.label if one == old.label else one for one in policy.attached)
-        bounding = tuple(new.label if one == old.label else one for one in policy.bounding)
-        directory.put_policy(transaction, replace(policy, attached=attached, bounding=bounding))
-    for access_key_id in old.access_keys:
-        scope = records.access_key_scope(access_key_id)
-        value: Any = transaction.document(scope, records.ACCESS_KEY)
-        if value is not None:
-            transaction.set_document(scope, records.ACCESS_KEY, {**value, "user": now})

@@ -73,9 +73,9 @@ class LowerRooms:
 
     async def authority(self, action: str, resource_arn: str) -> Authority:
         """Who governs a resource, when it is asked for that action. Raises ApiError NoSuchBucket, ValueError, Damaged."""
-        if action == "sts:AssumeRole":
+        if action.startswith("sts:") and resource_arn.startswith("arn:aws:iam:"):
             return await trust_authority(self.catalog, resource_arn)
-        if resource_arn.startswith("arn:aws:iam:"):
+        if resource_arn.startswith(("arn:aws:iam:", "arn:aws:sts:")):
             return Authority(resource_arn.split(":", 5)[4])
         if resource_arn.startswith("arn:aws:kms:"):
             return await self.keys.authority(resource_arn)
