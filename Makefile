@@ -14,12 +14,14 @@ PIP   := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?=
 BENCH ?=
 FUZZ  ?=
+TORTURE ?=
+POWERCUT ?=
 
 # Pyright comes from the package index with its Node; it must neither look for updates nor use another Node.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 
-.PHONY: help setup serve test lint format demo bench fuzz docs lock clean
+.PHONY: help setup serve test lint format demo bench fuzz torture powercut docs lock clean
 
 help:
 	@echo "make serve   start a server on $(DATA) (first start prints the root credentials)"
@@ -30,6 +32,8 @@ help:
 	@echo "make demo    start a throw-away server and walk through it"
 	@echo "make bench   measure a throw-away server   BENCH=--quick for a look"
 	@echo "make fuzz    malformed bytes for every reader  FUZZ=\"--seconds 300\" for longer"
+	@echo "make torture kill a server under load, 100 times  TORTURE=\"--rounds 5\" for a short one"
+	@echo "make powercut  what is left when the power goes, from a recording of the disk (needs strace)"
 	@echo "make docs    write the generated pages of docs/ anew"
 	@echo "make lock    pin the newest dependencies in requirements/"
 	@echo "make clean   remove .venv and caches (never data)"
@@ -89,6 +93,12 @@ bench: $(VENV)/.dev
 
 fuzz: $(VENV)/.fuzz
 	@$(BIN)/python fuzz/run.py $(FUZZ)
+
+torture: $(VENV)/.dev
+	@$(BIN)/python -m torture.run $(TORTURE)
+
+powercut: $(VENV)/.dev
+	@$(BIN)/python -m torture.power $(POWERCUT)
 
 docs: $(VENV)/.dev
 	@$(BIN)/python -m strongroom.api.coverage strongroom.s3 strongroom.kms strongroom.iam > docs/operations.md

@@ -52,6 +52,7 @@ class Server:
     settings: Mapping[str, str] = field(default_factory=dict)
     owner: Account = field(default_factory=lambda: Account(OWNER))
     port: int = field(default_factory=lambda: free_port())  # noqa: PLW0108 - defined below
+    workers: int = 1
     process: subprocess.Popen[str] | None = None
 
     @property
@@ -77,7 +78,7 @@ class Server:
         }
 
     def start(self) -> None:
-        command = [*COMMAND, "serve", str(self.data), "--listen", f"127.0.0.1:{self.port}", "--workers", "1"]
+        command = [*COMMAND, "serve", str(self.data), "--listen", f"127.0.0.1:{self.port}", "--workers", str(self.workers)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, env=self.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True

@@ -71,6 +71,7 @@ class KeyUseRecord:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._open_file()
         self._write_head()
+        _sync_folder(self._folder)  # a power cut may leave an older head, but never none
         self._thread = threading.Thread(target=self._run, name="key-use", daemon=True)
         self._thread.start()
 
