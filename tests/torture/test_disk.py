@@ -49,7 +49,9 @@ def test_a_name_is_its_folders_and_a_content_its_files(tmp_path):
 
 
 def test_all_of_it_may_be_there(tmp_path):
-    assert left(tmp_path, happened(("create", "f"), ("append", "f", b"one"), ("append", "f", b"two")), 9, kept=1) == {"f": b"onetwo"}
+    assert left(tmp_path, happened(("create", "f"), ("append", "f", b"one"), ("append", "f", b"two")), 9, kept=1) == {
+        "f": b"onetwo"
+    }
 
 
 def test_a_write_that_ended_after_the_sync_began_is_not_certain(tmp_path):
@@ -97,8 +99,14 @@ def test_a_trace_is_read(tmp_path):
         f'10.000301 write(8<{hexed("/elsewhere")}>, "{hexed("abc")}", 3) = 3 <0.000100>\n',
         "ascii",
     )
-    (tmp_path / "trace.2").write_text(f"10.000401 fdatasync(7<{hexed(here + '/f')}>) = 0 <0.001000>\n+++ exited with 0 +++\n", "ascii")
+    (tmp_path / "trace.2").write_text(
+        f"10.000401 fdatasync(7<{hexed(here + '/f')}>) = 0 <0.001000>\n+++ exited with 0 +++\n", "ascii"
+    )
     found = events(tmp_path / "trace", Path(here))
-    assert [(event.kind, event.path) for event in found] == [("create", f"{here}/f"), ("write", f"{here}/f"), ("sync", f"{here}/f")]
+    assert [(event.kind, event.path) for event in found] == [
+        ("create", f"{here}/f"),
+        ("write", f"{here}/f"),
+        ("sync", f"{here}/f"),
+    ]
     assert (found[1].offset, found[1].data) == (512, b"abc")
     assert found[2].ended == pytest.approx(10.001401)
