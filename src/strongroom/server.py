@@ -52,6 +52,7 @@ from strongroom.numbers import FLUSH_SECONDS, Numbers
 from strongroom.observing import KeyUses, Requests, configure_log, numbers_page
 from strongroom.processes import Workers, tell_that_it_serves, watch
 from strongroom.s3.bucket_cors import BucketCors
+from strongroom.s3.bucket_lifecycle import BucketLifecycle
 from strongroom.s3.bucket_policies import BucketPolicies
 from strongroom.s3.bucket_settings import BucketSettings
 from strongroom.s3.bucket_tagging import BucketTagging
@@ -162,6 +163,7 @@ def s3_rooms(rooms: Rooms) -> list[object]:
         BucketCors(rooms),
         KeptSettings(rooms),
         UnsetSettings(rooms),
+        BucketLifecycle(rooms),
         BucketPolicies(rooms),
         Listing(rooms),
         writing,

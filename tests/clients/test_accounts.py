@@ -115,13 +115,14 @@ def s3_members(house):
         "NotificationConfiguration": {},
         "ObjectEncryption": {"SSEKMS": {"KMSKeyArn": house["key"]["Arn"]}},
         "ObjectAttributes": ["ETag"],
+        "LifecycleConfiguration": {"Rules": [{"Status": "Enabled", "Filter": {}, "Expiration": {"Days": 1}}]},
     }
 
 
 def ask_s3(client, name, house):
     members = s3_members(house)
     shape = client.meta.service_model.operation_model(name).input_shape
-    wanted = {*shape.required_members, *({"Body", "MultipartUpload"} & set(shape.members))}
+    wanted = {*shape.required_members, *({"Body", "MultipartUpload", "LifecycleConfiguration"} & set(shape.members))}
     given = {member: members[member] for member in wanted}
     if "UploadId" in given:
         given["Key"] = "m"
@@ -144,6 +145,7 @@ def nothing_happened(house):
     assert owner.get_bucket_request_payment(Bucket=name)["Payer"] == "BucketOwner"
     assert "MetricsConfigurationList" not in owner.list_bucket_metrics_configurations(Bucket=name)
     assert refused(owner.get_bucket_policy, Bucket=name).code == "NoSuchBucketPolicy"
+    assert refused(owner.get_bucket_lifecycle_configuration, Bucket=name).code == "NoSuchLifecycleConfiguration"
     assert all(owner.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"].values())
 
 

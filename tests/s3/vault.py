@@ -28,6 +28,7 @@ from strongroom.kms.key_use import KeyUse
 from strongroom.kms.rooms import kms_rooms
 from strongroom.s3.bucket_cache import Bucket, BucketCache
 from strongroom.s3.bucket_cors import BucketCors
+from strongroom.s3.bucket_lifecycle import BucketLifecycle
 from strongroom.s3.bucket_policies import BucketPolicies
 from strongroom.s3.bucket_settings import BucketSettings
 from strongroom.s3.bucket_tagging import BucketTagging
@@ -124,6 +125,7 @@ class Vault:
                 BucketCors(rooms),
                 KeptSettings(rooms),
                 UnsetSettings(rooms),
+                BucketLifecycle(rooms),
                 BucketPolicies(rooms),
                 Listing(rooms),
                 writing,

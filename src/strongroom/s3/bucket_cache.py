@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.policy.bucket_documents import read_bucket_policy
@@ -19,10 +19,14 @@ from strongroom.policy.public import PublicAccessBlock
 from strongroom.s3.bucket_names import refuse_directory_bucket
 from strongroom.s3.cors_rules import stored_rules
 from strongroom.s3.encryption import BucketEncryption
+from strongroom.s3.lifecycle_judging import Judge
+from strongroom.s3.lifecycle_rules import enabled_rules
 from strongroom.s3.public_access import stored_block
 from strongroom.seal.wrap import Records
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from strongroom.kms.data_keys import DataKeys
     from strongroom.store.contract import BucketRow, Catalog
 
@@ -32,6 +36,7 @@ POLICY: Final = "policy"
 PUBLIC_ACCESS: Final = "public-access"
 CORS: Final = "cors"
 PAYER: Final = "request-payment"
+LIFECYCLE: Final = "lifecycle"
 _MOST: Final = 10_000  # buckets kept; beyond that the cache starts anew
 _ARN: Final = "arn:aws:s3:::"
 
@@ -63,6 +68,11 @@ def _authority(account_id: str, name: str, policy: str | None, block: PublicAcce
     return Authority(account_id, (compiled,), restricted=block is not None and block.restricts(public_policy=compiled.public))
 
 
+def stored_judge(document: Mapping[str, Any] | None) -> Judge | None:
+    """Of a bucket's lifecycle as it is kept."""
+    return None if document is None else Judge(enabled_rules(document), document["minimum"])
+
+
 @dataclass(frozen=True, slots=True)
 class Bucket:
     bucket_id: str
@@ -78,6 +88,7 @@ class Bucket:
     public_access: PublicAccessBlock | None = None  # None: the configuration was deleted
     cors: tuple[CorsRule, ...] = ()
     requester_pays: bool = False
+    lifecycle: Judge | None = None  # None: there are no rules
 
 
 def bare_bucket(row: BucketRow, keys: DataKeys) -> Bucket:
@@ -139,6 +150,7 @@ class BucketCache:
             block,
             cors,
             requester_pays,
+            stored_judge(await self._catalog.document(scope, LIFECYCLE)),
         )
         if generation == self._catalog.generation() == self._generation:  # else it may be a mix of two states: use, do not keep
             if len(self._buckets) >= _MOST:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 from strongroom.s3 import checksums
+from strongroom.s3.bucket_lifecycle import expiration_output
 from strongroom.s3.conditions import judge_copy_source
 from strongroom.s3.copy_source import CopySource, Measured, measured, open_source
 from strongroom.s3.metadata import SYSTEM_HEADERS, ObjectMeta
 from strongroom.s3.object_tags import allow_tagging
 from strongroom.s3.reading import Reading, modified_at
 from strongroom.s3.sealing import Sealing, encryption_output
-from strongroom.s3.versions import Condition, check_object_key
+from strongroom.s3.versions import Condition, check_object_key, milliseconds
 from strongroom.s3.writing import choice_for, commit_object, echoed, etag_of, refuse_unbuilt, store_plaintext
 from strongroom.seal.format import Mode
 
@@ -63,6 +64,7 @@ class Copying:
         written = await commit_object(self._rooms, bucket, object_key, key, meta, stored, call.now, condition)
         result = {"ETag": f'"{meta.etag}"', "LastModified": call.now, **meta.checksum_output()}
         output: dict[str, Any] = {"CopyObjectResult": result, **source.answered(), **written}
+        output |= expiration_output(bucket, object_key, stored.size, milliseconds(call.now), meta)
         return Answer(output | encryption_output(key.envelope) | echoed(given))
 
 

@@ -12,6 +12,7 @@ from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 from strongroom.s3 import checksums
 from strongroom.s3.bucket_cache import no_such_bucket
+from strongroom.s3.bucket_lifecycle import abort_output, expiration_output
 from strongroom.s3.encryption import refuse_on
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.object_tags import allow_tagging
@@ -83,6 +84,7 @@ class Multipart:
 
         await self._rooms.catalog.write(work)
         output = {"Bucket": bucket.name, "Key": object_key, "UploadId": upload_id, **record.answered()}
+        output |= abort_output(bucket, object_key, row.initiated_ms)
         return Answer(output | encryption_output(key.envelope) | echoed(given))
 
     @operation("s3", "AbortMultipartUpload", "s3:AbortMultipartUpload", on="object")
@@ -164,6 +166,7 @@ class Multipart:
             "Key": upload.object_key,
             "ETag": f'"{meta.etag}"',
             **meta.checksum_output(),
+            **expiration_output(bucket, row.object_key, row.size, row.modified_ms, meta),
         }
         return Answer(output | encryption_output(Envelope.decode(envelope)) | written)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 from strongroom.s3 import checksums
+from strongroom.s3.bucket_lifecycle import abort_output
 from strongroom.s3.buckets import owner_of
 from strongroom.s3.conditions import ByteRange, judge_copy_source
 from strongroom.s3.copy_source import Measured, measured, open_source
@@ -178,6 +179,7 @@ class Parts:
             "Owner": await owner_of(self._rooms.catalog, call, bucket.account_id),
             "StorageClass": record.meta.storage_class,
             **record.answered(),
+            **abort_output(bucket, upload.object_key, upload.initiated_ms),
         }
         return Answer(output)
 

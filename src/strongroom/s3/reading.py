@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
+from strongroom.s3.bucket_lifecycle import expiration_output
 from strongroom.s3.buckets import bucket_arn
 from strongroom.s3.conditions import ByteRange, judge_read, parse_range
 from strongroom.s3.customer_keys import check_needed, customer_output, key_of_read
@@ -313,6 +314,8 @@ def described(
         output |= checksum_of_read(given.get("PartNumber"), meta, whole=whole)
     if bucket.versioning:
         output["VersionId"] = shown_id(row)
+    if given.get("VersionId") is None:  # of a version that is named AWS says nothing
+        output |= expiration_output(bucket, row.object_key, row.size, row.modified_ms, meta)
     for asked, member in _OVERRIDES.items():
         if given.get(asked) is not None:
             if call.caller.anonymous:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 from strongroom.s3 import checksums
+from strongroom.s3.bucket_lifecycle import expiration_output
 from strongroom.s3.customer_keys import customer_output
 from strongroom.s3.encryption import choose, continued
 from strongroom.s3.metadata import ObjectMeta
@@ -246,4 +247,5 @@ class Writing:
         checksums.record(body, meta)
         written = await commit_object(rooms, bucket, object_key, key, meta, stored, call.now, condition)
         output = {"ETag": f'"{meta.etag}"', **meta.checksum_output(), **encryption_output(key.envelope)}
+        output |= expiration_output(bucket, object_key, stored.size, milliseconds(call.now), meta)
         return output | echoed(given) | written
