@@ -57,6 +57,7 @@ from strongroom.s3.bucket_policies import BucketPolicies
 from strongroom.s3.bucket_settings import BucketSettings
 from strongroom.s3.bucket_tagging import BucketTagging
 from strongroom.s3.buckets import Buckets
+from strongroom.s3.condition_values import object_values, request_values
 from strongroom.s3.copying import Copying
 from strongroom.s3.deleting import Deleting
 from strongroom.s3.dependents import Dependents
@@ -73,7 +74,6 @@ from strongroom.s3.rooms import Rooms
 from strongroom.s3.unset_settings import UnsetSettings
 from strongroom.s3.upkeep import Upkeep
 from strongroom.s3.upload_listing import UploadListing
-from strongroom.s3.uploads import known_values
 from strongroom.s3.version_listing import VersionListing
 from strongroom.s3.writing import Writing
 from strongroom.startup import StartError, folder, self_test, tls
@@ -136,7 +136,8 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
         callers=Callers(catalog, subkeys.iam),
         place=buckets.place,
         authority=lower.authority,
-        known=partial(known_values, rooms),
+        known=partial(request_values, rooms),
+        existing=partial(object_values, rooms),
         settings=EdgeSettings(
             regions=config.regions,
             domains=config.domains,

@@ -90,6 +90,10 @@ async def known(given: Any) -> dict[str, str]:
     return {}
 
 
+async def existing(resource: str, version_id: str | None) -> dict[str, str]:
+    raise AssertionError(f"no policy asks for values of {resource}")
+
+
 class TinyRoom:
     """Keeps objects in a dict; some keys ask for trouble."""
 
@@ -172,6 +176,7 @@ def tiny_gate(settings: EdgeSettings | None = None, clock: Any = None, observe: 
         place=place,
         authority=authority,
         known=known,
+        existing=existing,
         settings=settings or EdgeSettings(),
         clock=clock or (lambda: datetime.now(UTC)),
         observe=observe,

@@ -78,7 +78,7 @@ class World:
         operation = self.register.find("s3", name)
         assert operation is not None, name
 
-        async def allow(action: str, resource: str, /, *, version_id: str | None = None) -> None:
+        async def allow(action: str, resource: str, /, *, version_id: str | None = None, told: Any = None) -> None:
             raise AssertionError(f"nobody should have asked for {action} on {resource}")
 
         return Call(

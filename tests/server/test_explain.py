@@ -45,6 +45,10 @@ def house(shared):
         ("nothing", []),
         ("local", [may("s3:GetObject", "*", Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}})]),
         ("barred", [may("*", "*"), may("s3:GetObject", "*", "Deny", Sid="Never")]),
+        (
+            "tagged",
+            [read, may("s3:GetObject", "*", "Deny", Condition={"StringEquals": {"s3:ExistingObjectTag/class": "secret"}})],
+        ),
         ("writer", [may("s3:PutObject", "*"), may("kms:GenerateDataKey", "*")]),
     ):
         iam.create_user(UserName=name)
@@ -248,3 +252,14 @@ def test_without_a_server_and_as_the_server_decides(shared, house, tmp_path):
                 s3.get_object(Bucket="explained", Key="sealed")
         s3.close()
     iam.close()
+
+
+def test_tags_of_the_object_that_is_there(house, shared):
+    s3 = client("s3", shared.url)
+    for value in ("public", "secret"):
+        s3.put_object_tagging(Bucket="explained", Key="plain", Tagging={"TagSet": [{"Key": "class", "Value": value}]})
+        found = explain(shared, user_arn("tagged"), "s3:GetObject", PLAIN)
+        assert found["allowed"] == (value == "public")
+    s3.delete_object_tagging(Bucket="explained", Key="plain")
+    assert explain(shared, user_arn("tagged"), "s3:GetObject", PLAIN)["allowed"]
+    s3.close()

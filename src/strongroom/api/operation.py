@@ -12,6 +12,8 @@ from typing import Any, Literal, Protocol
 
 Service = Literal["s3", "kms", "iam", "sts"]
 Input = Mapping[str, Any]
+#: Condition key, spelled in any case → its value, or values of a key that has several.
+Told = Mapping[str, str | tuple[str, ...]]
 
 
 Sort = Literal["role", "user", "federated"]
@@ -91,9 +93,12 @@ class Allow(Protocol):
     """``await call.allow(action, resource)``: returns, or raises ApiError AccessDenied. One judge, one trail.
 
     ``version_id``: the version that is meant, where the input's VersionId does not say it (the source of a copy, one of many keys).
+    ``told``: values of condition keys that the input does not say either (tags that a copy takes along), instead of those it says.
     """
 
-    def __call__(self, action: str, resource: str, /, *, version_id: str | None = None) -> Awaitable[None]: ...
+    def __call__(
+        self, action: str, resource: str, /, *, version_id: str | None = None, told: Told | None = None
+    ) -> Awaitable[None]: ...
 
 
 @dataclass(slots=True)

@@ -12,12 +12,13 @@ from typing import Final
 
 from strongroom.api.errors import ApiError
 from strongroom.cli.explaining_keys import Read, Wrapping, of_read, of_write
-from strongroom.edge.condition_values import RequestValues
+from strongroom.edge.condition_values import Existing, RequestValues
 from strongroom.edge.head import Head
 from strongroom.iam.acting import Acting, Principal
 from strongroom.policy import s3_actions
 from strongroom.policy.decide import NO_CONTEXT, Authority, Decision, Question, explain
 from strongroom.policy.templates import Untold, Value
+from strongroom.s3.condition_values import object_values
 from strongroom.startup.opening import LowerRooms, now
 
 _ARN: Final = "arn:aws:s3:::"
@@ -113,9 +114,10 @@ class Explaining:
             yield await self._explained(principal, asked)
 
     async def _explained(self, principal: Principal, asked: Asked) -> Explained:
-        first = self._judged(
-            principal, asked, asked.action, asked.resource, await self._authority(principal, asked.action, asked.resource)
-        )
+        authority = await self._authority(principal, asked.action, asked.resource)
+        existing = Existing()
+        existing.told = await object_values(self._lower.rooms, asked.resource, asked.version_id) if asked.on_object else {}
+        first = self._judged(principal, asked, asked.action, asked.resource, authority, existing=existing)
         if asked.action not in _READS and asked.action != _WRITES:
             return Explained(principal, (first,))
         bucket_name, object_key = asked.place
@@ -142,8 +144,9 @@ class Explaining:
         resource: str,
         authority: Authority,
         encryption_context: Mapping[str, str] = NO_CONTEXT,
+        existing: Existing | None = None,
     ) -> Judged:
-        values = _Values(principal, asked, action, authority.account_id)
+        values = _Values(principal, asked, action, authority.account_id, existing)
         caller = principal.caller
         question = Question(caller.account_id, caller.arn, caller.anonymous, action, resource, authority, principal.standing)
         decision = explain(question._replace(values=values, encryption_context=encryption_context))
@@ -163,13 +166,13 @@ class Explaining:
 class _Values:
     """What was given, and beneath it what the server would know without a request: as over TLS, from nowhere, at this moment."""
 
-    def __init__(self, principal: Principal, asked: Asked, action: str, owner: str) -> None:
+    def __init__(self, principal: Principal, asked: Asked, action: str, owner: str, existing: Existing | None) -> None:
         self.absent: set[str] = set()
         self._given = asked.context
         head = Head("GET", "/", None, "", {}, "https", "")
         region = str(asked.context.get("aws:requestedregion", ""))
         bare = RequestValues(principal.caller, head, {}, None, {}, asked.object_key, region, now(), {})
-        self._derived = bare.of(action, owner, asked.version_id)
+        self._derived = bare.of(action, owner, asked.version_id, existing)
 
     def __call__(self, key: str, /) -> Value:
         if key in self._given:

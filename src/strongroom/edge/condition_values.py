@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from strongroom.api.operation import Caller
+from strongroom.api.operation import Caller, Told
 from strongroom.edge.claims import Claim
 from strongroom.edge.head import Head
 from strongroom.edge.tag_values import TAGGED, tag_value
@@ -22,9 +22,36 @@ from strongroom.policy.templates import Lookup, Untold, Value
 _HEADERS: Final = "s3:x-amz-"
 
 
+class Existing:
+    """The values of the resource that a question is about. They have to be fetched, which is done when some policy has asked for one:
+    until then they cannot be told.
+    """
+
+    __slots__ = ("asked", "told")
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.told: Told | None = None
+
+    def value(self, key: str) -> Value:
+        """Raises Untold."""
+        if self.told is None:
+            self.asked = True
+            raise Untold(key)
+        return value_in(self.told, key)
+
+
+def value_in(told: Told, key: str) -> Value:
+    """The value of a key in lower case. Raises Untold where two keys differ only by case: which of them a policy means, nobody knows."""
+    found = [value for name, value in told.items() if name.lower() == key]
+    if len(found) > 1:
+        raise Untold(key)
+    return found[0] if found else None
+
+
 @dataclass(slots=True)
 class RequestValues:
-    """One request. ``known``: values that only a room further down could tell, by lower-case key."""
+    """One request. ``known``: values that only a room further down could tell."""
 
     caller: Caller
     head: Head
@@ -34,19 +61,22 @@ class RequestValues:
     object_key: str
     region: str
     now: datetime
-    known: Mapping[str, str]
+    known: Told
 
-    def of(self, action: str, owner: str, version_id: str | None = None) -> Lookup:
+    def of(
+        self, action: str, owner: str, version_id: str | None = None, existing: Existing | None = None, told: Told | None = None
+    ) -> Lookup:
         """The values for a question about ``action`` on something that ``owner`` (an account id) has; ``version_id`` of it, where
-        that is not the input's.
+        that is not the input's. ``existing``: of the resource itself. ``told``: see ``api.operation.Allow``.
         """
+        known = self.known if told is None else told
         about_keys = action.startswith("kms:")
 
         def lookup(key: str) -> Value:
             if about_keys and key.startswith(_UNTOLD_OF_KEYS):
                 raise Untold(key)
             if key.startswith("s3:"):
-                return self._s3(key, action, owner, version_id)
+                return self._s3(key, action, owner, version_id, existing, known)
             if key == "aws:resourceaccount":
                 return owner
             if key in self.caller.values:
@@ -58,7 +88,7 @@ class RequestValues:
 
         return lookup
 
-    def _s3(self, key: str, action: str, owner: str, version_id: str | None) -> Value:
+    def _s3(self, key: str, action: str, owner: str, version_id: str | None, existing: Existing | None, known: Told) -> Value:
         entry = condition_key(key)
         if entry is None:
             return None
@@ -69,8 +99,10 @@ class RequestValues:
             return owner
         if key == "s3:versionid" and version_id is not None:
             return version_id
-        if key in self.known:
-            return self.known[key]
+        if key.startswith(_OF_RESOURCE):
+            return None if existing is None else existing.value(key)
+        if (value := value_in(known, key)) is not None:
+            return value
         if key == "s3:prefix" and self.object_key:  # whether a key is there is a question about listing that key
             return None if "CopySource" in self.given else self.object_key
         compute = _VALUES.get(key)
@@ -86,6 +118,7 @@ class RequestValues:
 
 #: Keys that questions about KMS keys have on AWS, and that nobody tells here yet.
 _UNTOLD_OF_KEYS: Final = ("kms:", "aws:resourcetag/", "aws:requesttag/", "aws:tagkeys")
+_OF_RESOURCE: Final = "s3:existingobjecttag/"
 _PLAIN_HEADERS: Final = frozenset({"s3:if-match", "s3:if-none-match"})
 
 

@@ -21,7 +21,7 @@ import structlog
 
 from strongroom.api.codec import Codec, Encoded
 from strongroom.api.errors import ApiError
-from strongroom.api.operation import Answer, Call, Caller, Operation, Register, Service
+from strongroom.api.operation import Answer, Call, Caller, Operation, Register, Service, Told
 from strongroom.api.request_payer import check_request_payer
 from strongroom.api.routing import Route, Router, is_modelled
 from strongroom.edge import denial_log, sigv4
@@ -100,7 +100,8 @@ class _Trail:
 class Gate:
     """One a worker. ``authority`` raises ApiError NoSuchBucket for a bucket that does not exist; ``place`` gives None for it.
 
-    ``known`` gives, from an input, the condition values that are not in the request itself.
+    ``known`` gives, from an input, the condition values that are not in the request itself; ``existing``, from a resource and a
+    version's id, those of what is there.
     """
 
     def __init__(
@@ -110,7 +111,8 @@ class Gate:
         callers: Callers,
         place: Callable[[str], Awaitable[Place | None]],
         authority: Callable[[str, str], Awaitable[Authority]],
-        known: Callable[[Mapping[str, Any]], Awaitable[Mapping[str, str]]],
+        known: Callable[[Mapping[str, Any]], Awaitable[Told]],
+        existing: Callable[[str, str | None], Awaitable[Told]],
         settings: EdgeSettings,
         clock: Callable[[], datetime],
         random: Callable[[int], bytes] = os.urandom,
@@ -121,6 +123,7 @@ class Gate:
         self._place = place
         self._authority = authority
         self._known = known
+        self._existing = existing
         self._settings = settings
         self._clock = clock
         self._random = random
@@ -185,14 +188,14 @@ class Gate:
             region = self._region(claim, place)
             standing = ROOT if credential is None else credential.standing
             weighed = place is not None and (place.authority.policies or has_policies(standing))
-            known: Mapping[str, str] = await self._known(given) if weighed else {}
+            known: Told = await self._known(given) if weighed else {}
             asked_of = partial(RequestValues, caller, head, headers, claim, given, route.key, region, now, known)
-            judge = Judge(caller, standing, self._authority, asked_of, trail.denied)
+            judge = Judge(caller, standing, self._authority, asked_of, self._existing, trail.denied)
             if "ExpectedBucketOwner" in given:
                 check_owner(given["ExpectedBucketOwner"], route.bucket, place)
             if place is not None and place.requester_pays and operation.need.on not in _PLACELESS:
                 check_request_payer(caller, place.account_id, headers)
-            judge.decide(operation.need, route, place, with_version=bool(given.get("VersionId")))
+            await judge.decide(operation.need, route, place, with_version=bool(given.get("VersionId")))
             # 7. run
             call = Call(
                 operation=operation,

@@ -38,7 +38,7 @@ CORS: Final = "cors"
 PAYER: Final = "request-payment"
 LIFECYCLE: Final = "lifecycle"
 _MOST: Final = 10_000  # buckets kept; beyond that the cache starts anew
-_ARN: Final = "arn:aws:s3:::"
+ARN_PREFIX: Final = "arn:aws:s3:::"
 
 
 def bucket_scope(bucket_id: str) -> str:
@@ -57,7 +57,8 @@ def _compiled(text: str, name: str) -> Policy:
         return read_bucket_policy(text, name)
     except InvalidPolicy:
         return read_bucket_policy(
-            f'{{"Statement":{{"Effect":"Deny","Principal":"*","Action":"*","Resource":["{_ARN}{name}","{_ARN}{name}/*"]}}}}', name
+            f'{{"Statement":{{"Effect":"Deny","Principal":"*","Action":"*","Resource":["{ARN_PREFIX}{name}","{ARN_PREFIX}{name}/*"]}}}}',
+            name,
         )
 
 
@@ -167,4 +168,4 @@ class BucketCache:
 
     async def authority(self, resource_arn: str) -> Authority:
         """Who governs ``arn:aws:s3:::bucket`` or ``arn:aws:s3:::bucket/key``. Raises ApiError NoSuchBucket."""
-        return (await self.find(resource_arn.removeprefix(_ARN).split("/", 1)[0])).authority
+        return (await self.find(resource_arn.removeprefix(ARN_PREFIX).split("/", 1)[0])).authority

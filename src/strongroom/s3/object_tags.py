@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from strongroom.store.contract import VersionRow
 
 
+Values = dict[str, str | tuple[str, ...]]  # as api.operation.Told
+
+
+def tag_values(tags: Mapping[str, str]) -> Values:
+    """Of tags that are to be put."""
+    values: Values = {f"s3:RequestObjectTag/{key}": value for key, value in tags.items()}
+    if tags:
+        values["s3:RequestObjectTagKeys"] = tuple(tags)
+    return values
+
+
 def tags_of(bucket: Bucket, row: VersionRow) -> Mapping[str, str]:
     """The tags of a version's row: one record is opened, and no key is asked for. Raises SealError when the row is not as written.
 
@@ -30,7 +41,8 @@ def tags_of(bucket: Bucket, row: VersionRow) -> Mapping[str, str]:
 async def allow_tagging(call: Call, bucket: Bucket, object_key: str, meta: ObjectMeta) -> None:
     """A write that brings tags needs the right to tag beside the right to write (facts C46). Raises ApiError AccessDenied."""
     if meta.tags:
-        await call.allow("s3:PutObjectTagging", object_arn(bucket.name, object_key))
+        # A copy's request does not say the tags that come from its source.
+        await call.allow("s3:PutObjectTagging", object_arn(bucket.name, object_key), told=tag_values(meta.tags))
 
 
 async def tag_count(call: Call, bucket: Bucket, object_key: str, meta: ObjectMeta) -> dict[str, int]:

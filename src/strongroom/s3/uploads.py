@@ -14,7 +14,6 @@ from strongroom.api.errors import ApiError
 from strongroom.s3.checksums import ALGORITHMS
 from strongroom.s3.customer_keys import another_key
 from strongroom.s3.metadata import ObjectMeta
-from strongroom.s3.sealing import encryption_output
 from strongroom.seal import Forged
 from strongroom.seal.format import Envelope, decode_manifest
 from strongroom.seal.wrap import record_associated_data
@@ -30,13 +29,6 @@ if TYPE_CHECKING:
 MOST_PARTS: Final = 10_000
 LEAST_PART: Final = 5 * 1024**2  # bytes, of every part but the last
 MOST_PART: Final = 5 * 1024**3
-
-
-#: Condition key -> the member of an answer that has its value.
-_KNOWN: Final = {
-    "s3:x-amz-server-side-encryption": "ServerSideEncryption",
-    "s3:x-amz-server-side-encryption-aws-kms-key-id": "SSEKMSKeyId",
-}
 
 
 def new_upload_id(now_ms: int, random: Callable[[int], bytes]) -> str:
@@ -60,18 +52,6 @@ async def find_upload(rooms: Rooms, bucket: Bucket, given: Mapping[str, Any]) ->
     if row is None or row.object_key != given["Key"]:
         raise no_such_upload(upload_id)
     return row
-
-
-async def known_values(rooms: Rooms, given: Mapping[str, Any]) -> dict[str, str]:
-    """What conditions may ask of a request about an upload: how it is encrypted, which its parts do not say themselves."""
-    row = None
-    if given.get("UploadId"):
-        bucket = await rooms.buckets.place(given["Bucket"])
-        row = None if bucket is None else await rooms.catalog.upload(bucket.bucket_id, given["UploadId"])
-    if row is None:
-        return {}
-    shown = encryption_output(Envelope.decode(row.seal))
-    return {key: shown[member] for key, member in _KNOWN.items() if member in shown}
 
 
 async def open_upload_key(

@@ -1,0 +1,156 @@
+"""The judge and what it has to fetch: values of the resource, when a policy asks for them, and of that resource."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from strongroom.api.errors import ApiError
+from strongroom.api.operation import Need
+from strongroom.api.routing import Route
+from strongroom.edge.condition_values import RequestValues
+from strongroom.edge.judge import Judge
+from strongroom.policy.bucket_documents import read_bucket_policy
+from strongroom.policy.decide import ROOT, Authority
+from tests.edge.tiny import ACCESS_KEY, ACCOUNT, OTHER, caller, signed
+
+K = "arn:aws:s3:::bucket/k"
+NEED = Need("s3:GetObject", "object", "s3:GetObjectVersion")
+
+
+def statement(effect: str, condition: Any = None, action: Any = "s3:GetObject*", resource: str = "arn:aws:s3:::bucket/*") -> Any:
+    said = {"Effect": effect, "Principal": "*", "Action": action, "Resource": resource}
+    return said if condition is None else {**said, "Condition": condition}
+
+
+class Bench:
+    """A judge for a caller of another account, over one bucket policy; what is there has ``tags``."""
+
+    def __init__(self, *statements: Any, tags: dict[str, str] | None = None, **given: Any) -> None:
+        self.fetched: list[tuple[str, str | None]] = []
+        self.tags = tags or {}
+        text = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+        self.place = Place(Authority(ACCOUNT, (read_bucket_policy(text, "bucket"),) if statements else ()))
+        head = signed("GET", "/bucket/k").head()
+        who = caller(OTHER, ACCESS_KEY)
+        known = given.pop("known", {})
+        values = RequestValues(who, head, head.headers, None, given, "k", "eu-west-1", None, known)  # type: ignore[arg-type]
+        self.denied: list[Any] = []
+        self.judge = Judge(who, ROOT, self.authority, lambda: values, self.existing, self.denied)
+
+    async def authority(self, action: str, resource: str) -> Authority:
+        return self.place.authority
+
+    async def existing(self, resource: str, version_id: str | None) -> dict[str, str]:
+        self.fetched.append((resource, version_id))
+        return {f"s3:ExistingObjectTag/{key}": value for key, value in self.tags.items()}
+
+    async def may(self, action: str = "s3:GetObject", **more: Any) -> bool:
+        try:
+            await self.judge(action, K, **more)
+        except ApiError as error:
+            return error.code != "AccessDenied"
+        return True
+
+
+class Place:
+    account_id, region, cors = ACCOUNT, "eu-west-1", ()
+
+    def __init__(self, authority: Authority) -> None:
+        self.authority = authority
+
+
+ALLOW = statement("Allow")
+PUBLIC = {"StringEquals": {"s3:ExistingObjectTag/Class": "public"}}
+
+
+async def test_nothing_is_fetched_that_no_policy_asks_for():
+    elsewhere = statement("Deny", PUBLIC, resource="arn:aws:s3:::bucket/other")
+    of_another = statement("Deny", PUBLIC, action="s3:PutObjectTagging")
+    for bench in (Bench(), Bench(ALLOW), Bench(ALLOW, elsewhere, of_another)):
+        await bench.may()
+        assert bench.fetched == []
+
+
+@pytest.mark.fact("C44")
+@pytest.mark.parametrize(
+    ("tags", "allowed", "denied"),
+    [
+        ({}, False, True),
+        ({"Class": "public"}, True, False),
+        ({"class": "public"}, True, False),
+        ({"Class": "secret"}, False, True),
+    ],
+)
+async def test_c44_allows_and_denies_by_the_tags_that_are_there(tags, allowed, denied):
+    bench = Bench(statement("Allow", PUBLIC), tags=tags)
+    assert await bench.may() is allowed
+    assert bench.fetched == [(K, None)]
+    other = {"StringNotEquals": {"s3:ExistingObjectTag/Class": "public"}}
+    bench = Bench(ALLOW, statement("Deny", other), statement("Deny", other), tags=tags)
+    assert await bench.may() is not denied
+    assert bench.fetched == [(K, None)]  # once, however many ask
+    assert len(bench.denied) == denied
+
+
+async def test_the_version_that_is_meant():
+    bench = Bench(statement("Allow", PUBLIC), tags={"Class": "public"}, VersionId="mine")
+    await bench.judge.decide(NEED, Route("s3", "GetObject", "bucket", "k", virtual_host=False), bench.place, with_version=True)
+    assert await bench.may("s3:GetObjectVersion", version_id="of the source")
+    assert bench.fetched == [(K, "mine"), (K, "of the source")]
+
+
+@pytest.mark.parametrize("action", ["s3:PutObject", "s3:DeleteObject", "s3:ListBucket", "s3:PutObjectRetention"])
+async def test_c44_actions_without_that_key(action):
+    """A document with it is refused for them; by a wildcard it is absent."""
+    bench = Bench(statement("Deny", PUBLIC, "s3:*"), statement("Allow", action="s3:*"), tags={"Class": "public"})
+    assert await bench.may(action)
+    assert bench.fetched == []
+
+
+@pytest.mark.parametrize("operator", ["StringEquals", "StringEqualsIfExists", "StringNotEquals", "Null"])
+async def test_of_two_tags_that_differ_by_case_nobody_knows_which_is_meant(operator):
+    """So an Allow does not hold, and a Deny does."""
+    for value in ("true", "false") if operator == "Null" else ("public", "x"):
+        condition = {operator: {"s3:ExistingObjectTag/class": value}}
+        tags = {"Class": "public", "CLASS": "x", "other": "y"}
+        assert not await Bench(statement("Allow", condition), tags=tags).may()
+        assert not await Bench(ALLOW, statement("Deny", condition), tags=tags).may()
+
+
+async def test_what_cannot_be_fetched_allows_nothing():
+    bench = Bench(ALLOW, statement("Deny", PUBLIC))
+
+    async def broken(resource: str, version_id: str | None) -> dict[str, str]:
+        raise OSError("the disk is gone")
+
+    bench.judge._existing = broken
+    with pytest.raises(OSError, match="gone"):
+        await bench.may()
+
+
+async def test_a_variable_of_a_tag_that_is_there():
+    bench = Bench(statement("Allow", resource="arn:aws:s3:::bucket/${s3:ExistingObjectTag/name}"), tags={"name": "k"})
+    assert await bench.may()
+    bench.tags = {"name": "l"}
+    assert not await bench.may()
+
+
+async def test_tags_of_the_request_and_those_that_the_run_tells_of():
+    """The run's are instead of the request's: a copy takes tags along that the request does not say."""
+    good = {
+        "StringEquals": {"s3:RequestObjectTag/Project": "good"},
+        "ForAllValues:StringEquals": {"s3:RequestObjectTagKeys": "Project"},
+    }
+    known = {"s3:RequestObjectTag/Project": "good", "s3:RequestObjectTagKeys": ("Project",)}
+    bench = Bench(statement("Allow", good, "s3:PutObjectTagging"), known=known)
+    assert await bench.may("s3:PutObjectTagging")
+    assert not await bench.may("s3:PutObjectTagging", told={"s3:RequestObjectTag/Project": "bad"})
+    more = {"s3:RequestObjectTag/Project": "good", "s3:RequestObjectTagKeys": ("Project", "Other")}
+    assert not await bench.may("s3:PutObjectTagging", told=more)
+    assert not await bench.may("s3:PutObjectTagging", told={})
+    assert not await bench.may()
+    twice = {**known, "s3:RequestObjectTag/project": "bad"}
+    assert not await bench.may("s3:PutObjectTagging", told=twice)
