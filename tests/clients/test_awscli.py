@@ -156,3 +156,23 @@ def test_versions(aws, tmp_path):
     aws("s3api", "get-object", *at, "--version-id", old, tmp_path / "new")
     assert (tmp_path / "new").read_bytes() == b"old"
     aws("s3api", "delete-object", *at, "--if-match", "none", fails="PreconditionFailed")
+
+
+@pytest.mark.timeout(120)
+def test_the_policy_simulator(aws):
+    right = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*", "Condition": {"Bool": {"aws:SecureTransport": "true"}}}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [right]})
+    simulate = ("iam", "simulate-custom-policy", "--policy-input-list", document, "--action-names", "s3:GetObject")
+    entry = "ContextKeyName=aws:SecureTransport,ContextKeyValues=true,ContextKeyType=boolean"
+    allowed = aws(*simulate, "--context-entries", entry, json_=True)["EvaluationResults"][0]
+    assert (allowed["EvalDecision"], allowed["MatchedStatements"][0]["SourcePolicyId"]) == ("allowed", "PolicyInputList.1")
+    denied = aws(*simulate, json_=True)["EvaluationResults"][0]
+    assert (denied["EvalDecision"], denied["MissingContextValues"]) == ("implicitDeny", ["aws:SecureTransport"])
+    user = unique("user")
+    arn = aws("iam", "create-user", "--user-name", user, json_=True)["User"]["Arn"]
+    aws("iam", "put-user-policy", "--user-name", user, "--policy-name", "p", "--policy-document", document)
+    keys = aws("iam", "get-context-keys-for-principal-policy", "--policy-source-arn", arn, json_=True)["ContextKeyNames"]
+    assert keys == ["aws:SecureTransport"]
+    words = ("iam", "simulate-principal-policy", "--policy-source-arn", arn, "--action-names", "s3:GetObject", "s3:PutObject")
+    found = aws(*words, "--context-entries", entry, "--query", "EvaluationResults[].EvalDecision", json_=True)
+    assert found == ["allowed", "implicitDeny"]

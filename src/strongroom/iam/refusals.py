@@ -52,5 +52,9 @@ def malformed_policy(error: Exception) -> ApiError:
     return ApiError("MalformedPolicyDocument", str(error))
 
 
+def invalid_input(text: str) -> ApiError:
+    return ApiError("InvalidInput", text)
+
+
 def bad_tags(text: str) -> ApiError:
     return ApiError("InvalidInput", text)

@@ -18,6 +18,7 @@ from strongroom.iam.principals import Principals
 from strongroom.iam.renaming import Renaming
 from strongroom.iam.roles import Roles
 from strongroom.iam.session_tokens import SessionTokens
+from strongroom.iam.simulating import Simulating
 from strongroom.iam.sts import Sts
 from strongroom.iam.tags import Tags
 from strongroom.iam.users import Users
@@ -45,5 +46,6 @@ def iam_rooms(catalog: Catalog, identities: Identities, iam_key: bytes) -> list[
         Tags(shelf),
         Assuming(principals, issuing),
         SessionTokens(issuing),
+        Simulating(shelf),
         Absent(shelf),
     ]

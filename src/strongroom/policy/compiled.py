@@ -155,6 +155,16 @@ class Policy:
             return Finding(self.kind, self.name, None)
         return Finding(self.kind, self.name, True, best.index, best.sid, strongest)
 
+    def matching(self, who: Who, action: str, resource: str, lookup: Lookup) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The places in the document of all (denying, allowing) statements that apply: for whoever asks why."""
+        denying, allowing = (
+            tuple(
+                one.index for one in some if resource.startswith(one.heads) and one.reach(who) and one.applies(resource, lookup)
+            )
+            for some in self.speaking_of(action)
+        )
+        return denying, allowing
+
     @property
     def named(self) -> tuple[tuple[str, str], ...]:
         """The sort ("AWS", "CanonicalUser") and value of each principal named. Whether they exist is for the rooms above."""

@@ -123,6 +123,11 @@ def template(text: str, *, variables: bool, wildcards: bool = True, lowered: boo
     return Template(text, tuple(items), lowered, pattern)
 
 
+def variable_names(text: str) -> list[str]:
+    """The keys of the variables in a text, as written."""
+    return [found.group(2) for found in _VARIABLE.finditer(text) if found.group(1) is None]
+
+
 def _plain(text: str, *, wildcards: bool, lowered: bool) -> Items:
     text = text.lower() if lowered else text
     return wild_items(text) if wildcards else ((text,) if text else ())
