@@ -70,6 +70,7 @@ from strongroom.s3.object_tagging import ObjectTagging
 from strongroom.s3.parts import Parts
 from strongroom.s3.posting import Posting
 from strongroom.s3.reading import Reading
+from strongroom.s3.renaming import Renaming
 from strongroom.s3.rooms import Rooms
 from strongroom.s3.unset_settings import UnsetSettings
 from strongroom.s3.upkeep import Upkeep
@@ -174,6 +175,7 @@ def s3_rooms(rooms: Rooms) -> list[object]:
         Deleting(rooms),
         Copying(rooms, reading),
         ObjectEncryption(rooms),
+        Renaming(rooms),
         ObjectTagging(rooms),
         Multipart(rooms),
         Parts(rooms, reading),

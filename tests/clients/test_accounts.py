@@ -100,6 +100,7 @@ def s3_members(house):
         "VersioningConfiguration": {"Status": "Enabled"},
         "Tagging": {"TagSet": [{"Key": "k", "Value": "v"}]},
         "CORSConfiguration": {"CORSRules": [{"AllowedOrigins": ["*"], "AllowedMethods": ["GET"]}]},
+        "RenameSource": f"{house['bucket']}/k",
         "Id": "i",
         "AccelerateConfiguration": {"Status": "Enabled"},
         "AbacStatus": {"Status": "Disabled"},

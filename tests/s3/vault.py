@@ -44,6 +44,7 @@ from strongroom.s3.object_tagging import ObjectTagging
 from strongroom.s3.parts import Parts
 from strongroom.s3.posting import Posting
 from strongroom.s3.reading import Reading
+from strongroom.s3.renaming import Renaming
 from strongroom.s3.rooms import Rooms, S3Settings
 from strongroom.s3.unset_settings import UnsetSettings
 from strongroom.s3.upkeep import Upkeep
@@ -135,6 +136,7 @@ class Vault:
                 Deleting(rooms),
                 Copying(rooms, reading),
                 ObjectEncryption(rooms),
+                Renaming(rooms),
                 ObjectTagging(rooms),
                 Multipart(rooms),
                 Parts(rooms, reading),

@@ -9,6 +9,10 @@ from typing import Final
 
 #: A built operation that lacks something -> what.
 PARTIAL: Final[dict[tuple[str, str], str]] = {
+    (
+        "s3",
+        "RenameObject",
+    ): "an extension: in ordinary buckets without versioning, where AWS has it in directory buckets only; no SSE-C",
     ("s3", "CompleteMultipartUpload"): "no condition on the time of initiation (directory buckets)",
     ("s3", "CopyObject"): "no object lock, no archive classes",
     ("s3", "CreateBucket"): "no ACL grants, no object lock, no directory buckets, no tags",
@@ -66,7 +70,6 @@ REFUSED: Final[dict[tuple[str, str], str]] = {
     ("s3", "PutBucketReplication"): "nothing is replicated yet",
     ("s3", "PutBucketWebsite"): _NO_WEBSITES,
     ("s3", "ListDirectoryBuckets"): _NO_DIRECTORY_BUCKETS,
-    ("s3", "RenameObject"): _NO_DIRECTORY_BUCKETS,
     ("s3", "SelectObjectContent"): "AWS has closed it to new customers",
     ("s3", "UpdateBucketMetadataAnnotationTableConfiguration"): _NO_TABLES,
     ("s3", "UpdateBucketMetadataInventoryTableConfiguration"): _NO_TABLES,

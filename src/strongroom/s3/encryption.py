@@ -13,9 +13,13 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from strongroom.api.errors import ApiError
+from strongroom.seal.format import Mode
+
+if TYPE_CHECKING:
+    from strongroom.seal.format import Envelope
 
 Algorithm = Literal["AES256", "aws:kms", "aws:kms:dsse"]
 WriteMode = Literal["SSE-S3", "SSE-KMS", "DSSE-KMS", "SSE-C"]
@@ -102,6 +106,12 @@ class Choice:
     context: Mapping[str, str] = field(default_factory=dict[str, str])
     customer: CustomerKey | None = None
     explicit_header: bool = False
+
+
+def kept(envelope: Envelope) -> Choice:
+    """The encryption that a stored object has under a KMS key of its own, for another wrapping around the same data key."""
+    mode: WriteMode = "DSSE-KMS" if envelope.mode == Mode.DSSE_KMS else "SSE-KMS"
+    return Choice(mode, kms_key=envelope.key_arn, bucket_key=envelope.bucket_key, context=envelope.context)
 
 
 def choose(

@@ -47,6 +47,7 @@ class ObjectMeta:
         default_factory=list[str]
     )  # base64 of each part, in the manifest's order, if the client chose an algorithm
     tags: dict[str, str] = field(default_factory=dict[str, str])
+    renamed: str = ""  # by which request it got its key, if that had a token: see ``renaming``
 
     @classmethod
     def from_input(cls, given: Mapping[str, Any]) -> ObjectMeta:
@@ -95,6 +96,8 @@ class ObjectMeta:
             value["p"] = self.part_checksums
         if self.tags:
             value["g"] = self.tags
+        if self.renamed:
+            value["r"] = self.renamed
         return orjson.dumps(value)
 
     @classmethod
@@ -112,6 +115,7 @@ class ObjectMeta:
             get("m", False),
             get("p", []),
             get("g", {}),
+            get("r", ""),
         )
 
     def seal(self, bucket: Bucket, object_key: str, version_id: str, *, size: int, seal: bytes, manifest: bytes) -> bytes:

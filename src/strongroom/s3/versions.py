@@ -157,6 +157,12 @@ def _become_newest(tx: Transaction, row: VersionRow, newest: VersionRow | None) 
     tx.insert_version(row)
 
 
+def move_version(tx: Transaction, old: VersionRow, row: VersionRow) -> None:
+    """``row`` is ``old`` under another key of a bucket without versions: its blobs stay, those of what it replaces go to upkeep."""
+    tx.delete_version(old)
+    _become_newest(tx, row, tx.latest(row.bucket_id, row.object_key))
+
+
 def remove_version(tx: Transaction, row: VersionRow) -> None:
     """Delete one row for good, and give its blobs to upkeep."""
     tx.delete_version(row)
