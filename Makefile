@@ -10,9 +10,11 @@ SHELL := /bin/sh
 DATA  ?= ./strongroom-data
 VENV  := .venv
 BIN   := $(VENV)/bin
+CLIENTS := .venv-clients
 PIP   := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?=
 BENCH ?=
+REQUIRE ?=
 FUZZ  ?=
 TORTURE ?=
 POWERCUT ?=
@@ -21,11 +23,12 @@ POWERCUT ?=
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 
-.PHONY: help setup serve test lint format demo bench fuzz torture powercut docs lock clean
+.PHONY: help setup serve test clients lint format demo bench fuzz torture powercut docs lock clean
 
 help:
 	@echo "make serve   start a server on $(DATA) (first start prints the root credentials)"
 	@echo "make test    run all tests                 TESTS=tests/kms for some"
+	@echo "make clients other people's clients against a server   REQUIRE=\"rclone restic\": these may not be missing"
 	@echo "make lint    ruff, mypy, pyright, import-linter"
 	@echo "make setup   create .venv with everything a developer needs"
 	@echo "make format  let ruff lay out the code"
@@ -65,6 +68,19 @@ $(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.dev
 	@$(PIP) install --require-hashes --only-binary :all: -r requirements/fuzz.txt
 	@touch $@
 
+# Other people's clients live apart from the server: some of them want another version of what it stands on.
+$(CLIENTS)/bin/python: | $(BIN)/python
+	@$(BIN)/python -m venv --clear $(CLIENTS)
+
+# MinIO's client, where there is a Go toolchain; Go holds the version to its checksum database.
+$(CLIENTS)/bin/mc: | $(CLIENTS)/bin/python
+	@GOBIN=$(abspath $(CLIENTS)/bin) go install github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9
+
+$(CLIENTS)/.all: requirements/clients.txt | $(CLIENTS)/bin/python
+	@echo "installing clients into $(CLIENTS)"
+	@$(CLIENTS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --only-binary :all: -r requirements/clients.txt
+	@touch $@
+
 setup: $(VENV)/.dev
 
 # --------------------------------------------------------------------------------------------------------------- working
@@ -73,6 +89,9 @@ serve: $(VENV)/.run
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 $(TESTS)
+
+clients: $(VENV)/.run $(CLIENTS)/.all
+	@$(CLIENTS)/bin/python -m pytest -n 2 --timeout 120 $(addprefix --require ,$(REQUIRE)) $(or $(TESTS),tests_clients)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -113,6 +132,7 @@ lock: $(VENV)/.dev
 	$(LOCK) pyproject.toml --group build -o requirements/run.txt
 	$(LOCK) pyproject.toml --group build --group dev -c requirements/run.txt -o requirements/dev.txt
 	$(LOCK) --group fuzz -o requirements/fuzz.txt
+	$(LOCK) --group clients -o requirements/clients.txt
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

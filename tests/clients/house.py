@@ -28,7 +28,6 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-COMMAND = [sys.executable, "-m", "strongroom"]
 PATIENCE = 30.0  # seconds until the server answers
 OWNER, STRANGER = "111122223333", "444455556666"
 
@@ -51,6 +50,7 @@ class Server:
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     owner: Account = field(default_factory=lambda: Account(OWNER))
+    python: str = sys.executable  # the one that Strongroom is installed for
     port: int = field(default_factory=lambda: free_port())  # noqa: PLW0108 - defined below
     workers: int = 1
     process: subprocess.Popen[str] | None = None
@@ -77,8 +77,12 @@ class Server:
             **self.settings,
         }
 
+    @property
+    def _command(self) -> tuple[str, ...]:
+        return (self.python, "-m", "strongroom")
+
     def start(self) -> None:
-        command = [*COMMAND, "serve", str(self.data), "--listen", f"127.0.0.1:{self.port}", "--workers", str(self.workers)]
+        command = [*self._command, "serve", str(self.data), "--listen", f"127.0.0.1:{self.port}", "--workers", str(self.workers)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, env=self.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
@@ -123,7 +127,7 @@ class Server:
 
     def run(self, *words: str) -> str:
         """Another command of ours, on the same folder."""
-        done = subprocess.run([*COMMAND, *words], env=self.environ, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run([*self._command, *words], env=self.environ, capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.house import OWNER, unique
+from tests.clients.setups import run_shell
 
 AWS = Path(sys.executable).parent / "aws"
 
@@ -64,8 +65,30 @@ def test_s3_commands(aws, tmp_path):
     assert (tmp_path / "back" / "moved.txt").read_bytes() == b"hello"
     for path in ("deep er/ü.bin", "big"):
         assert (tmp_path / "back" / "tree" / path).read_bytes() == files[path]
+    (tree / "a.txt").unlink()
+    (tree / "deep er/ü.bin").write_bytes(b"shorter")
+    printed = aws("s3", "sync", tree, f"s3://{name}/tree", "--delete", "--no-progress")
+    assert [line.split()[0] for line in printed.splitlines()] == ["upload:"]  # a.txt has been moved away before
+    (tree / "big").unlink()
+    printed = aws("s3", "sync", tree, f"s3://{name}/tree", "--delete", "--no-progress")
+    assert printed == f"delete: s3://{name}/tree/big\n"
+    aws("s3", "sync", f"s3://{name}/tree", tmp_path / "back" / "tree", "--delete", "--only-show-errors")
+    assert not (tmp_path / "back" / "tree" / "big").exists()
+    assert (tmp_path / "back" / "tree" / "deep er/ü.bin").read_bytes() == b"shorter"
     aws("s3", "rm", f"s3://{name}", "--recursive", "--only-show-errors")
     aws("s3", "rb", f"s3://{name}")
+
+
+@pytest.mark.timeout(120)
+def test_the_set_up(server, bucket, s3, tmp_path):
+    """As docs/clients.md has it, in the environment that its first block makes."""
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "one.txt").write_bytes(b"the first")
+    s3.put_object(Bucket=bucket, Key="old", Body=b"")
+    start = {"HOME": str(tmp_path), "PATH": f"{AWS.parent}:{os.environ['PATH']}", "NO_PROXY": "127.0.0.1"}
+    run_shell("AWS CLI", server, run_shell("Credentials", server, start), bucket)
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["one.txt"]
+    assert "signature_version = s3v4" in (tmp_path / ".aws" / "config").read_text()
 
 
 @pytest.mark.timeout(120)
