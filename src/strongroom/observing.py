@@ -89,6 +89,20 @@ class KeyUses:
             self._hits((use.operation,))
 
 
+class Lifecycles:
+    """Counts what the lifecycles of buckets do."""
+
+    def __init__(self, numbers: Numbers) -> None:
+        self._actions = numbers.counter("strongroom_lifecycle_actions", "Actions of lifecycles by kind", "action").add
+        self._versions = numbers.counter("strongroom_lifecycle_versions", "Versions that lifecycles went through").add
+
+    def tell(self, kind: str, count: int) -> None:
+        if kind == "judged":
+            self._versions((), count)
+        else:
+            self._actions((kind,), count)
+
+
 def numbers_page(numbers: Numbers) -> Page:
     """``/-/metrics``."""
 

@@ -49,7 +49,7 @@ from strongroom.kms.key_use_anchors import keep_head
 from strongroom.kms.key_use_files import KeyUseRecord
 from strongroom.kms.rooms import kms_rooms
 from strongroom.numbers import FLUSH_SECONDS, Numbers
-from strongroom.observing import KeyUses, Requests, configure_log, numbers_page
+from strongroom.observing import KeyUses, Lifecycles, Requests, configure_log, numbers_page
 from strongroom.processes import Workers, tell_that_it_serves, watch
 from strongroom.s3.bucket_cors import BucketCors
 from strongroom.s3.bucket_lifecycle import BucketLifecycle
@@ -62,6 +62,7 @@ from strongroom.s3.copying import Copying
 from strongroom.s3.deleting import Deleting
 from strongroom.s3.dependents import Dependents
 from strongroom.s3.kept_settings import KeptSettings
+from strongroom.s3.lifecycle_working import LifecycleWork
 from strongroom.s3.listing import Listing
 from strongroom.s3.multipart import Multipart
 from strongroom.s3.object_attributes import ObjectAttributes
@@ -110,6 +111,7 @@ class House:
     register: Register
     gate: Gate
     upkeep: Upkeep
+    lifecycle: LifecycleWork
     handle: Handle = field(repr=False)  # the gate behind the server's own pages
 
     async def close(self) -> None:
@@ -151,8 +153,14 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
     )
     chores = (kms.deletion.destroy_due, kms.rotation.rotate_due, kms.importing.remove_expired, blobs.sweep_unfinished)
     upkeep = Upkeep(rooms, chores, soon=(Dependents(rooms).tell_scheduled,), grace=config.discard_grace_seconds)
+    lifecycle = LifecycleWork(
+        rooms,
+        rate=config.lifecycle_rate,
+        every=config.lifecycle_seconds,
+        tell=Lifecycles(numbers or Numbers()).tell,
+    )
     pages = Pages(gate.handle, partial(_ready, catalog), {} if numbers is None else {"metrics": numbers_page(numbers)})
-    return House(catalog, blobs, keys, record, register, gate, upkeep, pages.handle)
+    return House(catalog, blobs, keys, record, register, gate, upkeep, lifecycle, pages.handle)
 
 
 def s3_rooms(rooms: Rooms) -> list[object]:
@@ -233,7 +241,7 @@ class Worker:
                 self._numbers.flush()
 
     async def _keep_up(self, house: House) -> None:
-        """One worker at a time does upkeep: who has the lock, until its process ends."""
+        """One worker at a time does upkeep and carries out lifecycles: who has the lock, until its process ends."""
         with (self._config.data_dir / _UPKEEP_LOCK).open("wb") as file:
             while True:
                 try:
@@ -242,7 +250,7 @@ class Worker:
                     await asyncio.sleep(_UPKEEP_AGAIN)
                 else:
                     break
-            await house.upkeep.run()
+            await asyncio.gather(house.upkeep.run(), house.lifecycle.run())
 
 
 async def _forget_keys(keys: DataKeys) -> None:

@@ -151,8 +151,23 @@ class CatalogSuite:
                     break
             assert found == expected
             assert await catalog.count_versions(bucket_id, prefix=prefix) == len(expected)
+            inside = await catalog.write(lambda tx, prefix=prefix: tx.versions(bucket_id, prefix=prefix, limit=limit))
+            assert inside == await catalog.versions(bucket_id, prefix=prefix, limit=limit)
         assert await catalog.versions(new_id(), limit=limit) == ([], None)
         assert await catalog.count_versions(new_id()) == 0
+
+    async def test_a_transaction_walks_what_it_has_written(self, catalog: Catalog) -> None:
+        bucket_id = (await make_bucket(catalog)).bucket_id
+        old, new = version(bucket_id, "a"), version(bucket_id, "a")
+
+        def work(tx: Transaction) -> list[str]:
+            for row in (old, new):
+                tx.insert_version(row)
+            rows, after = tx.versions(bucket_id, start="a", limit=1)
+            rest, _ = tx.versions(bucket_id, start="a", after=after, limit=9)
+            return [row.version_id for row in (*rows, *rest)]
+
+        assert await catalog.write(work) == [new.version_id, old.version_id]
 
     async def test_a_walk_goes_on_behind_any_version_and_at_any_key(self, catalog: Catalog) -> None:
         bucket_id = (await make_bucket(catalog)).bucket_id

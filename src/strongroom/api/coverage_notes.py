@@ -20,7 +20,6 @@ PARTIAL: Final[dict[tuple[str, str], str]] = {
     ("s3", "DeleteObject"): "no conditions on time or size (directory buckets), no MFA delete",
     ("s3", "DeleteObjects"): "no conditions on time or size (directory buckets), no MFA delete",
     ("s3", "PutBucketAbac"): "takes `Disabled` only: tags of buckets decide nothing",
-    ("s3", "PutBucketLifecycleConfiguration"): "rules are kept and told of, and not carried out yet",
     ("s3", "PutBucketVersioning"): "no MFA delete",
     ("s3", "UpdateObjectEncryption"): "keys of the bucket owner's account only, no object lock",
     ("s3", "PostObject"): "no object lock, no archive classes",

@@ -16,6 +16,7 @@ from strongroom.cli.audit import audit
 from strongroom.cli.doctor import doctor
 from strongroom.cli.explain import explain
 from strongroom.cli.keys import keys
+from strongroom.cli.lifecycle import lifecycle
 from strongroom.cli.rewrap import rewrap
 from strongroom.cli.serve import serve, show_config
 from strongroom.cli.verify import verify
@@ -32,6 +33,7 @@ app.command()(serve)
 app.add_typer(account, name="account")
 app.add_typer(keys, name="keys")
 app.add_typer(audit, name="audit")
+app.add_typer(lifecycle, name="lifecycle")
 keys.command("seal-root")(custody.seal_root)
 keys.command()(custody.backup)
 keys.command()(custody.restore)

@@ -25,6 +25,7 @@ from strongroom.s3.uploads import (
     find_upload,
     new_upload_id,
     no_such_upload,
+    remove_upload,
     upload_place,
 )
 from strongroom.s3.versions import Condition, check_object_key, commit_version, milliseconds, new_version_id, stored_blobs
@@ -96,7 +97,7 @@ class Multipart:
         upload = await find_upload(self._rooms, bucket, call.input)
 
         def work(tx: Transaction) -> None:
-            tx.discard([blob for part in tx.delete_upload(upload) for blob in stored_blobs(part.manifest)])
+            remove_upload(tx, upload)
 
         try:
             await self._rooms.catalog.write(work)

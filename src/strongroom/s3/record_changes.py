@@ -35,15 +35,15 @@ async def change_record(
     for _ in range(TRIES):
         row = await find_version_for(call, rooms, bucket, call.input, method)
         try:
-            await rooms.catalog.write(partial(_change, bucket, row, change))
+            await rooms.catalog.write(partial(change_in, bucket=bucket, row=row, change=change))
         except Gone:
             continue
         return row
     raise ApiError("OperationAborted")
 
 
-def _change(bucket: Bucket, row: VersionRow, change: Callable[[ObjectMeta], None], tx: Transaction) -> None:
-    """Raises Gone when the version has been removed or replaced meanwhile."""
+def change_in(tx: Transaction, bucket: Bucket, row: VersionRow, change: Callable[[ObjectMeta], None]) -> None:
+    """Inside a transaction. Raises Gone when the version has been removed or replaced meanwhile, SealError when it is not as written."""
     now = tx.version(bucket.bucket_id, row.object_key, row.version_id)
     if now is None:
         raise Gone("the version is gone")

@@ -14,6 +14,7 @@ from strongroom.api.errors import ApiError
 from strongroom.s3.checksums import ALGORITHMS
 from strongroom.s3.customer_keys import another_key
 from strongroom.s3.metadata import ObjectMeta
+from strongroom.s3.versions import stored_blobs
 from strongroom.seal import Forged
 from strongroom.seal.format import Envelope, decode_manifest
 from strongroom.seal.wrap import record_associated_data
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from strongroom.s3.encryption import CustomerKey
     from strongroom.s3.rooms import Rooms
     from strongroom.s3.sealing import ObjectKey, Sealing
-    from strongroom.store.contract import PartRow, UploadRow
+    from strongroom.store.contract import PartRow, Transaction, UploadRow
 
 MOST_PARTS: Final = 10_000
 LEAST_PART: Final = 5 * 1024**2  # bytes, of every part but the last
@@ -52,6 +53,11 @@ async def find_upload(rooms: Rooms, bucket: Bucket, given: Mapping[str, Any]) ->
     if row is None or row.object_key != given["Key"]:
         raise no_such_upload(upload_id)
     return row
+
+
+def remove_upload(tx: Transaction, upload: UploadRow) -> None:
+    """Take an upload away with its parts, and give their blobs to upkeep. Raises Gone."""
+    tx.discard([blob for part in tx.delete_upload(upload) for blob in stored_blobs(part.manifest)])
 
 
 async def open_upload_key(

@@ -177,6 +177,12 @@ class Transaction(Protocol):
         """As Reader.version, without the body."""
         ...
 
+    def versions(
+        self, bucket_id: str, *, prefix: str = "", start: str = "", after: Place | None = None, limit: int
+    ) -> tuple[list[VersionRow], Place | None]:
+        """As Reader.versions."""
+        ...
+
     def insert_version(self, row: VersionRow) -> None:
         """The row becomes the newest version of its key.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from strongroom.store.contract import BucketRow, Conflict, Gone, PartRow, Unavailable, UploadRow, VersionRow
+from strongroom.store.contract import BucketRow, Conflict, Gone, PartRow, Place, Unavailable, UploadRow, VersionRow
 from strongroom.store.ranges import prefix_end
 from strongroom.store.sqlite_rows import Rows, part_row, unavailable
 
@@ -139,6 +139,11 @@ class SqliteTransaction:
         number = self._rows.number(bucket_id)
         found = None if number is None else self._find(number, object_key.encode(), version_id)
         return None if found is None else _row(bucket_id, object_key, found)
+
+    def versions(
+        self, bucket_id: str, *, prefix: str = "", start: str = "", after: Place | None = None, limit: int
+    ) -> tuple[list[VersionRow], Place | None]:
+        return self._rows.versions(bucket_id, prefix, start, after, limit)
 
     def insert_version(self, row: VersionRow) -> None:
         number, object_key = self._number(row.bucket_id), row.object_key.encode()
