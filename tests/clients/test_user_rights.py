@@ -350,7 +350,7 @@ def test_what_ends_an_access_key(server, iam):
 )
 def test_a_condition_on_a_key_that_cannot_be_told_counts_against_the_user(server, iam, s3, bucket, key, operator):
     s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=rule("aws:kms", key["Arn"]))
-    condition = {operator: {"kms:ViaService": "true" if operator == "Null" else "s3.us-east-1.amazonaws.com"}}
+    condition = {operator: {"kms:SomethingNew": "true" if operator == "Null" else "x"}}
     user, who = new_user(server, iam, ALLOW_ALL)
     client = server.client("s3", who)
     client.put_object(Bucket=bucket, Key="k", Body=b"x")

@@ -40,7 +40,7 @@ class Bench:
         self.denied: list[Any] = []
         self.judge = Judge(who, ROOT, self.authority, lambda: values, self.existing, self.denied)
 
-    async def authority(self, action: str, resource: str) -> Authority:
+    async def authority(self, action: str, resource: str, about: Any) -> Authority:
         return self.place.authority
 
     async def existing(self, resource: str, version_id: str | None) -> dict[str, str]:

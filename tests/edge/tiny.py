@@ -77,7 +77,7 @@ async def place(name: str) -> TinyPlace | None:
     return PLACES.get(name)
 
 
-async def authority(_action: str, arn: str) -> Authority:
+async def authority(_action: str, arn: str, _about: Any) -> Authority:
     if not arn.startswith("arn:aws:s3"):
         return Authority(arn.split(":")[4])
     found = PLACES.get(arn.removeprefix("arn:aws:s3:::").split("/")[0])

@@ -163,13 +163,13 @@ class TestManagedByS3:
         for operation in ("GetKeyPolicy", "ListKeyPolicies", "ListResourceTags", "GetKeyRotationStatus", "DescribeKey"):
             await world.ask(operation, KeyId=data_key.key_arn)
 
-    async def test_no_other_account_may_use_it_whatever_policies_say(self, world):
+    @pytest.mark.parametrize("who", ["root", "user/ann"])
+    async def test_no_other_account_may_use_it_whatever_policies_say(self, world, who):
         data_key = await generate(world)
-        world.shared = {B}
-        assert await refused(unwrap(world, data_key.wrapped, account=B)) == ("AccessDenied", CIPHERTEXT)
-        assert await refused(generate(world, data_key.key_arn, account=B)) == (
+        assert await refused(unwrap(world, data_key.wrapped, account=B, who=who)) == ("AccessDenied", CIPHERTEXT)
+        assert await refused(generate(world, data_key.key_arn, account=B, who=who)) == (
             "AccessDenied",
-            HIDDEN.format(B, "kms:GenerateDataKey"),
+            HIDDEN.format(B, "kms:GenerateDataKey").replace("root", who),
         )
 
     async def test_a_deny_still_counts(self, world):

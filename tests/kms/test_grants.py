@@ -321,8 +321,8 @@ class TestRetireAndRevoke:
         for given, who, asked in (
             (by_retiring, "user/bob", []),
             (by_grantee, "user/ann", []),
-            ({}, "root", [("kms:RetireGrant", "*")]),  # the issuing account decides by its identities
-            ({}, "user/ann", [("kms:RetireGrant", "*")]),
+            ({}, "root", [("kms:RetireGrant", arn)]),  # the issuing account decides by its identities
+            ({}, "user/ann", [("kms:RetireGrant", arn)]),
         ):
             grant_id, _ = await granted(world, key_id, **given)
             world.asked.clear()

@@ -7,6 +7,8 @@ import json
 
 import pytest
 
+from strongroom.kms.names import KeyName
+from strongroom.kms.records import KEY_KIND
 from tests.kms.world import REGION, A, B
 
 ROOT, OTHER, ANN = f"arn:aws:iam::{A}:root", f"arn:aws:iam::{B}:root", f"arn:aws:iam::{A}:user/ann"
@@ -32,6 +34,11 @@ async def put(world, key_id: str, text: str, **given) -> None:
 
 async def read(world, key_id: str) -> str:
     return (await world.ask("GetKeyPolicy", KeyId=key_id))["Policy"]
+
+
+async def kept(world, key_id: str) -> str:
+    """The same, of a key that nobody may ask about."""
+    return (await world.catalog.document(KeyName(A, REGION, key_id).scope, KEY_KIND))["policy"]
 
 
 @pytest.mark.fact("A25", "A58")
@@ -175,7 +182,8 @@ async def test_a60_nobody_locks_himself_out_unless_he_insists(world, statements)
     assert await world.refusal("PutKeyPolicy", KeyId=key_id, Policy=text) == refused
     assert await world.refusal("PutKeyPolicy", KeyId=key_id, Policy=text, BypassPolicyLockoutSafetyCheck=False) == refused
     await put(world, key_id, text, BypassPolicyLockoutSafetyCheck=True)
-    assert await read(world, key_id) == text
+    assert await kept(world, key_id) == text
+    assert (await world.refusal("PutKeyPolicy", KeyId=key_id, Policy=policy(DELEGATION)))[0] == "AccessDenied"  # and it is true
     await world.key(Policy=text, BypassPolicyLockoutSafetyCheck=True)
 
 

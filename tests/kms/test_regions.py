@@ -61,7 +61,12 @@ async def test_a83_a_replica(world, primary):
     tags = [{"TagKey": "a", "TagValue": "b"}]
     world.asked.clear()
     answer = await world.ask("ReplicateKey", KeyId=primary, ReplicaRegion=THERE, Description="there", Policy=policy, Tags=tags)
-    assert world.asked == [("kms:ReplicateKey", arn(primary)), ("kms:CreateKey", "*"), ("kms:TagResource", "*")]
+    assert world.asked == [
+        ("kms:ReplicateKey", arn(primary)),
+        ("kms:PutKeyPolicy", arn(primary, THERE)),  # A60: could the caller put the replica's next policy?
+        ("kms:CreateKey", "*"),
+        ("kms:TagResource", "*"),
+    ]
     assert (answer["ReplicaPolicy"], answer["ReplicaTags"]) == (policy, tags)
     shown = answer["ReplicaKeyMetadata"]
     assert (shown["KeyState"], shown["Enabled"], shown["Arn"]) == ("Creating", False, arn(primary, THERE))

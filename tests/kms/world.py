@@ -1,7 +1,8 @@
-"""A small world around the KMS API: a catalog, a clock that tests set, callers, and an ``allow`` that writes down what was asked."""
+"""A small world around the KMS API: a catalog, a clock that tests set, callers, and the real judge, with what was asked written down."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,10 +12,15 @@ import pytest
 from strongroom.api.codec_json import JsonCodec
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Call, Register
+from strongroom.edge.condition_values import RequestValues
+from strongroom.edge.head import Head
+from strongroom.edge.judge import Judge
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.names import KeyName
 from strongroom.kms.records import KEY_KIND, KeyRecord
 from strongroom.kms.rooms import kms_rooms
+from strongroom.policy.decide import ROOT, Authority, Standing
+from strongroom.policy.identity_documents import read_identity_policy
 
 A = "111122223333"
 B = "444455556666"
@@ -31,11 +37,14 @@ class FakeCaller:
     canonical_id: str = ""
     display_name: str = ""
     access_key_id: str = ""
-    name: str = "root"
+    name: str = "root"  # or user/ann, or the whole ARN of a session
+    principal_arn: str = ""  # of a session: its role
+    session: Any = None
+    values: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def arn(self) -> str:
-        return f"arn:aws:iam::{self.account_id}:{self.name}"
+        return self.name if self.name.startswith("arn:") else f"arn:aws:iam::{self.account_id}:{self.name}"
 
 
 class Clock:
@@ -59,15 +68,23 @@ CIPHERTEXT = (
 )
 
 
+_HEAD = Head("POST", "/", "/", "", {}, "http", "127.0.0.1")
+EVERYTHING = Standing((read_identity_policy('{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}', "everything"),))
+
+
 @dataclass
 class World:
-    """``asked`` has every (action, resource); ``denied`` actions are denied to all, ``shared`` accounts may what they like."""
+    """``asked`` has every (action, resource); ``denied`` actions are denied to all, ``shared`` accounts may what they like.
+
+    ``standings`` by the caller's ARN; a user or session that has none there may everything, as far as its account is concerned.
+    """
 
     catalog: Any
     clock: Clock = field(default_factory=Clock)
     asked: list[tuple[str, str]] = field(default_factory=list)
     denied: set[str] = field(default_factory=set)
     shared: set[str] = field(default_factory=set)
+    standings: dict[str, Standing] = field(default_factory=dict)
     principals: set[str] = field(default_factory=lambda: {f"arn:aws:iam::{account}:root" for account in (A, B)})
 
     def __post_init__(self) -> None:
@@ -79,6 +96,20 @@ class World:
         """As the room of identities would answer."""
         return principal_arn in self.principals
 
+    def judge(self, caller: FakeCaller, region: str, given: dict[str, Any]) -> Judge:
+        def values() -> RequestValues:
+            return RequestValues(caller, _HEAD, {}, None, given, "", region, self.clock(), {})
+
+        async def authority(_action: str, arn: str, about: Any) -> Authority:
+            return await self.data_keys.authority(arn, about)
+
+        standing = self.standings.get(caller.arn, ROOT if caller.name == "root" else EVERYTHING)
+
+        async def existing(_resource: str, _version_id: str | None) -> dict[str, str]:
+            raise AssertionError("a key has no values that must be fetched")
+
+        return Judge(caller, standing, authority, values, existing, [])
+
     def call(
         self,
         operation: str,
@@ -88,17 +119,19 @@ class World:
         region: str = REGION,
         anonymous: bool = False,
         who: str = "root",
+        role: str = "",
         **given: Any,
     ) -> Call:
         found = self.register.find("kms", operation)
         assert found is not None, operation
-        caller = FakeCaller(account, anonymous, name=who)
+        caller = FakeCaller(account, anonymous, name=who, principal_arn=role)
+        judge = self.judge(caller, region, given)
 
-        async def allow(action: str, resource: str, /, *, version_id: str | None = None) -> None:
+        async def allow(action: str, resource: str, /, *, version_id: str | None = None, about: Any = None) -> None:
             self.asked.append((action, resource))
             owner = account if resource == "*" else resource.split(":")[4]
-            if owner != account and account not in self.shared:
-                raise ApiError("AccessDenied", HIDDEN.format(account, action))
+            if owner == account or account not in self.shared:
+                await judge(action, resource, about=about)
             if action in self.denied:
                 raise ApiError("AccessDenied", f"{action} on {resource}")
 

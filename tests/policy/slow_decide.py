@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -320,6 +320,14 @@ def statements(document: dict[str, Any], effect: str, resource: Resource, reques
     ]
 
 
+def statements_of(resource: Resource, document: dict[str, Any], effect: str, request: Request) -> list[dict[str, Any]]:
+    """As ``statements``, of the resource's own policy. That of a key never sees the key's aliases."""
+    if resource.required:
+        values = {key: value for key, value in request.values.items() if key != "kms:resourcealiases"}
+        request = replace(request, values=values)
+    return statements(document, effect, resource, request)
+
+
 # ---------------------------------------------------------------------------------------------------------------- deciding
 
 
@@ -327,7 +335,7 @@ def denied(caller: Caller, resource: Resource, request: Request) -> str:
     """Which sort of policy denies, "" for none."""
     spared = caller.root and caller.account == resource.owner and request.action in NEVER_LOCKED_OUT
     for document in resource.policies:
-        if any(forms(one, caller) for one in statements(document, "Deny", resource, request)) and not spared:
+        if any(forms(one, caller) for one in statements_of(resource, document, "Deny", request)) and not spared:
             return "DENIED_BY_RESOURCE"
     if resource.restricted and (caller.anonymous or caller.account != resource.owner):
         return "RESTRICTED"
@@ -361,7 +369,7 @@ def slow_decide(caller: Caller, resource: Resource, request: Request) -> tuple[b
         return False, reason
     strength: set[str] = set()
     for document in resource.policies:
-        for one in statements(document, "Allow", resource, request):
+        for one in statements_of(resource, document, "Allow", request):
             names = forms(one, caller)
             if "everyone" in names and narrowed_by_arn(one):
                 names = names | {"self"}

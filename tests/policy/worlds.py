@@ -91,9 +91,17 @@ _families = {
     ),
     "Null": (["Null"], st.sampled_from([True, False, "true", "false"]), st.sampled_from(["a", "10.1.2.3"])),
 }
-keys = st.sampled_from(["aws:username", "aws:PrincipalArn", "k:One", "k:two", "aws:PrincipalTag/team", "k:many"])
+keys = st.sampled_from(
+    ["aws:username", "aws:PrincipalArn", "k:One", "k:two", "aws:PrincipalTag/team", "k:many", "kms:ResourceAliases"]
+)
 #: The family of values that each key of a request has, so that operators and values meet.
-_family_of = {"aws:username": "String", "aws:PrincipalArn": "Arn", "aws:PrincipalTag/team": "String", "k:many": "String"}
+_family_of = {
+    "aws:username": "String",
+    "aws:PrincipalArn": "Arn",
+    "aws:PrincipalTag/team": "String",
+    "k:many": "String",
+    "kms:ResourceAliases": "String",
+}
 
 
 @st.composite

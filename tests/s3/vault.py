@@ -163,7 +163,9 @@ class Vault:
         operation = self.register.find(service, name)
         assert operation is not None, name
 
-        async def allow(action: str, resource: str, /, *, version_id: str | None = None, told: Any = None) -> None:
+        async def allow(
+            action: str, resource: str, /, *, version_id: str | None = None, told: Any = None, about: Any = None
+        ) -> None:
             self.asked.append((action, resource))
             if version_id is not None:
                 self.asked_versions.append((action, resource, version_id))

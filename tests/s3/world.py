@@ -34,6 +34,7 @@ class SomeCaller:
     user_id: str = ""
     display_name: str = ""
     access_key_id: str = ""
+    principal_arn: str = ""
 
     @property
     def arn(self) -> str:
@@ -78,7 +79,9 @@ class World:
         operation = self.register.find("s3", name)
         assert operation is not None, name
 
-        async def allow(action: str, resource: str, /, *, version_id: str | None = None, told: Any = None) -> None:
+        async def allow(
+            action: str, resource: str, /, *, version_id: str | None = None, told: Any = None, about: Any = None
+        ) -> None:
             raise AssertionError(f"nobody should have asked for {action} on {resource}")
 
         return Call(

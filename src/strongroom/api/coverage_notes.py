@@ -28,9 +28,8 @@ PARTIAL: Final[dict[tuple[str, str], str]] = {
     ("sts", "GetAccessKeyInfo"): "access keys of sessions tell nothing",
     ("sts", "GetFederationToken"): "no padded tokens",
     ("sts", "GetSessionToken"): "no MFA",
-    ("kms", "CreateKey"): "nothing is decided by the key policy yet; no SM2 and ML-KEM keys, no custom key stores",
-    ("kms", "PutKeyPolicy"): "policies are checked and kept, nothing is decided by them yet",
-    ("kms", "CreateGrant"): "grants are kept, nothing is decided by them yet; no service principals",
+    ("kms", "CreateKey"): "no SM2 and ML-KEM keys, no custom key stores",
+    ("kms", "CreateGrant"): "no service principals",
     ("kms", "ListGrants"): "no service principals",
     ("kms", "ListRetirableGrants"): "no service principals",
 }

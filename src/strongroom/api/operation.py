@@ -89,15 +89,38 @@ class Body(Protocol):
         ...
 
 
+class About(Protocol):
+    """What a room knows of a question that it asks: the resource's own properties, and how the request uses it."""
+
+    @property
+    def context(self) -> Mapping[str, str]:
+        """The encryption context, which grants are bound to."""
+        ...
+
+    def value(self, key: str, /) -> str | tuple[str, ...] | None:
+        """Of a condition key (lower case) that only this room can tell; None when the question has no such key. Raises
+        ``policy.templates.Untold``.
+        """
+        ...
+
+
 class Allow(Protocol):
     """``await call.allow(action, resource)``: returns, or raises ApiError AccessDenied. One judge, one trail.
 
     ``version_id``: the version that is meant, where the input's VersionId does not say it (the source of a copy, one of many keys).
     ``told``: values of condition keys that the input does not say either (tags that a copy takes along), instead of those it says.
+    ``about``: what the asking room knows of the question; without it the policies' conditions on that count against the caller.
     """
 
     def __call__(
-        self, action: str, resource: str, /, *, version_id: str | None = None, told: Told | None = None
+        self,
+        action: str,
+        resource: str,
+        /,
+        *,
+        version_id: str | None = None,
+        told: Told | None = None,
+        about: About | None = None,
     ) -> Awaitable[None]: ...
 
 
@@ -140,11 +163,14 @@ class Need:
 
     service: ``*`` · bucket: ``arn:aws:s3:::B`` · object: ``arn:aws:s3:::B/K`` · run: the run asks by ``call.allow`` itself
     (per key, per source, per KMS key) · nobody: every authenticated caller may (sts:GetCallerIdentity).
+
+    ``about``: of a caller and the input, what the room knows of the question that is asked of the service.
     """
 
     action: str
     on: Literal["service", "bucket", "object", "run", "nobody"]
     with_version: str | None = None  # the action instead, when the input has a VersionId
+    about: Callable[[Caller, Input], About] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +187,13 @@ def operation(
     action: str,
     on: Literal["service", "bucket", "object", "run", "nobody"],
     with_version: str | None = None,
+    about: Callable[[Caller, Input], About] | None = None,
 ) -> Callable[[Callable[[Any, Call], Awaitable[Answer]]], Callable[[Any, Call], Awaitable[Answer]]]:
     """Mark a method ``async def run(self, call) -> Answer`` as the run of one operation, with its need."""
 
     def mark(run: Callable[[Any, Call], Awaitable[Answer]]) -> Callable[[Any, Call], Awaitable[Answer]]:
         marks: list[tuple[Service, str, Need]] = getattr(run, "__operations__", [])
-        run.__operations__ = [*marks, (service, name, Need(action, on, with_version))]  # type: ignore[attr-defined]
+        run.__operations__ = [*marks, (service, name, Need(action, on, with_version, about))]  # type: ignore[attr-defined]
         return run
 
     return mark

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from strongroom.api.errors import ApiError
+from strongroom.api.operation import About
 from strongroom.cli.explaining_keys import Read, Wrapping, of_read, of_write
 from strongroom.edge.condition_values import Existing, RequestValues
 from strongroom.edge.head import Head
@@ -22,6 +23,7 @@ from strongroom.s3.condition_values import object_values
 from strongroom.startup.opening import LowerRooms, now
 
 _ARN: Final = "arn:aws:s3:::"
+_KMS: Final = "arn:aws:kms:"
 _READS: Final = frozenset({"s3:GetObject", "s3:GetObjectVersion"})
 _WRITES: Final = "s3:PutObject"
 
@@ -114,10 +116,11 @@ class Explaining:
             yield await self._explained(principal, asked)
 
     async def _explained(self, principal: Principal, asked: Asked) -> Explained:
-        authority = await self._authority(principal, asked.action, asked.resource)
+        about = await self._about_key(principal, asked)
+        authority = await self._authority(principal, asked.action, asked.resource, about)
         existing = Existing()
         existing.told = await object_values(self._lower.rooms, asked.resource, asked.version_id) if asked.on_object else {}
-        first = self._judged(principal, asked, asked.action, asked.resource, authority, existing=existing)
+        first = self._judged(principal, asked, asked.action, asked.resource, authority, about, existing)
         if asked.action not in _READS and asked.action != _WRITES:
             return Explained(principal, (first,))
         bucket_name, object_key = asked.place
@@ -132,9 +135,19 @@ class Explaining:
         asks = [await self._asked_of_key(principal, asked, wrapping, action) for action in wrapping.actions]
         return Explained(principal, (first, *asks), wrapping, wrapping.notes)
 
+    async def _about_key(self, principal: Principal, asked: Asked) -> About | None:
+        """What is known of a question about a KMS key that is not asked through S3."""
+        if not asked.resource.startswith(_KMS):
+            return None
+        try:
+            return await self._lower.keys.question(principal.caller, asked.action, asked.resource, NO_CONTEXT, through_s3=False)
+        except ApiError as error:
+            raise BadQuestion(f"{asked.resource}: {error.message}") from error
+
     async def _asked_of_key(self, principal: Principal, asked: Asked, wrapping: Wrapping, action: str) -> Judged:
-        authority = await self._lower.authority(action, wrapping.key_arn)
-        return self._judged(principal, asked, action, wrapping.key_arn, authority, wrapping.context)
+        arn = wrapping.key_arn
+        about = await self._lower.keys.question(principal.caller, action, arn, wrapping.context, through_s3=True)
+        return self._judged(principal, asked, action, arn, await self._lower.authority(action, arn, about), about)
 
     def _judged(
         self,
@@ -143,20 +156,21 @@ class Explaining:
         action: str,
         resource: str,
         authority: Authority,
-        encryption_context: Mapping[str, str] = NO_CONTEXT,
+        about: About | None,
         existing: Existing | None = None,
     ) -> Judged:
-        values = _Values(principal, asked, action, authority.account_id, existing)
+        values = _Values(principal, asked, action, authority.account_id, existing, about)
+        encryption_context = NO_CONTEXT if about is None else about.context
         caller = principal.caller
         question = Question(caller.account_id, caller.arn, caller.anonymous, action, resource, authority, principal.standing)
         decision = explain(question._replace(values=values, encryption_context=encryption_context))
         return Judged(action, resource, decision, tuple(sorted(values.absent)))
 
-    async def _authority(self, principal: Principal, action: str, resource: str) -> Authority:
+    async def _authority(self, principal: Principal, action: str, resource: str, about: About | None) -> Authority:
         if resource == "*":
             return Authority(principal.caller.account_id)
         try:
-            return await self._lower.authority(action, resource)
+            return await self._lower.authority(action, resource, about)
         except ApiError as error:
             raise BadQuestion(f"{resource}: {error.message}") from error
         except ValueError as error:
@@ -166,13 +180,15 @@ class Explaining:
 class _Values:
     """What was given, and beneath it what the server would know without a request: as over TLS, from nowhere, at this moment."""
 
-    def __init__(self, principal: Principal, asked: Asked, action: str, owner: str, existing: Existing | None) -> None:
+    def __init__(
+        self, principal: Principal, asked: Asked, action: str, owner: str, existing: Existing | None, about: About | None
+    ) -> None:
         self.absent: set[str] = set()
         self._given = asked.context
         head = Head("GET", "/", None, "", {}, "https", "")
         region = str(asked.context.get("aws:requestedregion", ""))
         bare = RequestValues(principal.caller, head, {}, None, {}, asked.object_key, region, now(), {})
-        self._derived = bare.of(action, owner, asked.version_id, existing)
+        self._derived = bare.of(action, owner, asked.version_id, existing, about=about)
 
     def __call__(self, key: str, /) -> Value:
         if key in self._given:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from strongroom.api.operation import Caller, Told
+from strongroom.api.operation import About, Caller, Told
 from strongroom.edge.claims import Claim
 from strongroom.edge.head import Head
 from strongroom.edge.tag_values import TAGGED, tag_value
@@ -64,17 +64,25 @@ class RequestValues:
     known: Told
 
     def of(
-        self, action: str, owner: str, version_id: str | None = None, existing: Existing | None = None, told: Told | None = None
+        self,
+        action: str,
+        owner: str,
+        version_id: str | None = None,
+        existing: Existing | None = None,
+        told: Told | None = None,
+        about: About | None = None,
     ) -> Lookup:
         """The values for a question about ``action`` on something that ``owner`` (an account id) has; ``version_id`` of it, where
-        that is not the input's. ``existing``: of the resource itself. ``told``: see ``api.operation.Allow``.
+        that is not the input's. ``existing``: of the resource itself. ``told`` and ``about``: see ``api.operation.Allow``.
         """
         known = self.known if told is None else told
-        about_keys = action.startswith("kms:")
+        of_kms = action.startswith("kms:")
 
         def lookup(key: str) -> Value:
-            if about_keys and key.startswith(_UNTOLD_OF_KEYS):
-                raise Untold(key)
+            if of_kms and key.startswith(_TOLD_BY_KMS):
+                if about is None:
+                    raise Untold(key)
+                return about.value(key)
             if key.startswith("s3:"):
                 return self._s3(key, action, owner, version_id, existing, known)
             if key == "aws:resourceaccount":
@@ -116,8 +124,8 @@ class RequestValues:
         return None if value is None else str(value)
 
 
-#: Keys that questions about KMS keys have on AWS, and that nobody tells here yet.
-_UNTOLD_OF_KEYS: Final = ("kms:", "aws:resourcetag/", "aws:requesttag/", "aws:tagkeys")
+#: Keys of which in questions about KMS keys only the room of KMS knows the values.
+_TOLD_BY_KMS: Final = ("kms:", "aws:resourcetag/", "aws:requesttag/", "aws:tagkeys", "aws:viaawsservice")
 _OF_RESOURCE: Final = "s3:existingobjecttag/"
 _PLAIN_HEADERS: Final = frozenset({"s3:if-match", "s3:if-none-match"})
 

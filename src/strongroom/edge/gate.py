@@ -21,7 +21,7 @@ import structlog
 
 from strongroom.api.codec import Codec, Encoded
 from strongroom.api.errors import ApiError
-from strongroom.api.operation import Answer, Call, Caller, Operation, Register, Service, Told
+from strongroom.api.operation import About, Answer, Call, Caller, Operation, Register, Service, Told
 from strongroom.api.request_payer import check_request_payer
 from strongroom.api.routing import Route, Router, is_modelled
 from strongroom.edge import denial_log, sigv4
@@ -110,7 +110,7 @@ class Gate:
         register: Register,
         callers: Callers,
         place: Callable[[str], Awaitable[Place | None]],
-        authority: Callable[[str, str], Awaitable[Authority]],
+        authority: Callable[[str, str, About | None], Awaitable[Authority]],
         known: Callable[[Mapping[str, Any]], Awaitable[Told]],
         existing: Callable[[str, str | None], Awaitable[Told]],
         settings: EdgeSettings,

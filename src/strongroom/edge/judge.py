@@ -12,11 +12,11 @@ from strongroom.api.errors import ApiError
 from strongroom.api.expected_owner import check_expected_owner
 from strongroom.edge.condition_values import Existing, RequestValues
 from strongroom.edge.denial import denial
-from strongroom.policy.decide import Authority, Decision, Question, Standing, decide
+from strongroom.policy.decide import NO_CONTEXT, Authority, Decision, Question, Standing, decide
 from strongroom.policy.templates import Lazy
 
 if TYPE_CHECKING:
-    from strongroom.api.operation import Caller, Need, Told
+    from strongroom.api.operation import About, Caller, Need, Told
     from strongroom.api.routing import Route
     from strongroom.edge.denial_log import Denied
     from strongroom.policy.cross_origin import CorsRule
@@ -49,13 +49,13 @@ class Judge:
         self,
         caller: Caller,
         standing: Standing,
-        authority: Callable[[str, str], Awaitable[Authority]],
+        authority: Callable[[str, str, About | None], Awaitable[Authority]],
         values: Callable[[], RequestValues],
         existing: Callable[[str, str | None], Awaitable[Told]],
         denied: list[Denied],
     ) -> None:
-        """``authority`` of an action and a resource. ``values`` is called only when there is a policy that may ask for them;
-        ``existing``, with a resource and a version's id, only when one has asked for the values of the resource itself.
+        """``authority`` of an action and a resource, and what is known of the question. ``values`` is called only when there is a policy
+        that may ask for them; ``existing``, with a resource and a version's id, only when one has asked for the values of the resource.
 
         What is denied is added to ``denied``.
         """
@@ -67,10 +67,19 @@ class Judge:
         self._denied = denied
         self.asked = False
 
-    async def __call__(self, action: str, resource: str, /, *, version_id: str | None = None, told: Told | None = None) -> None:
+    async def __call__(
+        self,
+        action: str,
+        resource: str,
+        /,
+        *,
+        version_id: str | None = None,
+        told: Told | None = None,
+        about: About | None = None,
+    ) -> None:
         """Returns, or raises ApiError AccessDenied, or what ``authority`` raises for a resource that does not exist."""
-        authority = Authority(self._caller.account_id) if resource == "*" else await self._authority(action, resource)
-        await self._ask(action, resource, authority, version_id, told)
+        authority = Authority(self._caller.account_id) if resource == "*" else await self._authority(action, resource, about)
+        await self._ask(action, resource, authority, version_id, told, about)
 
     async def decide(self, need: Need, route: Route, place: Place | None, *, with_version: bool) -> None:
         """The question an operation's need asks before the run; none when the run asks itself or nobody has to.
@@ -80,7 +89,8 @@ class Judge:
         """
         action = need.with_version if with_version and need.with_version is not None else need.action
         if need.on == "service":
-            await self._ask(action, "*", Authority(self._caller.account_id))
+            about = None if need.about is None else need.about(self._caller, self._values().given)
+            await self._ask(action, "*", Authority(self._caller.account_id), about=about)
         elif need.on in _ON_BUCKETS:
             if place is None:
                 raise ApiError("NoSuchBucket", BucketName=route.bucket)
@@ -88,27 +98,34 @@ class Judge:
             await self._ask(action, resource, place.authority)
 
     async def _ask(
-        self, action: str, resource: str, authority: Authority, version_id: str | None = None, told: Told | None = None
+        self,
+        action: str,
+        resource: str,
+        authority: Authority,
+        version_id: str | None = None,
+        told: Told | None = None,
+        about: About | None = None,
     ) -> None:
         self.asked = True
         caller, standing = self._caller, self._standing
         question = Question(caller.account_id, caller.arn, caller.anonymous, action, resource, authority, standing)
-        if authority.policies or has_policies(standing):
-            decision = await self._weigh(question, version_id, told)
+        if authority.policies or authority.grants or has_policies(standing):
+            decision = await self._weigh(question, version_id, told, about)
         else:
             decision = decide(question)
         if not decision.allowed:
             self._denied.append((question, decision))
             raise denial(question, decision)
 
-    async def _weigh(self, question: Question, version_id: str | None, told: Told | None) -> Decision:
+    async def _weigh(self, question: Question, version_id: str | None, told: Told | None, about: About | None) -> Decision:
         """Decide; and if some policy asked for what has to be fetched from the resource, fetch it and decide anew."""
         values, existing = self._values(), Existing()
-        lookup = values.of(question.action, question.authority.account_id, version_id, existing, told)
-        decision = decide(question._replace(values=Lazy(lookup)))
+        lookup = values.of(question.action, question.authority.account_id, version_id, existing, told, about)
+        context = NO_CONTEXT if about is None else about.context
+        decision = decide(question._replace(values=Lazy(lookup), encryption_context=context))
         if existing.asked:
             existing.told = await self._existing(question.resource, version_id or values.given.get("VersionId"))
-            decision = decide(question._replace(values=Lazy(lookup)))
+            decision = decide(question._replace(values=Lazy(lookup), encryption_context=context))
         return decision
 
 

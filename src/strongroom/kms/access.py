@@ -1,13 +1,13 @@
 """From what a request names to a key it may use: resolve, authorize, check the state, seal or open; in that order everywhere.
 
-Never judges by itself: ``call.allow`` does. It adds only what key policies and scopes of AWS fix once and for all (keys that S3
-manages, operations that never reach into another account). Every refusal of another account's key looks like any other.
+Never judges by itself: ``call.allow`` does, by the key's policy and grants. It adds only what AWS fixes once and for all (operations
+that never reach into another account). Every refusal of another account's key looks like any other.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from strongroom.api.errors import ApiError
 from strongroom.kms import refusals
@@ -15,6 +15,7 @@ from strongroom.kms.blob import REGION, Blob, BlobError, ContextError, parse_blo
 from strongroom.kms.contract import ProviderError, Unavailable
 from strongroom.kms.identifiers import parse
 from strongroom.kms.names import S3_ALIAS, AliasName, KeyName
+from strongroom.kms.questions import of_key
 from strongroom.kms.records import ENCRYPT_DECRYPT, KeyRecord, milliseconds
 from strongroom.kms.states import check_state
 
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from strongroom.kms.ring import KeyRing
     from strongroom.store.contract import Transaction
 
-#: What the policy of aws/s3 lets its account do without S3 in between.
-_METADATA: Final = ("kms:Describe", "kms:Get", "kms:List")
-
 
 @dataclass(frozen=True, slots=True)
 class Use:
@@ -37,7 +35,6 @@ class Use:
     action: str
     aliases: bool = False  # alias names and alias ARNs are taken
     foreign: bool = False  # may reach a key of another account
-    through_s3: bool = False  # asked by S3 on behalf of the caller
     makes_managed: bool = False  # naming alias/aws/s3 brings that key into being
 
 
@@ -50,7 +47,7 @@ async def resolve(ring: KeyRing, call: Call, identifier: str, use: Use, region: 
     foreign = name.account_id != call.caller.account_id
     record = await _find(ring, name, now_ms, make=use.makes_managed and not foreign and not call.caller.anonymous)
     if foreign and (record is None or not use.foreign):
-        await call.allow(use.action, name.arn)
+        await call.allow(use.action, name.arn, about=of_key(call, use.action, None))
         raise refusals.hidden(call.caller, use.action)
     if record is None:
         raise refusals.missing_alias(name.arn) if isinstance(name, AliasName) else refusals.missing_key(name.arn)
@@ -98,21 +95,16 @@ def parsed(data: bytes) -> Blob:
         raise refusals.invalid_ciphertext() from None
 
 
-async def authorize(call: Call, record: KeyRecord, use: Use) -> None:
-    """Raises ApiError AccessDenied."""
-    await call.allow(use.action, record.name.arn)
-    if record.manager != "AWS":
-        return
-    if record.name.account_id != call.caller.account_id:
-        raise refusals.hidden(call.caller, use.action)
-    if not use.through_s3 and not use.action.startswith(_METADATA):
-        raise refusals.undelegated(call.caller, use.action, record.name.arn)
+async def authorize(call: Call, record: KeyRecord, use: Use, **known: Any) -> None:
+    """``known``: what else the question has, by the names of ``KeyQuestion``. Raises ApiError AccessDenied."""
+    question = of_key(call, use.action, record)
+    await call.allow(use.action, record.name.arn, about=replace(question, **known) if known else question)
 
 
-async def authorize_blob(call: Call, record: KeyRecord, use: Use) -> None:
+async def authorize_blob(call: Call, record: KeyRecord, use: Use, **known: Any) -> None:
     """As ``authorize``, but a key of another account is not even named to whoever may not use it."""
     try:
-        await authorize(call, record, use)
+        await authorize(call, record, use, **known)
     except ApiError as error:
         if error.code == "AccessDenied" and record.name.account_id != call.caller.account_id:
             raise refusals.hidden_ciphertext() from None
@@ -134,8 +126,9 @@ def check_dry_run(call: Call) -> None:
 
 async def find(ring: KeyRing, call: Call, use: Use) -> KeyRecord:
     """The key of ``KeyId``, resolved and authorized. Raises ApiError."""
-    record = await resolve(ring, call, call.input["KeyId"], use, call.region)
-    await authorize(call, record, use)
+    named: str = call.input["KeyId"]
+    record = await resolve(ring, call, named, use, call.region)
+    await authorize(call, record, use, named=named, context=call.input.get("EncryptionContext") or {})
     return record
 
 

@@ -14,6 +14,7 @@ from strongroom.kms import refusals
 from strongroom.kms.access import Use, authorize, resolve
 from strongroom.kms.names import ALIAS_PREFIX, S3_ALIAS, AliasName, KeyName
 from strongroom.kms.paging import Markers, limit
+from strongroom.kms.questions import of_key
 from strongroom.kms.records import ALIAS_KIND, KEY_KIND, AliasRecord, KeyRecord, milliseconds, moment
 from strongroom.kms.ring import KeyRing, read_alias, read_key
 from strongroom.kms.specs import family
@@ -40,7 +41,7 @@ class Aliases:
         if alias.alias == ALIAS_PREFIX:
             raise ApiError("InvalidAliasNameException", "An alias needs a name behind its prefix.")
         target = await resolve(self._ring, call, call.input["TargetKeyId"], CREATE, call.region)
-        await call.allow(CREATE.action, alias.arn)
+        await call.allow(CREATE.action, alias.arn, about=of_key(call, CREATE.action, None))
         await authorize(call, target, CREATE)
         now_ms = milliseconds(call.now)
 
@@ -61,7 +62,7 @@ class Aliases:
         if found is None:
             raise refusals.missing_alias(alias.arn)
         target = await resolve(self._ring, call, call.input["TargetKeyId"], UPDATE, call.region)
-        await call.allow(UPDATE.action, alias.arn)
+        await call.allow(UPDATE.action, alias.arn, about=of_key(call, UPDATE.action, None))
         await authorize(call, found[1], UPDATE)
         await authorize(call, target, UPDATE)
         if (family(found[1].spec), found[1].usage) != (family(target.spec), target.usage):
@@ -87,7 +88,7 @@ class Aliases:
         found = await self._ring.alias(alias, now_ms)
         if found is None:
             raise refusals.missing_alias(alias.arn)
-        await call.allow(DELETE.action, alias.arn)
+        await call.allow(DELETE.action, alias.arn, about=of_key(call, DELETE.action, None))
         await authorize(call, found[1], DELETE)
 
         def work(transaction: Transaction) -> None:

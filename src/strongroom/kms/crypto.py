@@ -17,6 +17,7 @@ from strongroom.kms.access import (
     authorize_blob,
     check_dry_run,
     check_usable,
+    find,
     parsed,
     resolve,
     resolve_blob,
@@ -55,8 +56,7 @@ class Crypto:
     @recorded()
     async def encrypt(self, call: Call) -> Answer:
         await check_members(self._tokens, call)
-        record = await resolve(self._ring, call, call.input["KeyId"], ENCRYPT, call.region)
-        await authorize(call, record, ENCRYPT)
+        record = await find(self._ring, call, ENCRYPT)
         check_usable(record, ENCRYPT)
         algorithm, context, plain = _algorithm(call), _context(call), call.input["Plaintext"]
         ciphers.check_algorithm(record, algorithm, context)
@@ -71,7 +71,7 @@ class Crypto:
         await check_members(self._tokens, call)
         algorithm, context = _algorithm(call), _context(call)
         source = await self._source(call, "KeyId", DECRYPT, algorithm)
-        await source.authorize(call, DECRYPT)
+        await source.authorize(call, DECRYPT, context=context)
         source.check(DECRYPT)
         ciphers.check_algorithm(source.record, algorithm, context)
         check_dry_run(call)
@@ -87,9 +87,11 @@ class Crypto:
         new_algorithm, new_context = _algorithm(call, "Destination"), _context(call, "Destination")
         given = await self._source(call, "SourceKeyId", REENCRYPT_FROM, algorithm)
         source = given.record
-        target = await resolve(self._ring, call, call.input["DestinationKeyId"], REENCRYPT_TO, call.region)
-        await given.authorize(call, REENCRYPT_FROM)
-        await authorize(call, target, REENCRYPT_TO)
+        named: str = call.input["DestinationKeyId"]
+        target = await resolve(self._ring, call, named, REENCRYPT_TO, call.region)
+        same_key = source.name == target.name
+        await given.authorize(call, REENCRYPT_FROM, context=context, same_key=same_key)
+        await authorize(call, target, REENCRYPT_TO, named=named, context=new_context, same_key=same_key)
         given.check(REENCRYPT_FROM)
         check_usable(target, REENCRYPT_TO)
         ciphers.check_algorithm(source, algorithm, context)
@@ -134,8 +136,7 @@ class Crypto:
         spec: str | None = call.input.get("KeySpec")
         if (size is None) == (spec is None):
             raise refusals.invalid("Please specify either number of bytes or key spec.")
-        record = await resolve(self._ring, call, call.input["KeyId"], use, call.region)
-        await authorize(call, record, use)
+        record = await find(self._ring, call, use)
         check_usable(record, use)
         if record.spec != SYMMETRIC:
             raise refusals.asymmetric_data_key()
@@ -152,9 +153,9 @@ class Crypto:
         identifier: str | None = call.input.get(member)
         if identifier is None:
             blob = parsed(data)
-            return _Source(blob, await resolve_blob(self._ring, call, blob, call.region), named=False)
+            return _Source(blob, await resolve_blob(self._ring, call, blob, call.region), named=None)
         record = await resolve(self._ring, call, identifier, use, call.region)
-        return _Source(parsed(data) if algorithm == SYMMETRIC else data, record, named=True)
+        return _Source(parsed(data) if algorithm == SYMMETRIC else data, record, named=identifier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +164,13 @@ class _Source:
 
     ciphertext: Blob | bytes = field(repr=False)
     record: KeyRecord
-    named: bool  # by the caller, not by the blob alone
+    named: str | None  # as the caller named the key; None: by the blob alone
 
-    async def authorize(self, call: Call, use: Use) -> None:
-        await (authorize if self.named else authorize_blob)(call, self.record, use)
+    async def authorize(self, call: Call, use: Use, **known: Any) -> None:
+        if self.named is None:
+            await authorize_blob(call, self.record, use, **known)
+        else:
+            await authorize(call, self.record, use, named=self.named, **known)
 
     def check(self, use: Use) -> None:
         check_state(self.record, use.operation)

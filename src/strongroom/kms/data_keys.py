@@ -11,30 +11,36 @@ from typing import TYPE_CHECKING, Final
 
 from strongroom.kms import refusals
 from strongroom.kms.access import Use, authorize, authorize_blob, check_usable, parsed, resolve, resolve_blob, seal, unseal
+from strongroom.kms.authorities import KeyAuthorities, grantee_names
+from strongroom.kms.identifiers import parse
 from strongroom.kms.key_use import NO_SUBJECT, Subject, Using
 from strongroom.kms.local import LocalProvider
-from strongroom.kms.names import S3_ALIAS
-from strongroom.kms.records import SYMMETRIC
+from strongroom.kms.names import S3_ALIAS, AliasName, KeyName
+from strongroom.kms.questions import KeyQuestion
+from strongroom.kms.records import SYMMETRIC, s3_managed_policy
 from strongroom.kms.ring import KeyRing
 from strongroom.kms.service_keys import KeyFault, ServiceKey, ServiceKeys
-from strongroom.kms.shared_keys import KmsDataKey, SharedKeys
-from strongroom.policy.decide import Authority
+from strongroom.kms.shared_keys import KeyState, KmsDataKey, SharedKeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from strongroom.api.operation import Call
+    from strongroom.api.operation import About, Call, Caller
     from strongroom.kms.key_use import Observer
     from strongroom.kms.records import KeyRecord
+    from strongroom.policy.decide import Authority
     from strongroom.store.contract import Catalog
 
 __all__ = ["DataKeys", "KmsDataKey", "ServiceKey", "Subject"]
 
 DATA_KEY_SIZE: Final = 32
 SHARED_SECONDS: Final = 300.0
-GENERATE: Final = Use("GenerateDataKey", "kms:GenerateDataKey", aliases=True, foreign=True, through_s3=True, makes_managed=True)
-UNWRAP: Final = Use("Decrypt", "kms:Decrypt", foreign=True, through_s3=True)
+GENERATE: Final = Use("GenerateDataKey", "kms:GenerateDataKey", aliases=True, foreign=True, makes_managed=True)
+UNWRAP: Final = Use("Decrypt", "kms:Decrypt", foreign=True)
+ENCRYPT: Final = Use("Encrypt", "kms:Encrypt", foreign=True)
+REWRAP_FROM: Final = Use("ReEncrypt", "kms:ReEncryptFrom", foreign=True)
+REWRAP_TO: Final = Use("ReEncrypt", "kms:ReEncryptTo", foreign=True)
 
 
 class DataKeys:
@@ -56,6 +62,7 @@ class DataKeys:
         self.ring = KeyRing(catalog, provider, clock, random)
         self._service_keys = ServiceKeys(catalog, provider, random)
         self._shared = SharedKeys(int(shared_seconds * 1000))
+        self._authorities = KeyAuthorities(self.ring)
         self._looked_at: int | None = None  # the catalog's generation when the shared keys were last compared with it
 
     def tell(self, observer: Observer) -> None:
@@ -89,10 +96,9 @@ class DataKeys:
             if call.caller.anonymous:
                 raise refusals.hidden(call.caller, GENERATE.action)
             record = await resolve(self.ring, call, use.key_arn, GENERATE, region)
-            use.key_arn = record.name.arn
-            await authorize(call, record, GENERATE)
-            if shared:
-                await authorize(call, record, UNWRAP)
+            use.key_arn, named = record.name.arn, use.key_arn
+            for need in (GENERATE, UNWRAP) if shared else (GENERATE,):
+                await authorize(call, record, need, named=named, context=context, via=_s3(region))
             check_usable(record, GENERATE)
             if record.spec != SYMMETRIC:
                 raise refusals.wrong_algorithm(SYMMETRIC, record.spec)
@@ -101,7 +107,9 @@ class DataKeys:
                 plain = self.ring.random(DATA_KEY_SIZE)
                 return KmsDataKey(plain, await seal(self.ring, record, plain, context), record.name.arn)
 
-            return await self._shared.made(call, record, context, use, make) if shared else await make()
+            if not shared:
+                return await make()
+            return await self._shared.made(call, await self._state(call, record), context, use, make)
 
     async def unwrap(
         self,
@@ -121,13 +129,31 @@ class DataKeys:
             blob = parsed(wrapped)
             use.key_arn = blob.key.arn
             record = await resolve_blob(self.ring, call, blob, region)
-            await authorize_blob(call, record, UNWRAP)
+            await authorize_blob(call, record, UNWRAP, context=context, via=_s3(region))
             check_usable(record, UNWRAP)
 
             async def unwrapped() -> bytes:
                 return await unseal(self.ring, record, blob, context)
 
-            return await self._shared.opened(call, record, wrapped, context, use, unwrapped) if shared else await unwrapped()
+            if not shared:
+                return await unwrapped()
+            return await self._shared.opened(call, await self._state(call, record), wrapped, context, use, unwrapped)
+
+    async def allow_rewrapping(
+        self, call: Call, region: str, before: tuple[str, Mapping[str, str]] | None, after: tuple[str, Mapping[str, str]]
+    ) -> None:
+        """Whether the caller may move a data key from one KMS key to another, each the ARN of a key that it was allowed to use just now
+        and the encryption context there; ``before`` is None for what was under no KMS key. Raises ApiError.
+        """
+        same_key = None if before is None else before[0] == after[0]
+        moves = [(ENCRYPT, after)] + ([] if before is None else [(REWRAP_FROM, before), (REWRAP_TO, after)])
+        for use, (arn, context) in moves:
+            record = await resolve(self.ring, call, arn, use, region)
+            await authorize(call, record, use, named=arn, context=context, via=_s3(region), same_key=same_key)
+
+    async def _state(self, call: Call, record: KeyRecord) -> KeyState:
+        names = grantee_names(call.caller)
+        return KeyState(record, names, (await self._authorities.of(record.name, names)).grants)
 
     async def forget_shared(self) -> None:
         """Drop shared keys from memory whose time is over or whose KMS key has changed; to be called every now and then."""
@@ -137,8 +163,11 @@ class DataKeys:
         if generation == self._looked_at:
             return
 
-        async def current(record: KeyRecord) -> KeyRecord | None:
-            return await self.ring.key(record.name, now_ms)
+        async def current(state: KeyState) -> KeyState | None:
+            record = await self.ring.key(state.record.name, now_ms)
+            if record is None:
+                return None
+            return KeyState(record, state.grantees, (await self._authorities.of(record.name, state.grantees)).grants)
 
         await self._shared.forget_changed(current)
         self._looked_at = generation
@@ -151,9 +180,22 @@ class DataKeys:
         """32 bytes: the key of a bucket's metadata, HKDF-SHA256 from S3's metadata root."""
         return self._service_keys.metadata_key(bucket_id)
 
-    async def authority(self, resource_arn: str) -> Authority:
-        """Who governs a KMS key or alias: the account of its ARN. Raises ValueError for anything else."""
-        parts = resource_arn.split(":", 5)
-        if len(parts) != 6 or parts[:3] != ["arn", "aws", "kms"]:
-            raise ValueError("not the ARN of a KMS key or alias")
-        return Authority(parts[4])
+    async def authority(self, resource_arn: str, about: About | None = None) -> Authority:
+        """Who governs a KMS key or alias: ``about`` that question, None: with every grant on the key. Raises ValueError for anything else."""
+        return await self._authorities.of_arn(resource_arn, about if isinstance(about, KeyQuestion) else None)
+
+    async def question(
+        self, caller: Caller, action: str, arn: str, context: Mapping[str, str], *, through_s3: bool
+    ) -> KeyQuestion:
+        """What a question of that caller would say about a key, for whoever explains decisions. Raises ApiError for what is no ARN."""
+        region = arn.split(":", 4)[3]
+        name = parse(arn, caller.account_id, region)
+        record = await self.ring.key(name, self.ring.now_ms()) if isinstance(name, KeyName) else None
+        unmade = s3_managed_policy(name.account_id, region) if isinstance(name, AliasName) and name.alias == S3_ALIAS else None
+        via = _s3(region) if through_s3 else ""
+        return KeyQuestion(action, caller, record=record, context=context, via=via, policy=unmade)
+
+
+def _s3(region: str) -> str:
+    """The name by which S3 asks, on behalf of its callers."""
+    return f"s3.{region}.amazonaws.com"

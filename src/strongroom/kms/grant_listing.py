@@ -84,7 +84,7 @@ class GrantListing:
     async def _of_grantee(self, key: KeyName, grantee: str, after: str, count: int) -> list[GrantRecord]:
         prefix = grantee_scope(key, grantee)
         rows = await self._ring.catalog.documents(GRANTEE_KIND, prefix=prefix, after=prefix + after, limit=count)
-        return await self._grants([(key, scope.removeprefix(prefix)) for scope, _ in rows])
+        return [GrantRecord.read(key, scope.removeprefix(prefix), value) for scope, value in rows]
 
     async def _retirable(self, call: Call, retiring: str, after: str, count: int) -> list[GrantRecord]:
         """At least ``count`` grants behind ``after``, if there are so many, on keys that are not gone."""

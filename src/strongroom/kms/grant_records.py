@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 GRANT_KIND: Final = "kms-grant"
 NAME_KIND: Final = "kms-grant-name"  # which grant of a key has this name and these parameters
-GRANTEE_KIND: Final = "kms-grantee"  # the grants of a key by grantee
+GRANTEE_KIND: Final = "kms-grantee"  # the grants of a key by grantee, each as it is: grants never change
 RETIRING_KIND: Final = "kms-retirable"  # the grants of a Region by retiring principal
 COUNT_KIND: Final = "kms-grant-count"  # how many grants a key has
 _FORMAT: Final = 1
@@ -33,6 +33,11 @@ class Constraints:
     equals: Mapping[str, str] | None = None
     subset: Mapping[str, str] | None = None
     source_arn: str | None = None
+
+    @property
+    def context(self) -> Mapping[str, str]:
+        """The pairs of an encryption context that are spoken of."""
+        return self.equals or self.subset or {}
 
     def output(self) -> dict[str, Any]:
         """The model's GrantConstraints."""
@@ -135,20 +140,22 @@ def read_grant(transaction: Transaction, key: KeyName, grant_id: str) -> GrantRe
 
 def add(transaction: Transaction, grant: GrantRecord) -> None:
     transaction.set_document(grants_scope(grant.key) + grant.grant_id, GRANT_KIND, grant.document())
-    _set_references(transaction, grant, {"grant_id": grant.grant_id})
+    _set_references(transaction, grant, {"grant_id": grant.grant_id}, grant.document())
     _set_count(transaction, grant.key, 1)
 
 
 def remove(transaction: Transaction, grant: GrantRecord) -> None:
     """A grant that was read in this transaction."""
     transaction.set_document(grants_scope(grant.key) + grant.grant_id, GRANT_KIND, None)
-    _set_references(transaction, grant, None)
+    _set_references(transaction, grant, None, None)
     _set_count(transaction, grant.key, -1)
 
 
-def _set_references(transaction: Transaction, grant: GrantRecord, value: dict[str, str] | None) -> None:
+def _set_references(
+    transaction: Transaction, grant: GrantRecord, value: dict[str, str] | None, whole: dict[str, Any] | None
+) -> None:
     key, terms = grant.key, grant.terms
-    transaction.set_document(grantee_scope(key, terms.grantee) + grant.grant_id, GRANTEE_KIND, value)
+    transaction.set_document(grantee_scope(key, terms.grantee) + grant.grant_id, GRANTEE_KIND, whole)
     if terms.retiring is not None:
         place = f"{key.account_id}/{key.key_id}/{grant.grant_id}"
         transaction.set_document(retirable_scope(key.region, terms.retiring) + place, RETIRING_KIND, value)

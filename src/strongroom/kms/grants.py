@@ -1,7 +1,7 @@
 """Grants of the KMS API: created, retired, revoked.
 
-Never knows who may what: making and revoking is asked of ``call.allow``, and who may retire stands in the grant. Whether a request
-is allowed by a grant is not decided here.
+Never knows who may what: making and revoking is asked of ``call.allow``, and who may retire stands in the grant. What a grant allows
+is decided by the judge, to whom ``authorities`` brings it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms import grant_records, refusals
-from strongroom.kms.access import Use, check_dry_run, find, resolve
+from strongroom.kms.access import Use, authorize, check_dry_run, find, resolve
 from strongroom.kms.grant_records import GrantRecord, Terms, grants_scope
 from strongroom.kms.grant_terms import check_fits, terms
-from strongroom.kms.principals import Principals, account_of
+from strongroom.kms.principals import Principals, account_of, root_of
+from strongroom.kms.questions import of_key
 from strongroom.kms.records import milliseconds
 from strongroom.kms.ring import read_key
 from strongroom.kms.states import check_state
@@ -45,7 +46,9 @@ class Grants:
         """Asked again with the same name and all else the same, it answers with the grant that is there, and a new token."""
         asked = terms(call.input, call.caller.account_id)
         await self._tokens.check(call)
-        record = await find(self._ring, call, CREATE)
+        named: str = call.input["KeyId"]
+        record = await resolve(self._ring, call, named, CREATE, call.region)
+        await authorize(call, record, CREATE, named=named, passing_on=asked, context=asked.constraints.context)
         check_state(record, CREATE.operation)
         check_fits(asked, record)
         await self._check_principals(asked)
@@ -130,19 +133,18 @@ class Grants:
 
 
 async def _authorize_retiring(call: Call, grant: GrantRecord) -> None:
-    """The grant itself lets its retiring principal, and its grantee if that is among its operations; for the rest the account that
-    issued it decides, by its identities alone: key policies have no say. Raises ApiError AccessDenied.
+    """The grant itself lets its retiring principal, and its grantee if that is among its operations; where either is an account, and for
+    the account that issued it, that account's identities decide: key policies have no say. Raises ApiError AccessDenied.
     """
-    said = grant.terms
-    if not call.caller.anonymous:
-        if call.caller.arn == said.retiring:
+    said, caller = grant.terms, call.caller
+    named = {said.retiring, *({said.grantee} if RETIRE.operation in said.operations else ())}
+    if not caller.anonymous:
+        if not named.isdisjoint({caller.arn, caller.principal_arn or caller.arn}):
             return
-        if call.caller.arn == said.grantee and RETIRE.operation in said.operations:
+        if caller.account_id == said.issuing_account or root_of(caller.account_id) in named:
+            await call.allow(RETIRE.action, grant.key.arn, about=of_key(call, RETIRE.action, None))
             return
-        if call.caller.account_id == said.issuing_account:
-            await call.allow(RETIRE.action, "*")
-            return
-    raise refusals.hidden(call.caller, RETIRE.action)
+    raise refusals.hidden(caller, RETIRE.action)
 
 
 def checked_grant_id(grant_id: str) -> str:

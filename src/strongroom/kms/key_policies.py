@@ -1,6 +1,6 @@
 """Key policies of the KMS API: given with a new key, put, read. A document is read as the policy engine reads it, and kept as it came.
 
-Never knows how a policy is weighed: the engine also answers the one question asked here, whether the caller could put the next one.
+Never knows how a policy is weighed: the judge also answers the one question asked here, whether the caller could put the next one.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms import refusals
 from strongroom.kms.access import Use, change, find
-from strongroom.kms.names import KeyName
 from strongroom.kms.paging import Markers, limit
 from strongroom.kms.principals import root_of
+from strongroom.kms.questions import of_key
 from strongroom.kms.records import default_policy
-from strongroom.policy.decide import Authority, Question, decide
 from strongroom.policy.faults import InvalidPolicy, Kind, invalid_principal
 from strongroom.policy.key_documents import MOST_BYTES, read_key_policy
-from strongroom.policy.templates import lookup_of
 
 if TYPE_CHECKING:
+    from strongroom.kms.names import KeyName
     from strongroom.kms.principals import Principals
+    from strongroom.kms.questions import KeyQuestion
     from strongroom.kms.ring import KeyRing
     from strongroom.policy.compiled import Policy
 
@@ -44,8 +44,8 @@ class KeyPolicies:
         if call.input.get("PolicyName") == SHARING_NAME:
             raise refusals.invalid(f"The {SHARING_NAME} policy can only be managed by the RAM service.")
         _check_name(call)
-        name = (await find(self._ring, call, PUT)).name
-        policy = await self.checked(call, call.input["Policy"], name)
+        record = await find(self._ring, call, PUT)
+        policy = await self._checked(call, call.input["Policy"], record.name, of_key(call, PUT.action, record))
         await change(self._ring, call, PUT, lambda record: replace(record, policy=policy))
         return Answer()
 
@@ -62,21 +62,16 @@ class KeyPolicies:
         names = [] if self._markers.read(call) else [POLICY_NAME]
         return Answer({"PolicyNames": names, "Truncated": False})
 
-    async def of_new_key(self, call: Call, key: KeyName | None = None) -> str:
-        """The ``Policy`` a new key is given, else the default one. Raises ApiError as ``checked``.
-
-        None: its id is not known yet, and a policy that names it could not have been written.
-        """
-        given: str | None = call.input.get("Policy")
-        if given is None:
-            return default_policy(call.caller.account_id)
-        return await self.checked(call, given, key or KeyName(call.caller.account_id, call.region, "new"))
-
-    async def checked(self, call: Call, text: str, key: KeyName) -> str:
-        """``text``, if it can be that key's policy and does not shut the caller out (which the caller may insist on).
+    async def of_new_key(self, call: Call, key: KeyName, question: KeyQuestion) -> str:
+        """The ``Policy`` a new key is given, else the default one. ``question``: that of putting its next policy.
 
         Raises ApiError MalformedPolicyDocumentException, LimitExceededException.
         """
+        given: str | None = call.input.get("Policy")
+        return default_policy(call.caller.account_id) if given is None else await self._checked(call, given, key, question)
+
+    async def _checked(self, call: Call, text: str, key: KeyName, question: KeyQuestion) -> str:
+        """``text``, if it can be that key's policy and does not shut the caller out (which the caller may insist on)."""
         if len(text.encode("utf-8", "surrogatepass")) > MOST_BYTES:
             raise ApiError("LimitExceededException", f"The key policy is longer than {MOST_BYTES} bytes.")
         try:
@@ -84,11 +79,8 @@ class KeyPolicies:
             await self._check_principals(policy)
         except InvalidPolicy as error:
             raise ApiError("MalformedPolicyDocumentException", str(error)) from None
-        if not call.input.get("BypassPolicyLockoutSafetyCheck") and not _may_put_again(call, policy, key):
-            raise ApiError(
-                "MalformedPolicyDocumentException",
-                "The new key policy will not allow you to update the key policy in the future.",
-            )
+        if not call.input.get("BypassPolicyLockoutSafetyCheck"):
+            await _check_lockout(call, key, replace(question, policy=text))
         return text
 
     async def _check_principals(self, policy: Policy) -> None:
@@ -99,19 +91,17 @@ class KeyPolicies:
                 raise invalid_principal(Kind.KEY, name)
 
 
-def _may_put_again(call: Call, policy: Policy, key: KeyName) -> bool:
-    """Under that policy alone. What a caller's identity policies say is not known here: who depends on them is refused."""
-    caller = call.caller
-    values = {
-        "aws:PrincipalAccount": caller.account_id,
-        "aws:PrincipalArn": caller.arn,
-        "kms:BypassPolicyLockoutSafetyCheck": "false",
-        "kms:CallerAccount": caller.account_id,
-        "kms:PolicyName": POLICY_NAME,
-    }
-    authority = Authority(key.account_id, (policy,), policy_required=True)
-    question = Question(caller.account_id, caller.arn, caller.anonymous, PUT.action, key.arn, authority, values=lookup_of(values))
-    return decide(question).allowed
+async def _check_lockout(call: Call, key: KeyName, question: KeyQuestion) -> None:
+    """Raises ApiError unless under that policy, and with what else lets the caller in, the caller could put the next one."""
+    try:
+        await call.allow(PUT.action, key.arn, about=question)
+    except ApiError as error:
+        if error.code != "AccessDenied":
+            raise
+        raise ApiError(
+            "MalformedPolicyDocumentException",
+            "The new key policy will not allow you to update the key policy in the future.",
+        ) from None
 
 
 def _check_name(call: Call) -> None:

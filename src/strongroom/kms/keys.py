@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms import refusals
 from strongroom.kms.access import Use, change, check_region, failure, find
 from strongroom.kms.contract import ProviderError
+from strongroom.kms.key_policies import PUT
 from strongroom.kms.material import MaterialError
 from strongroom.kms.names import KeyName
 from strongroom.kms.paging import Markers, limit
+from strongroom.kms.questions import of_new_key
 from strongroom.kms.records import EXTERNAL, KEY_KIND, SYMMETRIC, KeyRecord, milliseconds, moment
 from strongroom.kms.rotation import rotate_if_due
 from strongroom.kms.specs import algorithms, asked_kind
@@ -31,6 +34,7 @@ DESCRIBE: Final = Use("DescribeKey", "kms:DescribeKey", aliases=True, foreign=Tr
 UPDATE_DESCRIPTION: Final = Use("UpdateKeyDescription", "kms:UpdateKeyDescription")
 ENABLE: Final = Use("EnableKey", "kms:EnableKey")
 DISABLE: Final = Use("DisableKey", "kms:DisableKey")
+_UNKNOWN: Final = "new"  # stands for the id of a key that is not made yet: no policy could have named it
 
 
 class Keys:
@@ -40,14 +44,15 @@ class Keys:
         self._tokens = tokens
         self._policies = policies
 
-    @operation("kms", "CreateKey", "kms:CreateKey", on="service")
+    @operation("kms", "CreateKey", "kms:CreateKey", on="service", about=partial(of_new_key, "kms:CreateKey"))
     async def create_key(self, call: Call) -> Answer:
         kind = asked_kind(call.input)
         check_region(call.region)
         tags = given_tags(call.input.get("Tags") or ())
-        policy = await self._policies.of_new_key(call)
+        name = KeyName(call.caller.account_id, call.region, _UNKNOWN)
+        policy = await self._policies.of_new_key(call, name, of_new_key(PUT.action, call.caller, call.input))
         if tags:
-            await call.allow("kms:TagResource", "*")
+            await call.allow("kms:TagResource", "*", about=of_new_key("kms:TagResource", call.caller, call.input))
         try:
             record = await self._ring.make(
                 call.caller.account_id,

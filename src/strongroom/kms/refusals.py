@@ -38,15 +38,6 @@ def hidden(caller: Caller, action: str) -> ApiError:
     )
 
 
-def undelegated(caller: Caller, action: str, resource: str) -> ApiError:
-    """The key's own policy does not let even the account's root do this."""
-    return ApiError(
-        "AccessDenied",
-        f"User: {caller.arn} is not authorized to perform: {action} on resource: {resource} "
-        f"because no resource-based policy allows the {action} action",
-    )
-
-
 def hidden_ciphertext() -> ApiError:
     return ApiError(
         "AccessDenied",

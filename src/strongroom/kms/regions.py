@@ -14,7 +14,9 @@ from strongroom.api.operation import Answer, Call, operation
 from strongroom.kms import refusals
 from strongroom.kms.access import Use, authorize, check_region, failure, find
 from strongroom.kms.contract import ProviderError
+from strongroom.kms.key_policies import PUT
 from strongroom.kms.keys import key_metadata
+from strongroom.kms.questions import of_key
 from strongroom.kms.records import EXTERNAL, KEY_KIND, TOMBSTONE_KIND, KeyRecord, Material, milliseconds
 from strongroom.kms.relatives import share
 from strongroom.kms.ring import KeyRing, read_key
@@ -44,10 +46,10 @@ class Regions:
         check_region(region)
         tags = given_tags(call.input.get("Tags") or ())
         primary = await find(self._ring, call, REPLICATE)
-        policy = await self._policies.of_new_key(call, primary.name.within(region))
-        await call.allow("kms:CreateKey", "*")
-        if tags:
-            await call.allow("kms:TagResource", "*")
+        alike = replace(primary, tags=(), aliases=())  # what of the primary key its replica will have
+        policy = await self._policies.of_new_key(call, primary.name.within(region), of_key(call, PUT.action, alike))
+        for action in ("kms:CreateKey", *(("kms:TagResource",) if tags else ())):
+            await call.allow(action, "*", about=of_key(call, action, alike))
         _check_primary(primary, REPLICATE)
         now_ms = milliseconds(call.now)
         await self._deletion.destroy(primary.name.within(region), now_ms)  # one that is gone by the clock makes room

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from strongroom.kms.records import milliseconds
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from strongroom.api.operation import Call
     from strongroom.kms.key_use import Using
     from strongroom.kms.records import KeyRecord
+    from strongroom.policy.key_documents import Grant
 
 MOST_USES: Final = 1 << 20  # new objects under one shared key; then another is made
 _REMEMBERED: Final = 4096  # shared keys of each kind; beyond that the oldest goes
@@ -32,12 +33,20 @@ class KmsDataKey:
     key_arn: str
 
 
+class KeyState(NamedTuple):
+    """A KMS key with its policy, and the grants on it that may be one requester's: what may change, and then ends a shared key's life."""
+
+    record: KeyRecord
+    grantees: tuple[str, ...]  # the names of the requester
+    grants: tuple[Grant, ...]
+
+
 @dataclass(slots=True)
 class _Kept:
-    """An open key, and the record of the KMS key as it was when it was opened: any change of the record ends its life."""
+    """An open key, and the state of the KMS key when it was opened."""
 
     key: KmsDataKey
-    record: KeyRecord
+    state: KeyState
     from_ms: int
     until_ms: int
     uses: int = 0
@@ -46,13 +55,13 @@ class _Kept:
         """A clock that was set back must not lengthen a life."""
         return self.from_ms <= now_ms < self.until_ms
 
-    def serves(self, record: KeyRecord, now_ms: int) -> bool:
+    def serves(self, state: KeyState, now_ms: int) -> bool:
         if not self.lives(now_ms):
             return False
-        if self.record is not record:
-            if self.record != record:
+        if self.state.record is not state.record or self.state.grants is not state.grants:
+            if self.state != state:
                 return False
-            self.record = record
+            self.state = state
         return True
 
 
@@ -66,17 +75,17 @@ class SharedKeys:
         self._waiting: dict[Hashable, asyncio.Lock] = {}
 
     async def made(
-        self, call: Call, record: KeyRecord, context: Mapping[str, str], use: Using, make: Callable[[], Awaitable[KmsDataKey]]
+        self, call: Call, state: KeyState, context: Mapping[str, str], use: Using, make: Callable[[], Awaitable[KmsDataKey]]
     ) -> KmsDataKey:
         """The key to wrap with; ``make`` is awaited when there is none, once however many ask. Raises what ``make`` raises."""
         requester = (call.caller.arn, call.caller.access_key_id)
         pairs = tuple(sorted(context.items()))
-        where = (requester, record.name, pairs)
+        where = (requester, state.record.name, pairs)
         now_ms = milliseconds(call.now)
 
         def found() -> _Kept | None:
             kept = self._made.get(where)
-            return kept if kept is not None and kept.serves(record, now_ms) and kept.uses < MOST_USES else None
+            return kept if kept is not None and kept.serves(state, now_ms) and kept.uses < MOST_USES else None
 
         kept = found()
         if kept is None:
@@ -84,7 +93,7 @@ class SharedKeys:
                 kept = found()
                 if kept is None:
                     use.kms_called = True
-                    kept = self._new(await make(), record, now_ms)
+                    kept = self._new(await make(), state, now_ms)
                     _remember(self._made, where, kept)
                     _remember(self._opened, (requester, kept.key.wrapped, pairs), kept)
         kept.uses += 1
@@ -93,7 +102,7 @@ class SharedKeys:
     async def opened(
         self,
         call: Call,
-        record: KeyRecord,
+        state: KeyState,
         wrapped: bytes,
         context: Mapping[str, str],
         use: Using,
@@ -103,12 +112,12 @@ class SharedKeys:
         where = ((call.caller.arn, call.caller.access_key_id), wrapped, tuple(sorted(context.items())))
         now_ms = milliseconds(call.now)
         kept = self._opened.get(where)
-        if kept is None or not kept.serves(record, now_ms):
+        if kept is None or not kept.serves(state, now_ms):
             async with _Turn(self._waiting, where):
                 kept = self._opened.get(where)
-                if kept is None or not kept.serves(record, now_ms):
+                if kept is None or not kept.serves(state, now_ms):
                     use.kms_called = True
-                    kept = self._new(KmsDataKey(await unwrap(), wrapped, record.name.arn), record, now_ms)
+                    kept = self._new(KmsDataKey(await unwrap(), wrapped, state.record.name.arn), state, now_ms)
                     _remember(self._opened, where, kept)
         return kept.key.plain
 
@@ -118,18 +127,18 @@ class SharedKeys:
             for where in [where for where, kept in memory.items() if not kept.lives(now_ms)]:
                 del memory[where]
 
-    async def forget_changed(self, current: Callable[[KeyRecord], Awaitable[KeyRecord | None]]) -> None:
-        """Drop every key whose KMS key is not as it was; ``current`` gives the record as it is now."""
+    async def forget_changed(self, current: Callable[[KeyState], Awaitable[KeyState | None]]) -> None:
+        """Drop every key whose KMS key is not as it was; ``current`` gives the state as it is now."""
         for memory in (self._made, self._opened):
             for where, kept in list(memory.items()):
-                if await current(kept.record) != kept.record and memory.get(where) is kept:
+                if await current(kept.state) != kept.state and memory.get(where) is kept:
                     del memory[where]
 
     def __len__(self) -> int:
         return len(self._made) + len(self._opened)
 
-    def _new(self, key: KmsDataKey, record: KeyRecord, now_ms: int) -> _Kept:
-        return _Kept(key, record, now_ms, now_ms + self._life_ms)
+    def _new(self, key: KmsDataKey, state: KeyState, now_ms: int) -> _Kept:
+        return _Kept(key, state, now_ms, now_ms + self._life_ms)
 
 
 class _Turn:

@@ -7,7 +7,7 @@ AWS KMS" in the KMS developer guide.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from strongroom.policy.compiled import Actions, Finding, Policy, Statement
@@ -29,6 +29,8 @@ from strongroom.policy.reading import (
 MOST_BYTES: Final = 32_768
 _KIND: Final = Kind.KEY
 _CONTEXT: Final = "kms:encryptioncontext"
+_IDENTITY_ONLY: Final = "kms:resourcealiases"  # for identity policies alone: in a key policy every request is without it
+_ABSENT: Final = ""  # the condition key of no request
 #: Constraints on the encryption context do not bind these.
 _UNCONSTRAINED: Final = frozenset({"DescribeKey", "RetireGrant"})
 
@@ -49,6 +51,7 @@ def _statement(document: Document, index: int, written: Mapping[str, Any]) -> St
     conditions = read_conditions(written, document)
     for condition in conditions:
         _check_condition(condition)
+    conditions = tuple(replace(one, key=_ABSENT) if one.key == _IDENTITY_ONLY else one for one in conditions)
     if not {"Action", "NotAction"} & written.keys() or not {"Resource", "NotResource"} & written.keys():
         return inert_statement(index, sid, allows=allows)
     actions, not_action = read_actions(written, _KIND)

@@ -67,7 +67,7 @@ class ObjectEncryption:
         opened = await self._sealing.open(call, bucket, row.object_key, row.version_id, row.seal, before, row.manifest)
         # What the client said of the object when it was written, it goes on saying.
         made = await self._sealing.new(call, bucket, row.object_key, replace(choice, context=before.context))
-        await _allow_rewrapping(call, before, made.envelope)
+        await self._sealing.allow_rewrapping(call, bucket, row.object_key, before, made.envelope)
         key = replace(made, layers=opened.layers)
         envelope = key.bound(bucket.bucket_id, row.object_key, row.version_id, row.manifest, self._rooms.random)
         record = meta.seal(bucket, row.object_key, row.version_id, size=row.size, seal=envelope, manifest=row.manifest)
@@ -80,14 +80,6 @@ class ObjectEncryption:
 
         await self._rooms.catalog.write(work)
         return Answer()
-
-
-async def _allow_rewrapping(call: Call, before: Envelope, after: Envelope) -> None:
-    """The rights on the keys beside those that opening and making asked for (facts 8.11). Raises ApiError AccessDenied."""
-    await call.allow("kms:Encrypt", after.key_arn)
-    if before.mode == Mode.SSE_KMS:
-        await call.allow("kms:ReEncryptFrom", before.key_arn)
-        await call.allow("kms:ReEncryptTo", after.key_arn)
 
 
 def _choice(call: Call, bucket: Bucket) -> Choice:

@@ -173,6 +173,20 @@ class Sealing:
         place = binding(bucket.bucket_id, object_key, version_id, manifest) + bare_envelope
         return with_wrapped(bare_envelope, wrap(kek, locked, place, self._random))
 
+    async def allow_rewrapping(self, call: Call, bucket: Bucket, object_key: str, before: Envelope, after: Envelope) -> None:
+        """The rights on the keys beside those that ``open`` and ``new`` asked for (facts 8.11). Raises ApiError ``KMS.…``, AccessDenied."""
+
+        def use_of(envelope: Envelope) -> tuple[str, dict[str, str]]:
+            context = kms_context(bucket.name, object_key, envelope.context, bucket_key=envelope.bucket_key)
+            return envelope.key_arn, context
+
+        try:
+            await self._keys.allow_rewrapping(
+                call, bucket.region, use_of(before) if before.mode == Mode.SSE_KMS else None, use_of(after)
+            )
+        except ApiError as error:
+            raise as_s3(error) from error
+
     async def _kek(self, call: Call, bucket: Bucket, object_key: str, version_id: str, envelope: Envelope) -> bytes:
         if envelope.mode in {Mode.SSE_S3, Mode.SSE_C}:
             return self._service_key(envelope)

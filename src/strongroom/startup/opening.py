@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from strongroom.api.operation import About
 from strongroom.config import Config
 from strongroom.iam.assuming import trust_authority
 from strongroom.kms.data_keys import DataKeys
@@ -71,14 +72,17 @@ class LowerRooms:
         rooms = Rooms(catalog, blobs, keys, buckets, settings, now, os.urandom)
         return cls(config.data_dir, catalog, blobs, subkeys, keys, buckets, rooms, faults)
 
-    async def authority(self, action: str, resource_arn: str) -> Authority:
-        """Who governs a resource, when it is asked for that action. Raises ApiError NoSuchBucket, ValueError, Damaged."""
+    async def authority(self, action: str, resource_arn: str, about: About | None = None) -> Authority:
+        """Who governs a resource, when it is asked for that action. ``about``: what is known of the question.
+
+        Raises ApiError NoSuchBucket, ValueError, Damaged.
+        """
         if action.startswith("sts:") and resource_arn.startswith("arn:aws:iam:"):
             return await trust_authority(self.catalog, resource_arn)
         if resource_arn.startswith(("arn:aws:iam:", "arn:aws:sts:")):
             return Authority(resource_arn.split(":", 5)[4])
         if resource_arn.startswith("arn:aws:kms:"):
-            return await self.keys.authority(resource_arn)
+            return await self.keys.authority(resource_arn, about)
         return await self.buckets.authority(resource_arn)
 
     async def close(self) -> None:
