@@ -51,6 +51,8 @@ from strongroom.kms.rooms import kms_rooms
 from strongroom.numbers import FLUSH_SECONDS, Numbers
 from strongroom.observing import KeyUses, Lifecycles, Requests, configure_log, numbers_page
 from strongroom.processes import Workers, tell_that_it_serves, watch
+from strongroom.s3.account_access import AccountAccess
+from strongroom.s3.acls import Acls
 from strongroom.s3.bucket_cors import BucketCors
 from strongroom.s3.bucket_lifecycle import BucketLifecycle
 from strongroom.s3.bucket_policies import BucketPolicies
@@ -67,6 +69,7 @@ from strongroom.s3.listing import Listing
 from strongroom.s3.multipart import Multipart
 from strongroom.s3.object_attributes import ObjectAttributes
 from strongroom.s3.object_encryption import ObjectEncryption
+from strongroom.s3.object_owners import governed
 from strongroom.s3.object_tagging import ObjectTagging
 from strongroom.s3.parts import Parts
 from strongroom.s3.posting import Posting
@@ -139,6 +142,7 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
         callers=Callers(catalog, subkeys.iam),
         place=buckets.place,
         authority=lower.authority,
+        of_object=partial(governed, rooms),
         known=partial(request_values, rooms),
         existing=partial(object_values, rooms),
         settings=EdgeSettings(
@@ -175,6 +179,8 @@ def s3_rooms(rooms: Rooms) -> list[object]:
         UnsetSettings(rooms),
         BucketLifecycle(rooms),
         BucketPolicies(rooms),
+        Acls(rooms),
+        AccountAccess(rooms),
         Listing(rooms),
         writing,
         Posting(writing),

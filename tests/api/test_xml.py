@@ -141,7 +141,7 @@ def test_grantees_are_told_by_their_attribute() -> None:
     )
     policy = read(body, "PutBucketAcl")["AccessControlPolicy"]
     assert policy == {"Owner": {"ID": "o"}, "Grants": [{"Grantee": {"Type": "CanonicalUser", "ID": "i"}, "Permission": "READ"}]}
-    with pytest.raises(ApiError, match="MalformedXML"):  # the type is required
+    with pytest.raises(ApiError, match="MalformedACLError"):  # the type is required
         read(body.replace(f'{xsi} xsi:type="CanonicalUser"', ""), "PutBucketAcl")
 
 

@@ -98,6 +98,8 @@ def s3_members(house):
         "Policy": json.dumps({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}}),
         "PublicAccessBlockConfiguration": {"RestrictPublicBuckets": False},
         "VersioningConfiguration": {"Status": "Enabled"},
+        "OwnershipControls": {"Rules": [{"ObjectOwnership": "ObjectWriter"}]},
+        "ACL": "public-read",
         "Tagging": {"TagSet": [{"Key": "k", "Value": "v"}]},
         "CORSConfiguration": {"CORSRules": [{"AllowedOrigins": ["*"], "AllowedMethods": ["GET"]}]},
         "RenameSource": f"{house['bucket']}/k",
@@ -124,6 +126,8 @@ def ask_s3(client, name, house):
     members = s3_members(house)
     shape = client.meta.service_model.operation_model(name).input_shape
     wanted = {*shape.required_members, *({"Body", "MultipartUpload", "LifecycleConfiguration"} & set(shape.members))}
+    if name in {"PutBucketAcl", "PutObjectAcl"}:
+        wanted.add("ACL")
     given = {member: members[member] for member in wanted}
     if "UploadId" in given:
         given["Key"] = "m"
@@ -139,6 +143,8 @@ def nothing_happened(house):
     only = owner.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"][0]
     assert only["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
     assert "Status" not in owner.get_bucket_versioning(Bucket=name)
+    controls = owner.get_bucket_ownership_controls(Bucket=name)["OwnershipControls"]
+    assert controls == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
     assert refused(owner.get_bucket_tagging, Bucket=name).code == "NoSuchTagSet"
     assert refused(owner.get_bucket_cors, Bucket=name).code == "NoSuchCORSConfiguration"
     assert owner.get_object_tagging(Bucket=name, Key="k")["TagSet"] == []

@@ -11,6 +11,8 @@ from strongroom.edge.claims import read_claim
 from strongroom.edge.condition_values import RequestValues
 from strongroom.edge.refusals import REFUSALS
 from strongroom.iam.callers import ANONYMOUS, Caller
+from strongroom.policy.conditions import compile_condition
+from strongroom.policy.templates import Untold, template
 from tests.edge.tiny import ACCESS_KEY, ACCOUNT, OTHER, Asked, caller, signed
 
 SSE = "s3:x-amz-server-side-encryption"
@@ -101,6 +103,36 @@ def test_the_version_that_is_meant():
     assert values(asked).of("s3:GetObjectVersion", ACCOUNT, "v")("s3:versionid") == "v"
     assert values(asked).of("s3:GetObjectVersion", ACCOUNT)("s3:versionid") is None
     assert values(asked).of("s3:GetObject", ACCOUNT, "v")("s3:versionid") is None  # which has no such key
+
+
+def test_tls_is_one_of_two_versions_and_nobody_can_tell_which():
+    plain = values(signed("GET", "/bucket/k"))
+    assert plain.of("s3:GetObject", ACCOUNT)("s3:tlsversion") is None
+    plain.head.scheme = "https"
+    lookup = plain.of("s3:GetObject", ACCOUNT)
+
+    def holds(operator: str, version: str) -> bool:
+        return compile_condition(operator, "s3:TlsVersion", [version], variables=True).holds(lookup)
+
+    assert not holds("NumericLessThan", "1.2")
+    assert holds("NumericGreaterThanEquals", "1.2")
+    assert holds("NumericNotEquals", "1.1")
+    assert not holds("Null", "true")
+    for operator in ("NumericLessThan", "NumericEquals", "NumericNotEquals", "NumericGreaterThanEqualsIfExists"):
+        with pytest.raises(Untold):
+            holds(operator, "1.3")
+    with pytest.raises(Untold):
+        template("a/${s3:TlsVersion}", variables=True).complete(lookup)
+
+
+def test_the_ownership_that_is_asked_for():
+    controls = {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
+    put = values(signed("PUT", "/bucket?ownershipControls"), OwnershipControls=controls)
+    assert put.of("s3:PutBucketOwnershipControls", ACCOUNT)("s3:x-amz-object-ownership") == "ObjectWriter"
+    made = values(signed("PUT", "/bucket", {"x-amz-object-ownership": "BucketOwnerPreferred", "x-amz-acl": "private"}))
+    assert made.of("s3:CreateBucket", ACCOUNT)("s3:x-amz-object-ownership") == "BucketOwnerPreferred"
+    assert made.of("s3:CreateBucket", ACCOUNT)("s3:x-amz-acl") == "private"
+    assert made.of("s3:ListBucket", ACCOUNT)("s3:x-amz-acl") is None
 
 
 @pytest.mark.fact("C37")

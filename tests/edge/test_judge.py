@@ -14,7 +14,7 @@ from strongroom.edge.condition_values import RequestValues
 from strongroom.edge.judge import Judge
 from strongroom.policy.bucket_documents import read_bucket_policy
 from strongroom.policy.decide import ROOT, Authority
-from tests.edge.tiny import ACCESS_KEY, ACCOUNT, OTHER, caller, signed
+from tests.edge.tiny import ACCESS_KEY, ACCOUNT, OTHER, caller, of_object, signed
 
 K = "arn:aws:s3:::bucket/k"
 NEED = Need("s3:GetObject", "object", "s3:GetObjectVersion")
@@ -38,7 +38,7 @@ class Bench:
         known = given.pop("known", {})
         values = RequestValues(who, head, head.headers, None, given, "k", "eu-west-1", None, known)  # type: ignore[arg-type]
         self.denied: list[Any] = []
-        self.judge = Judge(who, ROOT, self.authority, lambda: values, self.existing, self.denied)
+        self.judge = Judge(who, ROOT, self.authority, lambda: values, self.existing, self.denied, of_object)
 
     async def authority(self, action: str, resource: str, about: Any) -> Authority:
         return self.place.authority

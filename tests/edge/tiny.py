@@ -77,6 +77,10 @@ async def place(name: str) -> TinyPlace | None:
     return PLACES.get(name)
 
 
+async def of_object(_arn: str, _version_id: str | None) -> None:
+    """Lists count nowhere here."""
+
+
 async def authority(_action: str, arn: str, _about: Any) -> Authority:
     if not arn.startswith("arn:aws:s3"):
         return Authority(arn.split(":")[4])
@@ -175,6 +179,7 @@ def tiny_gate(settings: EdgeSettings | None = None, clock: Any = None, observe: 
         callers=TinyCallers(),  # type: ignore[arg-type]
         place=place,
         authority=authority,
+        of_object=of_object,
         known=known,
         existing=existing,
         settings=settings or EdgeSettings(),

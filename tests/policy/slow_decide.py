@@ -25,6 +25,7 @@ class Caller:
     identity: list[dict[str, Any]] = field(default_factory=list)
     boundary: dict[str, Any] | None = None
     session: list[dict[str, Any]] | None = None
+    canonical: str = ""
 
     @property
     def root(self) -> bool:
@@ -39,6 +40,8 @@ class Resource:
     required: bool = False  # KMS keys, roles
     restricted: bool = False
     grants: list[dict[str, Any]] = field(default_factory=list)
+    acl: list[tuple[str, str]] | None = None  # grantee ("all", "authenticated", "logs" or a canonical id), permission
+    bucket_owner: str = ""  # where it is another
 
 
 @dataclass
@@ -337,7 +340,7 @@ def denied(caller: Caller, resource: Resource, request: Request) -> str:
     for document in resource.policies:
         if any(forms(one, caller) for one in statements_of(resource, document, "Deny", request)) and not spared:
             return "DENIED_BY_RESOURCE"
-    if resource.restricted and (caller.anonymous or caller.account != resource.owner):
+    if resource.restricted and (caller.anonymous or caller.account != (resource.bucket_owner or resource.owner)):
         return "RESTRICTED"
     if caller.anonymous:
         return ""
@@ -362,6 +365,29 @@ def granted(grant: dict[str, Any], caller: Caller, request: Request) -> set[str]
     return forms({"Principal": {"AWS": grant["grantee"]}}, caller)
 
 
+ON_BUCKETS = {
+    "s3:ListBucket": "READ",
+    "s3:PutObject": "WRITE",
+    "s3:GetBucketAcl": "READ_ACP",
+    "s3:PutBucketAcl": "WRITE_ACP",
+}
+ON_OBJECTS = {
+    "s3:GetObject": "READ",
+    "s3:GetObjectAcl": "READ_ACP",
+    "s3:PutObjectAcl": "WRITE_ACP",
+}
+
+
+def opened(caller: Caller, resource: Resource, request: Request) -> bool:
+    """Whether a list names the caller for the action. A list with an object's ARN is an object's."""
+    wanted = (ON_OBJECTS if "/" in resource.arn else ON_BUCKETS).get(request.action)
+    for grantee, permission in resource.acl or []:
+        named = grantee == "all" or (not caller.anonymous and grantee in {"authenticated", caller.canonical})
+        if wanted is not None and named and permission in {wanted, "FULL_CONTROL"}:
+            return True
+    return False
+
+
 def slow_decide(caller: Caller, resource: Resource, request: Request) -> tuple[bool, str]:
     """Whether it is allowed, and why: a name of Reason."""
     reason = denied(caller, resource, request)
@@ -377,10 +403,13 @@ def slow_decide(caller: Caller, resource: Resource, request: Request) -> tuple[b
     by_grant: set[str] = set()
     for grant in resource.grants:
         by_grant |= granted(grant, caller, request)
-    either = strength | by_grant
+    by_list = opened(caller, resource, request)
+    either = strength | by_grant | ({"account"} if by_list else set())
 
     if caller.anonymous:
-        return ("everyone" in strength), ("RESOURCE_POLICY" if "everyone" in strength else "ANONYMOUS")
+        if "everyone" in strength:
+            return True, "RESOURCE_POLICY"
+        return (True, "ACL") if by_list else (False, "ANONYMOUS")
     own_side = caller.root or any(statements(document, "Allow", resource, request) for document in caller.identity)
     limit = ""
     if caller.session is not None and not any(statements(document, "Allow", resource, request) for document in caller.session):

@@ -9,11 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from strongroom.policy.decide import Reason, decide, explain
+from strongroom.policy.faults import Kind
 from tests.policy.slow_decide import Caller, Request, Resource, as_list, denied, slow_decide
 from tests.policy.worlds import callers, decided, governed, question, requests, statements
 
 many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-ALLOWING = {Reason.ROOT_OF_OWNER, Reason.IDENTITY_POLICY, Reason.RESOURCE_POLICY, Reason.GRANT, Reason.BOTH_ACCOUNTS}
+ALLOWING = {Reason.ROOT_OF_OWNER, Reason.IDENTITY_POLICY, Reason.RESOURCE_POLICY, Reason.GRANT, Reason.ACL, Reason.BOTH_ACCOUNTS}
 EVERYTHING = {"Effect": "Deny", "Action": "*", "Resource": "*"}
 
 
@@ -39,7 +40,7 @@ def test_whoever_asks_why_gets_the_same_decision_and_all_policies(caller: Caller
     there = len(resource.policies)
     if not caller.anonymous:
         there += len(caller.identity) + (caller.boundary is not None) + len(caller.session or [])
-    assert sum(finding.policy.partition("-")[0] != "grant" for finding in full.looked_at) == there
+    assert sum(finding.kind not in {Kind.GRANT, Kind.ACL} for finding in full.looked_at) == there
 
 
 def _each_document(caller: Caller, resource: Resource) -> list[tuple[list[dict[str, Any]], int]]:
@@ -130,7 +131,7 @@ def test_without_any_allow_only_the_root_of_the_owner_may(caller: Caller, resour
                 kept.append({**one, "Statement": denies})
         return kept
 
-    resource = replace(resource, policies=no_allows(resource.policies), grants=[])
+    resource = replace(resource, policies=no_allows(resource.policies), grants=[], acl=None)
     caller = replace(caller, identity=no_allows(caller.identity))
     decision = decided(caller, resource, request)
     if decision.allowed:

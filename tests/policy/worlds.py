@@ -8,10 +8,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from strongroom.policy.acls import LOG_DELIVERY, PERMISSIONS, Acl, AclGrant
 from strongroom.policy.decide import Authority, Decision, Question, Standing, decide
 from strongroom.policy.faults import Kind
 from strongroom.policy.identity_documents import read_identity_policy
 from strongroom.policy.key_documents import grant, read_key_policy
+from strongroom.policy.public import ALL_USERS, AUTHENTICATED_USERS
 from strongroom.policy.templates import lookup_of
 from tests.policy.slow_decide import Caller, Request, Resource
 
@@ -21,7 +23,9 @@ ANN, BOB = f"arn:aws:iam::{A}:user/ann", f"arn:aws:iam::{B}:user/x/bob"
 ROLE = f"arn:aws:iam::{A}:role/ops/reader"
 SESSION = f"arn:aws:sts::{A}:assumed-role/reader/monday"
 
-actions = st.sampled_from(["s3:GetObject", "s3:PutObject", "s3:ListBucket", "kms:Decrypt", "s3:PutBucketPolicy"])
+actions = st.sampled_from(
+    ["s3:GetObject", "s3:PutObject", "s3:ListBucket", "kms:Decrypt", "s3:PutBucketPolicy", "s3:PutObjectAcl"]
+)
 action_patterns = st.sampled_from(
     ["s3:GetObject", "s3:Get*", "S3:getobject", "s3:*Object", "s3:???Object", "kms:*", "*", "s3:ListBucket"]
 )
@@ -153,11 +157,11 @@ def callers(draw: st.DrawFn) -> Caller:
     base = draw(
         st.sampled_from(
             [
-                Caller(A, ROOT_A),
-                Caller(A, ANN),
-                Caller(A, SESSION, ROLE),
-                Caller(B, ROOT_B),
-                Caller(B, BOB),
+                Caller(A, ROOT_A, canonical="a"),
+                Caller(A, ANN, canonical="a"),
+                Caller(A, SESSION, ROLE, canonical="a"),
+                Caller(B, ROOT_B, canonical="b"),
+                Caller(B, BOB, canonical="b"),
                 Caller(anonymous=True),
             ]
         )
@@ -189,6 +193,20 @@ _grants = st.fixed_dictionaries(
 )
 
 
+GROUPS = {"all": ALL_USERS, "authenticated": AUTHENTICATED_USERS, "logs": LOG_DELIVERY}
+_listed = st.tuples(st.sampled_from(["all", "authenticated", "logs", "a", "b"]), st.sampled_from(sorted(PERMISSIONS)))
+
+
+def _acl(resource: Resource) -> Acl | None:
+    if resource.acl is None:
+        return None
+    grants = tuple(
+        AclGrant(permission, group=GROUPS[name]) if name in GROUPS else AclGrant(permission, name)
+        for name, permission in resource.acl
+    )
+    return Acl(resource.arn, grants, of_bucket="/" not in resource.arn)
+
+
 @st.composite
 def governed(draw: st.DrawFn) -> Resource:
     return Resource(
@@ -198,6 +216,8 @@ def governed(draw: st.DrawFn) -> Resource:
         required=draw(st.booleans()),
         restricted=draw(st.sampled_from([False, False, False, True])),
         grants=draw(st.lists(_grants, max_size=2)),
+        acl=draw(st.none() | st.lists(_listed, max_size=3)),
+        bucket_owner=draw(st.sampled_from(["", "", "", A, B])),
     )
 
 
@@ -225,8 +245,16 @@ def question(caller: Caller, resource: Resource, request: Request) -> Question:
         caller.anonymous,
         request.action,
         resource.arn,
-        Authority(resource.owner, policies, grants, policy_required=resource.required, restricted=resource.restricted),
-        Standing(identity, boundary, session, role_arn=caller.role_arn),
+        Authority(
+            resource.owner,
+            policies,
+            grants,
+            policy_required=resource.required,
+            restricted=resource.restricted,
+            acl=_acl(resource),
+            bucket_account_id=resource.bucket_owner,
+        ),
+        Standing(identity, boundary, session, role_arn=caller.role_arn, canonical_id=caller.canonical),
         lookup_of(request.values),
         request.context,
     )

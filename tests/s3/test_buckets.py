@@ -8,6 +8,7 @@ import pytest
 
 from strongroom.api.errors import ApiError
 from strongroom.iam.identities import Identities
+from strongroom.policy.public import ALL_USERS
 from strongroom.s3 import buckets as module
 from strongroom.s3.bucket_cache import ENCRYPTION, bucket_scope
 from strongroom.s3.bucket_names import bucket_region, check_bucket_name
@@ -164,15 +165,20 @@ async def test_only_the_served_regions(world):
 @pytest.mark.parametrize(
     ("given", "status", "code", "members"),
     [
-        ({"ObjectOwnership": "ObjectWriter"}, 501, "NotImplemented", {"Header": "x-amz-object-ownership"}),
         ({"ObjectLockEnabledForBucket": True}, 501, "NotImplemented", {"Header": "x-amz-bucket-object-lock-enabled"}),
         ({"BucketNamespace": "account-regional"}, 501, "NotImplemented", {"Header": "x-amz-bucket-namespace"}),
         ({"CreateBucketConfiguration": {"Tags": [{"Key": "a", "Value": "b"}]}}, 501, "NotImplemented", {}),
         ({"CreateBucketConfiguration": {"Bucket": {"Type": "Directory"}}}, 501, "NotImplemented", {}),
         ({"ACL": "public-read"}, 400, "InvalidBucketAclWithObjectOwnership", {}),
-        ({"GrantRead": "id=x", "ObjectOwnership": "BucketOwnerEnforced"}, 400, "InvalidBucketAclWithObjectOwnership", {}),
+        (
+            {"GrantRead": f"uri={ALL_USERS}", "ObjectOwnership": "BucketOwnerEnforced"},
+            400,
+            "InvalidBucketAclWithObjectOwnership",
+            {},
+        ),
         ({"ACL": "mine"}, 400, "InvalidArgument", {"ArgumentName": "x-amz-acl", "ArgumentValue": "mine"}),
-        ({"ObjectOwnership": "Nobody"}, 400, "InvalidArgument", {}),
+        ({"ObjectOwnership": "Nobody"}, 400, "InvalidArgument", {"ArgumentName": "x-amz-object-ownership"}),
+        ({"ACL": "public-read", "ObjectOwnership": "ObjectWriter"}, 400, "InvalidBucketAclWithBlockPublicAccessError", {}),
     ],
 )
 async def test_what_is_asked_beside_a_name(world, given, status, code, members):

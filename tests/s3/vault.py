@@ -164,7 +164,14 @@ class Vault:
         assert operation is not None, name
 
         async def allow(
-            action: str, resource: str, /, *, version_id: str | None = None, told: Any = None, about: Any = None
+            action: str,
+            resource: str,
+            /,
+            *,
+            version_id: str | None = None,
+            told: Any = None,
+            about: Any = None,
+            new: bool = False,
         ) -> None:
             self.asked.append((action, resource))
             if version_id is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from strongroom.api.codec_rest_xml import RestXmlCodec
 from strongroom.api.operation import Answer, Call, Register
 from strongroom.kms.data_keys import DataKeys
+from strongroom.s3.acls import Acls
 from strongroom.s3.bucket_cache import Bucket, BucketCache
 from strongroom.s3.bucket_settings import BucketSettings
 from strongroom.s3.buckets import Buckets
@@ -63,6 +64,7 @@ class World:
     catalog: CountingCatalog
     blobs: FileBlobs
     settings: S3Settings = field(default_factory=S3Settings)
+    asked: list[tuple[str, str]] = field(default_factory=list)  # about what the caller was about to make
 
     def __post_init__(self) -> None:
         self.keys = DataKeys(self.catalog, bytes(range(32)), lambda: NOW)
@@ -73,22 +75,32 @@ class World:
         self.settings = settings
         self.buckets = BucketCache(self.catalog, self.keys, settings.new_bucket_sse_c)
         self.rooms = Rooms(self.catalog, self.blobs, self.keys, self.buckets, settings, lambda: NOW, os.urandom)
-        self.register = Register([Buckets(self.rooms), BucketSettings(self.rooms), Listing(self.rooms)])
+        self.register = Register([Buckets(self.rooms), BucketSettings(self.rooms), Acls(self.rooms), Listing(self.rooms)])
 
     def call(self, name: str, /, *, account: str = A, region: str = "us-east-1", **given: Any) -> Call:
         operation = self.register.find("s3", name)
         assert operation is not None, name
 
         async def allow(
-            action: str, resource: str, /, *, version_id: str | None = None, told: Any = None, about: Any = None
+            action: str,
+            resource: str,
+            /,
+            *,
+            version_id: str | None = None,
+            told: Any = None,
+            about: Any = None,
+            new: bool = False,
         ) -> None:
+            if new:  # of one's own
+                self.asked.append((action, resource))
+                return
             raise AssertionError(f"nobody should have asked for {action} on {resource}")
 
         return Call(
             operation=operation,
             input=given,
             caller=SomeCaller(account),
-            allow=allow,
+            allow=allow,  # type: ignore[arg-type]
             body=None,  # type: ignore[arg-type]
             region=region,
             now=NOW,

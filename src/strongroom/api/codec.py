@@ -1,6 +1,6 @@
 """The codec of every service: what the gate calls between the route and the run, and after it. Never knows who is calling.
 
-``Codec`` picks the protocol of the service: rest-xml for S3, JSON 1.1 for KMS, the query protocol for IAM and STS.
+``Codec`` picks the protocol of the service: rest-xml for S3 and S3 Control, JSON 1.1 for KMS, the query protocol for IAM and STS.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Codec:
         self._s3: Final = RestXmlCodec()
         self._rooms: Final[dict[Service, RestXmlCodec | JsonCodec | QueryCodec]] = {
             "s3": self._s3,
+            "s3control": RestXmlCodec("s3control"),
             "kms": JsonCodec(),
             "iam": QueryCodec("iam"),
             "sts": QueryCodec("sts"),

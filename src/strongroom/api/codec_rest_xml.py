@@ -15,14 +15,24 @@ from strongroom.api.encoded import BodyKind, Encoded
 from strongroom.api.errors import ApiError
 from strongroom.api.form import read_form
 from strongroom.api.model import operation_model
-from strongroom.api.rest_xml_plans import DECLARATION, NAMESPACE, Answered, Asked, compile_answered, compile_asked, header_string
+from strongroom.api.rest_xml_plans import (
+    CONTROL_NAMESPACE,
+    DECLARATION,
+    NAMESPACE,
+    Answered,
+    Asked,
+    compile_answered,
+    compile_asked,
+    header_string,
+)
 from strongroom.api.scalars import header_text, text_of_header, xml_text
 from strongroom.api.xml_reader import read_xml
 
 if TYPE_CHECKING:
-    from strongroom.api.operation import Answer
+    from strongroom.api.operation import Answer, Service
     from strongroom.api.routing import Route
 
+_NAMESPACES: Final = {"s3": NAMESPACE, "s3control": CONTROL_NAMESPACE}
 KEY_BYTES: Final = 1024
 #: Operations that S3 has and its model does not.
 _UNMODELLED: Final = {module.OPERATION: module for module in (post_form, preflight)}
@@ -30,7 +40,9 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 
 
 class RestXmlCodec:
-    def __init__(self) -> None:
+    def __init__(self, service: Service = "s3") -> None:
+        """``service``: whose model it is; S3 Control speaks as S3 does."""
+        self._service: Final[Service] = service
         self._asked: dict[str, Asked] = {}
         self._answered: dict[str, Answered] = {}
 
@@ -117,13 +129,14 @@ class RestXmlCodec:
         plan = self._asked.get(operation)
         if plan is None:
             own = _UNMODELLED.get(operation)
-            plan = compile_asked(operation_model("s3", operation)) if own is None else own.asked_plan()
+            plan = compile_asked(operation_model(self._service, operation)) if own is None else own.asked_plan()
             self._asked[operation] = plan
         return plan
 
     def _answering(self, operation: str) -> Answered:
         own = _UNMODELLED.get(operation)
-        plan = compile_answered(operation_model("s3", operation)) if own is None else own.answered_plan()
+        namespace = _NAMESPACES[self._service]
+        plan = compile_answered(operation_model(self._service, operation), namespace) if own is None else own.answered_plan()
         self._answered[operation] = plan
         return plan
 
@@ -175,7 +188,12 @@ def _read_body(plan: Asked, body: bytes, given: dict[str, Any]) -> None:
         if plan.payload_required:
             raise ApiError("MissingRequestBodyError")
         return
-    value = read_xml(body, plan.root, plan.node)
+    try:
+        value = read_xml(body, plan.root, plan.node)
+    except ApiError as error:
+        if plan.root != "AccessControlPolicy":
+            raise
+        raise ApiError("MalformedACLError") from error
     if plan.payload:
         given[plan.payload] = value
     else:

@@ -1,4 +1,4 @@
-"""The page ``docs/operations.md``: every S3, KMS, IAM and STS operation of the models, and whether it is built.
+"""The page ``docs/operations.md``: every operation of S3, S3 Control, KMS, IAM and STS of the models, and whether it is built.
 
 Made from a register, so that it says what runs and not what is planned. Never knows how a register is built: as a command,
 ``python -m strongroom.api.coverage PACKAGE …`` collects the operations that the classes of the named packages declare.
@@ -20,9 +20,15 @@ from strongroom.api.model import SERVICES, SUCCESSORS, operation_names
 from strongroom.api.operation import Operation, Service
 
 State = Literal["done", "partial", "kept", "refused", "not yet"]
-_TITLES: Final[dict[Service, str]] = {"s3": "S3", "kms": "KMS", "iam": "IAM", "sts": "STS"}
+_TITLES: Final[dict[Service, str]] = {"s3": "S3", "s3control": "S3 Control", "kms": "KMS", "iam": "IAM", "sts": "STS"}
 #: Operations that S3 has and its model does not.
-_UNMODELLED: Final[dict[Service, tuple[str, ...]]] = {"s3": ("PostObject", "Preflight"), "kms": (), "iam": (), "sts": ()}
+_UNMODELLED: Final[dict[Service, tuple[str, ...]]] = {
+    "s3": ("PostObject", "Preflight"),
+    "s3control": (),
+    "kms": (),
+    "iam": (),
+    "sts": (),
+}
 _OPENING: Final = """# Operations
 
 Which operations of AWS's models this version answers. This page is generated: `make docs` writes it from the operations that are

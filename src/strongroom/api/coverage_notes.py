@@ -15,7 +15,7 @@ PARTIAL: Final[dict[tuple[str, str], str]] = {
     ): "an extension: in ordinary buckets without versioning, where AWS has it in directory buckets only; no SSE-C",
     ("s3", "CompleteMultipartUpload"): "no condition on the time of initiation (directory buckets)",
     ("s3", "CopyObject"): "no object lock, no archive classes",
-    ("s3", "CreateBucket"): "no ACL grants, no object lock, no directory buckets, no tags",
+    ("s3", "CreateBucket"): "no object lock, no directory buckets, no tags",
     ("s3", "CreateMultipartUpload"): "no object lock, no archive classes",
     ("s3", "DeleteObject"): "no conditions on time or size (directory buckets), no MFA delete",
     ("s3", "DeleteObjects"): "no conditions on time or size (directory buckets), no MFA delete",

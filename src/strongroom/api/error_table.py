@@ -72,6 +72,7 @@ S3: Final[Table] = {
     "InvalidAddressingHeader": (400, "You must specify the Anonymous role."),
     "InvalidAnnotationName": (400, "The annotation name is not valid."),
     "InvalidArgument": (400, "Invalid Argument"),
+    "InvalidBucketAclWithBlockPublicAccessError": (400, "Bucket cannot have public ACLs set with BlockPublicAccess enabled"),
     "InvalidBucketAclWithObjectOwnership": (
         400,
         "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",

@@ -17,7 +17,7 @@ from strongroom.api.operation import Service
 if TYPE_CHECKING:
     from botocore.model import OperationModel, Shape, StructureShape
 
-SERVICES: Final[tuple[Service, ...]] = ("s3", "kms", "iam", "sts")
+SERVICES: Final[tuple[Service, ...]] = ("s3", "s3control", "kms", "iam", "sts")
 
 #: Operations that look exactly like another on the wire: the deprecated spellings of S3's model and the directory-bucket
 #: listing, which only its own host name tells apart. Requests are given to the operation on the right.

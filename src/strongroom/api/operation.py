@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-Service = Literal["s3", "kms", "iam", "sts"]
+Service = Literal["s3", "s3control", "kms", "iam", "sts"]
 Input = Mapping[str, Any]
 #: Condition key, spelled in any case → its value, or values of a key that has several.
 Told = Mapping[str, str | tuple[str, ...]]
@@ -110,6 +110,7 @@ class Allow(Protocol):
     ``version_id``: the version that is meant, where the input's VersionId does not say it (the source of a copy, one of many keys).
     ``told``: values of condition keys that the input does not say either (tags that a copy takes along), instead of those it says.
     ``about``: what the asking room knows of the question; without it the policies' conditions on that count against the caller.
+    ``new``: what is asked about is the bucket or the object that the caller is about to make, not one that may be there.
     """
 
     def __call__(
@@ -121,7 +122,12 @@ class Allow(Protocol):
         version_id: str | None = None,
         told: Told | None = None,
         about: About | None = None,
+        new: bool = False,
     ) -> Awaitable[None]: ...
+
+    def judged(self, resource: str) -> str | None:
+        """The id of the version whose owner and list the last question about an object (an ARN) was decided by; None: by none."""
+        ...
 
 
 @dataclass(slots=True)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from botocore.model import OperationModel, Shape
 
 NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
+CONTROL_NAMESPACE: Final = "http://awss3control.amazonaws.com/doc/2018-08-20/"
 DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 #: Root elements of answers, which the model does not know. (S3 API reference.) Others: the operation's name + Result.
@@ -141,7 +142,7 @@ def _compile_payload(plan: Asked, member: str, shape: Shape, *, required: bool) 
         plan.root, plan.node = str(trait(shape, "name") or member), node_for(shape)
 
 
-def compile_answered(model: OperationModel) -> Answered:
+def compile_answered(model: OperationModel, namespace: str = NAMESPACE) -> Answered:
     shape = model.output_shape
     plan = Answered(status=int(model.http.get("responseCode", 200)), headers={})
     inner = members(shape)
@@ -162,17 +163,17 @@ def compile_answered(model: OperationModel) -> Answered:
         if trait(place, "eventstream") or place.serialization.get("eventstream"):
             plan.kind = "stream"
         elif plan.kind == "xml":
-            _compile_root(plan, str(trait(place, "name") or payload), place)
+            _compile_root(plan, str(trait(place, "name") or payload), place, namespace)
     elif model.name == "GetBucketLocation":
         plan.kind = "location"
     elif plan.body_members:
         plan.kind = "xml"
-        _compile_root(plan, _ROOTS.get(str(model.name), f"{model.name}Result"), shape)
+        _compile_root(plan, _ROOTS.get(str(model.name), f"{model.name}Result"), shape, namespace)
     return plan
 
 
-def _compile_root(plan: Answered, root: str, shape: Shape) -> None:
-    plan.opening = f'{DECLARATION}<{root} xmlns="{NAMESPACE}">'
+def _compile_root(plan: Answered, root: str, shape: Shape, namespace: str) -> None:
+    plan.opening = f'{DECLARATION}<{root} xmlns="{namespace}">'
     plan.closing = f"</{root}>"
     plan.write = content_writer(shape)
 

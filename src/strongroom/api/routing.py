@@ -1,4 +1,4 @@
-"""Which operation a request asks for: S3 by method, address and query words, KMS by target, IAM and STS by form action.
+"""Which operation a request asks for: S3 and S3 Control by method, address and query words, KMS by target, IAM and STS by form action.
 
 The tables are compiled from the models' http traits at start. Never knows which operations are built, who is calling, or
 what a body says beyond the form field ``Action``.
@@ -18,6 +18,8 @@ from strongroom.api.operation import Service
 
 FORM: Final = "application/x-www-form-urlencoded"
 _TARGET: Final = "TrentService."
+CONTROL_HEADER: Final = "x-amz-account-id"  # without which no operation of S3 Control is asked, and which none of S3 has
+_CONTROL: Final = "/v20180820/"
 _VERSIONS: Final[dict[str, Service]] = {"2011-06-15": "sts", "2010-05-08": "iam"}
 _SCOPES: Final[dict[str, Service]] = {"kms": "kms", "iam": "iam", "sts": "sts"}
 _HOSTS_KEPT: Final = 4096
@@ -70,6 +72,7 @@ class Router:
         self._levels, self._words, self._valued = _compile()
         self._plain = {where: level.plain for where, level in self._levels.items() if level.plain}
         self._hosts: dict[str, str] = {}
+        self._control = _compile_control()
 
     def route(self, method: str, path: str, query: str, headers: Mapping[str, str], scope: str = "") -> Route:
         """Which operation a request asks for.
@@ -78,6 +81,8 @@ class Router:
         ``scope``: the service of the signature's credential scope, "" when there is none.
         Raises ApiError MethodNotAllowed, InvalidArgument (conflicting subresources).
         """
+        if CONTROL_HEADER in headers and path.startswith(_CONTROL):
+            return Route("s3control", self._control.get((method, path), ""), "", "", virtual_host=False)
         host = headers.get("host", "")
         bucket = self._hosts.get(host)
         if bucket is None:
@@ -219,6 +224,16 @@ def _compile() -> tuple[dict[tuple[str, str], _Level], frozenset[str], frozenset
             group.sort(key=lambda candidate: (-len(candidate.queries) - len(candidate.headers), candidate.operation))
         _find_plain(level)
     return levels, frozenset(words), frozenset(word.partition("=")[0] for word in words if "=" in word)
+
+
+def _compile_control() -> dict[tuple[str, str], str]:
+    """The operations of S3 Control whose address has no variable part, by method and path. None of the others is built."""
+    found: dict[tuple[str, str], str] = {}
+    for name in operation_names("s3control"):
+        http = operation_model("s3control", name).http
+        if not {"{", "?"} & set(str(http["requestUri"])):
+            found[str(http["method"]), str(http["requestUri"])] = name
+    return found
 
 
 def _word(template: str) -> str:

@@ -27,6 +27,7 @@ NAMESPACES: Final = frozenset(
         "http://s3.amazonaws.com/doc/2006-03-01/",
         "http://doc.s3.amazonaws.com/2006-03-01",
         "http://doc.s3.amazonaws.com/2006-03-01/",
+        "http://awss3control.amazonaws.com/doc/2018-08-20/",
     }
 )
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"

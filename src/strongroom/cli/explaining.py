@@ -17,9 +17,11 @@ from strongroom.edge.condition_values import Existing, RequestValues
 from strongroom.edge.head import Head
 from strongroom.iam.acting import Acting, Principal
 from strongroom.policy import s3_actions
+from strongroom.policy.acls import OF_OBJECT_OWNER
 from strongroom.policy.decide import NO_CONTEXT, Authority, Decision, Question, explain
 from strongroom.policy.templates import Untold, Value
 from strongroom.s3.condition_values import object_values
+from strongroom.s3.object_owners import governed
 from strongroom.startup.opening import LowerRooms, now
 
 _ARN: Final = "arn:aws:s3:::"
@@ -117,7 +119,7 @@ class Explaining:
 
     async def _explained(self, principal: Principal, asked: Asked) -> Explained:
         about = await self._about_key(principal, asked)
-        authority = await self._authority(principal, asked.action, asked.resource, about)
+        authority = await self._authority(principal, asked, about)
         existing = Existing()
         existing.told = await object_values(self._lower.rooms, asked.resource, asked.version_id) if asked.on_object else {}
         first = self._judged(principal, asked, asked.action, asked.resource, authority, about, existing)
@@ -166,15 +168,20 @@ class Explaining:
         decision = explain(question._replace(values=values, encryption_context=encryption_context))
         return Judged(action, resource, decision, tuple(sorted(values.absent)))
 
-    async def _authority(self, principal: Principal, action: str, resource: str, about: About | None) -> Authority:
+    async def _authority(self, principal: Principal, asked: Asked, about: About | None) -> Authority:
+        action, resource = asked.action, asked.resource
         if resource == "*":
             return Authority(principal.caller.account_id)
         try:
-            return await self._lower.authority(action, resource, about)
+            authority = await self._lower.authority(action, resource, about)
         except ApiError as error:
             raise BadQuestion(f"{resource}: {error.message}") from error
         except ValueError as error:
             raise BadQuestion(f"{resource}: {error}") from error
+        if not authority.by_object or action not in OF_OBJECT_OWNER:
+            return authority
+        there = await governed(self._lower.rooms, resource, asked.version_id)
+        return authority if there is None else there.authority
 
 
 class _Values:

@@ -17,7 +17,7 @@ from strongroom.edge.claims import Claim
 from strongroom.edge.head import Head
 from strongroom.edge.tag_values import TAGGED, tag_value
 from strongroom.policy.s3_actions import CONDITION_KEYS, condition_key
-from strongroom.policy.templates import Lookup, Untold, Value
+from strongroom.policy.templates import Lookup, OneOf, Untold, Value
 
 _HEADERS: Final = "s3:x-amz-"
 
@@ -127,6 +127,8 @@ class RequestValues:
 #: Keys of which in questions about KMS keys only the room of KMS knows the values.
 _TOLD_BY_KMS: Final = ("kms:", "aws:resourcetag/", "aws:requesttag/", "aws:tagkeys", "aws:viaawsservice")
 _OF_RESOURCE: Final = "s3:existingobjecttag/"
+#: The server of connections takes no older one, and does not tell which it was.
+_TLS: Final = OneOf(("1.2", "1.3"))
 _PLAIN_HEADERS: Final = frozenset({"s3:if-match", "s3:if-none-match"})
 
 
@@ -158,6 +160,13 @@ def _principal_type(values: RequestValues) -> Value:
     return {"root": "Account", "user": "User", "assumed-role": "AssumedRole", "federated-user": "FederatedUser"}.get(kind)
 
 
+def _ownership(values: RequestValues) -> Value:
+    """Of the document of PutBucketOwnershipControls, else the header of CreateBucket."""
+    controls: Mapping[str, Any] = values.given.get("OwnershipControls") or {}
+    rules: list[Mapping[str, str]] | None = controls.get("Rules")
+    return rules[0].get("ObjectOwnership") if rules else values.headers.get("x-amz-object-ownership")
+
+
 def _user_name(values: RequestValues) -> Value:
     resource = values.caller.arn.split(":", 5)[-1]
     return resource.rpartition("/")[2] if resource.startswith("user/") else None
@@ -183,9 +192,11 @@ _VALUES: Final[dict[str, Callable[[RequestValues], Value]]] = {
     "s3:objectcreationoperation": lambda values: "false" if "UploadId" in values.given else "true",
     "s3:prefix": lambda values: values.member("Prefix"),
     "s3:signatureage": _signature_age,
+    "s3:x-amz-object-ownership": _ownership,
     "s3:signatureversion": lambda values: _signed(values, "AWS4-HMAC-SHA256"),
     "sts:externalid": lambda values: values.member("ExternalId"),
     "sts:rolesessionname": lambda values: values.member("RoleSessionName"),
     "sts:sourceidentity": lambda values: values.member("SourceIdentity"),
+    "s3:tlsversion": lambda values: _TLS if values.head.scheme == "https" else None,
     "s3:versionid": lambda values: values.member("VersionId"),
 }

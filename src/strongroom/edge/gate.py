@@ -33,7 +33,7 @@ from strongroom.edge.cross_origin import PREFLIGHT, cross_origin_headers
 from strongroom.edge.denial_log import Denied
 from strongroom.edge.form import FormFile, PostedForm
 from strongroom.edge.head import Head, RawBody, Reply
-from strongroom.edge.judge import Judge, Place, check_owner, has_policies
+from strongroom.edge.judge import Governed, Judge, Place, check_owner, has_policies
 from strongroom.edge.limits import DOCUMENT_MOST, LIST_DOCUMENT_MOST, check_head, check_metadata
 from strongroom.edge.promises import describes_body, read_promises, without_chunked
 from strongroom.edge.refusals import REFUSALS, Refusals
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 _LOG = structlog.get_logger("strongroom.edge")
 _SERVER: Final = ("server", "Strongroom")
 _PLACELESS: Final = frozenset({"service", "nobody"})  # what an operation may be asked for where no bucket is
+_S3: Final[frozenset[Service]] = frozenset({"s3", "s3control"})  # sign, number and word alike
 _LOOPBACK: Final = ("127.", "::ffff:127.")
 
 
@@ -99,6 +100,7 @@ class _Trail:
 
 class Gate:
     """One a worker. ``authority`` raises ApiError NoSuchBucket for a bucket that does not exist; ``place`` gives None for it.
+    ``of_object`` is asked about objects in buckets where lists count: see ``Judge``.
 
     ``known`` gives, from an input, the condition values that are not in the request itself; ``existing``, from a resource and a
     version's id, those of what is there.
@@ -111,6 +113,7 @@ class Gate:
         callers: Callers,
         place: Callable[[str], Awaitable[Place | None]],
         authority: Callable[[str, str, About | None], Awaitable[Authority]],
+        of_object: Callable[[str, str | None], Awaitable[Governed | None]],
         known: Callable[[Mapping[str, Any]], Awaitable[Told]],
         existing: Callable[[str, str | None], Awaitable[Told]],
         settings: EdgeSettings,
@@ -122,6 +125,7 @@ class Gate:
         self._callers = callers
         self._place = place
         self._authority = authority
+        self._of_object = of_object
         self._known = known
         self._existing = existing
         self._settings = settings
@@ -154,7 +158,7 @@ class Gate:
             if form is not None:
                 claim, route, headers, asked = form.claim, form.route, form.headers, ""
             document: bytes | None = None
-            if route.service != "s3":
+            if route.service not in _S3:
                 route, document = await self._front_end(trail, route, claim, head, raw)
             operation = self._register.find(route.service, route.operation)
             place = await self._place(route.bucket) if route.bucket else None
@@ -190,12 +194,14 @@ class Gate:
             weighed = place is not None and (place.authority.policies or has_policies(standing))
             known: Told = await self._known(given) if weighed else {}
             asked_of = partial(RequestValues, caller, head, headers, claim, given, route.key, region, now, known)
-            judge = Judge(caller, standing, self._authority, asked_of, self._existing, trail.denied)
+            version_id = given.get("VersionId")
+            ways = (self._authority, asked_of, self._existing, trail.denied, self._of_object)
+            judge = Judge(caller, standing, *ways, version_id)
             if "ExpectedBucketOwner" in given:
                 check_owner(given["ExpectedBucketOwner"], route.bucket, place)
             if place is not None and place.requester_pays and operation.need.on not in _PLACELESS:
                 check_request_payer(caller, place.account_id, headers)
-            await judge.decide(operation.need, route, place, with_version=bool(given.get("VersionId")))
+            await judge.decide(operation.need, route, place, with_version=bool(version_id))
             # 7. run
             call = Call(
                 operation=operation,
@@ -259,7 +265,8 @@ class Gate:
         regions = self._settings.regions
         if regions and route.service in {"iam", "sts"}:
             regions = (*regions, "us-east-1")  # clients sign for the global endpoints with it
-        sigv4.check_scope(claim, route.service, place.region if bound and place else None, regions, refusals)
+        scope = "s3" if route.service in _S3 else route.service
+        sigv4.check_scope(claim, scope, place.region if bound and place else None, regions, refusals)
         credential = self._callers.cached(claim.access_key_id) or await self._find(claim, refusals)
         if credential is None:
             raise refusals.unknown_access_key(claim.access_key_id)
@@ -349,7 +356,7 @@ class Gate:
 
     def _request_id(self, service: Service) -> str:
         """16 upper-case letters and digits for S3, a UUID for the others."""
-        if service == "s3":
+        if service in _S3:
             return self._random(8).hex().upper()
         return str(UUID(bytes=self._random(16), version=4))
 

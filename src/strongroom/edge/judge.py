@@ -12,7 +12,8 @@ from strongroom.api.errors import ApiError
 from strongroom.api.expected_owner import check_expected_owner
 from strongroom.edge.condition_values import Existing, RequestValues
 from strongroom.edge.denial import denial
-from strongroom.policy.decide import NO_CONTEXT, Authority, Decision, Question, Standing, decide
+from strongroom.policy.acls import OF_OBJECT_OWNER, OF_WRITER, WRITES
+from strongroom.policy.decide import NO_CONTEXT, Authority, Decision, Question, Reason, Standing, decide
 from strongroom.policy.templates import Lazy
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from strongroom.policy.cross_origin import CorsRule
 
 
+#: Where lists count, the object that is there has a say in these.
+_LOOKED_AT: Final = OF_OBJECT_OWNER | WRITES
 _ON_BUCKETS: Final = frozenset({"object", "bucket"})
 
 
@@ -40,10 +43,32 @@ class Place(Protocol):
     def requester_pays(self) -> bool: ...
 
 
+class Governed(Protocol):
+    """An object that is there, in a bucket where lists count."""
+
+    @property
+    def owner(self) -> str: ...  # an account id
+    @property
+    def authority(self) -> Authority: ...
+    @property
+    def version_id(self) -> str: ...  # of the row that was looked at
+
+
 class Judge:
     """Asks on behalf of one caller; made for one request."""
 
-    __slots__ = ("_authority", "_caller", "_denied", "_existing", "_standing", "_values", "asked")
+    __slots__ = (
+        "_authority",
+        "_caller",
+        "_denied",
+        "_existing",
+        "_judged",
+        "_of_object",
+        "_standing",
+        "_values",
+        "_version_id",
+        "asked",
+    )
 
     def __init__(
         self,
@@ -53,18 +78,24 @@ class Judge:
         values: Callable[[], RequestValues],
         existing: Callable[[str, str | None], Awaitable[Told]],
         denied: list[Denied],
+        of_object: Callable[[str, str | None], Awaitable[Governed | None]],
+        version_id: str | None = None,
     ) -> None:
         """``authority`` of an action and a resource, and what is known of the question. ``values`` is called only when there is a policy
         that may ask for them; ``existing``, with a resource and a version's id, only when one has asked for the values of the resource.
+        ``of_object``, with an object's ARN and a version as the client named it, only where lists count; None is that there is none.
 
-        What is denied is added to ``denied``.
+        What is denied is added to ``denied``. ``version_id``: of the input.
         """
         self._caller = caller
         self._standing = standing
         self._authority = authority
+        self._of_object = of_object
         self._values = values
         self._existing = existing
         self._denied = denied
+        self._version_id = version_id
+        self._judged: dict[str, str] = {}
         self.asked = False
 
     async def __call__(
@@ -76,16 +107,28 @@ class Judge:
         version_id: str | None = None,
         told: Told | None = None,
         about: About | None = None,
+        new: bool = False,
     ) -> None:
         """Returns, or raises ApiError AccessDenied, or what ``authority`` raises for a resource that does not exist."""
-        authority = Authority(self._caller.account_id) if resource == "*" else await self._authority(action, resource, about)
+        if resource == "*" or (new and "/" not in resource):
+            authority = Authority(self._caller.account_id)
+        else:
+            authority = await self._authority(action, resource, about)
+            if authority.by_object and not new:
+                await self._hear(action, resource, authority, version_id, told)
+                return
+            if authority.by_object and action in OF_WRITER and not self._caller.anonymous:
+                authority = authority.of_object(self._caller.account_id, None)
         await self._ask(action, resource, authority, version_id, told, about)
+
+    def judged(self, resource: str) -> str | None:
+        return self._judged.get(resource)
 
     async def decide(self, need: Need, route: Route, place: Place | None, *, with_version: bool) -> None:
         """The question an operation's need asks before the run; none when the run asks itself or nobody has to.
 
-        ``place``: of the route's bucket; its authority is at hand, so nothing is waited for but what a policy asks of the resource.
-        Raises ApiError AccessDenied, NoSuchBucket.
+        ``place``: of the route's bucket; its authority is at hand, so nothing is waited for but what a policy asks of the resource, or
+        what an object there has to say. Raises ApiError AccessDenied, NoSuchBucket, NoSuchKey, NoSuchVersion.
         """
         action = need.with_version if with_version and need.with_version is not None else need.action
         if need.on == "service":
@@ -95,7 +138,38 @@ class Judge:
             if place is None:
                 raise ApiError("NoSuchBucket", BucketName=route.bucket)
             resource = f"arn:aws:s3:::{route.bucket}/{route.key}" if need.on == "object" else f"arn:aws:s3:::{route.bucket}"
-            await self._ask(action, resource, place.authority)
+            await self._hear(action, resource, place.authority)
+
+    async def _hear(
+        self, action: str, resource: str, authority: Authority, version_id: str | None = None, told: Told | None = None
+    ) -> None:
+        """As ``_ask``; of an object in a bucket where lists count, its owner and its list are looked at, too."""
+        if not authority.by_object or action not in _LOOKED_AT:
+            await self._ask(action, resource, authority, version_id, told)
+            return
+        wanted = self._version_id if version_id is None else version_id
+        if action in WRITES:
+            question, decision = await self._decision(action, resource, authority, version_id, told)
+            if decision.by_list:
+                there = await self._of_object(resource, None)
+                if there is not None and there.owner != self._caller.account_id:
+                    # The list of a bucket lets write what is new, and what is one's own.
+                    decision = Decision(False, Reason.OTHER_ACCOUNT, looked_at=decision.looked_at)
+            self._settle(question, decision)
+            return
+        there = await self._of_object(resource, wanted or None)
+        if there is not None:
+            self._judged[resource] = there.version_id
+            await self._ask(action, resource, there.authority, version_id, told)
+            return
+        question, decision = await self._decision(action, resource, authority, version_id, told)
+        if decision.allowed:
+            return
+        # Nothing is there that a list could open. Whoever may list the bucket is told so.
+        bucket, _, object_key = resource.partition("/")
+        if decision.explicit or not (await self._decision("s3:ListBucket", bucket, authority))[1].allowed:
+            self._settle(question, decision)
+        raise ApiError("NoSuchVersion" if wanted else "NoSuchKey", Key=object_key)
 
     async def _ask(
         self,
@@ -106,16 +180,28 @@ class Judge:
         told: Told | None = None,
         about: About | None = None,
     ) -> None:
+        self._settle(*await self._decision(action, resource, authority, version_id, told, about))
+
+    def _settle(self, question: Question, decision: Decision) -> None:
+        if not decision.allowed:
+            self._denied.append((question, decision))
+            raise denial(question, decision)
+
+    async def _decision(
+        self,
+        action: str,
+        resource: str,
+        authority: Authority,
+        version_id: str | None = None,
+        told: Told | None = None,
+        about: About | None = None,
+    ) -> tuple[Question, Decision]:
         self.asked = True
         caller, standing = self._caller, self._standing
         question = Question(caller.account_id, caller.arn, caller.anonymous, action, resource, authority, standing)
         if authority.policies or authority.grants or has_policies(standing):
-            decision = await self._weigh(question, version_id, told, about)
-        else:
-            decision = decide(question)
-        if not decision.allowed:
-            self._denied.append((question, decision))
-            raise denial(question, decision)
+            return question, await self._weigh(question, version_id, told, about)
+        return question, decide(question)
 
     async def _weigh(self, question: Question, version_id: str | None, told: Told | None, about: About | None) -> Decision:
         """Decide; and if some policy asked for what has to be fetched from the resource, fetch it and decide anew."""

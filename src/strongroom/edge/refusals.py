@@ -260,6 +260,7 @@ def _query_refusals() -> Refusals:
 
 REFUSALS: Final[dict[str, Refusals]] = {
     "s3": S3Refusals(),
+    "s3control": S3Refusals(),
     "kms": FrontEndRefusals(
         incomplete="IncompleteSignatureException",
         signature="InvalidSignatureException",

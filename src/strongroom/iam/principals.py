@@ -17,6 +17,7 @@ from strongroom.iam.errors import Damaged
 if TYPE_CHECKING:
     from strongroom.store.contract import Reader
 
+_PAGE: Final = 1000
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 _ROOT: Final = re.compile(r"arn:aws:iam::([0-9]{12}):root")
 _ENTITY: Final = re.compile(r"arn:aws:iam::([0-9]{12}):(user|role)/(?:[!-~]{1,510}/)?([\w+=,.@-]{1,64})", re.ASCII)
@@ -31,6 +32,21 @@ class Principals:
         if sort == "CanonicalUser":
             return await self._catalog.document(records.canonical_id_scope(value), records.CANONICAL_ID) is not None
         return sort == "AWS" and await self.exists(f"arn:aws:iam::{value}:root" if _ACCOUNT.fullmatch(value) else value)
+
+    async def canonical_ids_of_email(self, email: str) -> list[str]:
+        """Of the accounts with that address, at most two of them: more are no more use. Case is ignored."""
+        found: list[str] = []
+        after = ""
+        while email and len(found) < 2:
+            page = await self._catalog.documents(records.ACCOUNT, after=after, limit=_PAGE)
+            for scope, value in page:
+                account = records.Account.from_document(scope.removeprefix(records.account_scope("")), value)
+                if account.email.lower() == email.lower():
+                    found.append(account.canonical_id)
+            if len(page) < _PAGE:
+                break
+            after = page[-1][0]
+        return found[:2]
 
     async def exists(self, principal_arn: str) -> bool:
         if _ENTITY.fullmatch(principal_arn):

@@ -165,6 +165,10 @@ class Policy:
         )
         return denying, allowing
 
+    def denials(self) -> Policy:
+        """The same policy without its Allows: what it says of a resource whose owner it does not speak for."""
+        return Policy(self.kind, self.name, self.version, tuple(one for one in self.statements if not one.allows), self.public)
+
     @property
     def named(self) -> tuple[tuple[str, str], ...]:
         """The sort ("AWS", "CanonicalUser") and value of each principal named. Whether they exist is for the rooms above."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from strongroom.policy.faults import Fault
 from strongroom.policy.operators import OPERATORS, BadOperand, Test
-from strongroom.policy.templates import Lookup
+from strongroom.policy.templates import Lookup, OneOf, Untold
 
 IF_EXISTS: Final = "IfExists"
 
@@ -47,6 +47,11 @@ class Condition:
             return self._absent()
         if self.operator == "Null":
             return "false" in self.operands
+        if isinstance(value, OneOf):
+            held = {self.test(one, lookup) is not self.negated for one in value}
+            if len(held) > 1:
+                raise Untold(self.key)
+            return held.pop()
         if isinstance(value, str):
             return self.test(value, lookup) is not self.negated
         if self.quantifier is Quantifier.ALL:

@@ -13,6 +13,7 @@ from enum import Enum, unique
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from strongroom.policy.acls import Acl
 from strongroom.policy.compiled import Finding, Policy
 from strongroom.policy.faults import Kind
 from strongroom.policy.key_documents import Grant
@@ -29,7 +30,9 @@ class Reason(Enum):
     IDENTITY_POLICY = "an identity-based policy allows"
     RESOURCE_POLICY = "a resource-based policy allows"
     GRANT = "a grant allows"
-    #: Allowed across accounts: the resource's policy (or a grant) and the caller's own both do.
+    #: Allowed to nobody in particular: a grant of the bucket's or the object's list is to everyone.
+    ACL = "an access control list allows"
+    #: Allowed across accounts: the resource's policy (a grant, a list) and the caller's own both do.
     BOTH_ACCOUNTS = "the policies of both accounts allow"
 
     #: Denied: nobody signed the request, and nothing is public. S3: ``Access Denied``.
@@ -71,6 +74,7 @@ class Authority:
     ``policy_required``: the owner decides through the resource's own policy alone, which may delegate to the identity policies of an
     account by naming it (KMS keys, trust policies of roles). Else the owning account's identity policies count beside it (S3).
     ``restricted``: only the owning account and services get in, whatever the policies say (RestrictPublicBuckets).
+    ``by_object``: lists count in this bucket, and objects in it may have other owners: about one that is there ``of_object`` decides.
     """
 
     account_id: str  # 12 digits
@@ -78,6 +82,18 @@ class Authority:
     grants: tuple[Grant, ...] = ()
     policy_required: bool = False
     restricted: bool = False
+    acl: Acl | None = None
+    by_object: bool = False
+    bucket_account_id: str = ""  # where the bucket's owner is another: who is not kept out when it is restricted
+
+    def of_object(self, owner: str, acl: Acl | None) -> Authority:
+        """What governs an object in this bucket that ``owner`` (an account id) has. A bucket policy speaks for the bucket's owner: what
+        it allows reaches the objects of no other, what it denies reaches all ("Bucket policies" in the S3 user guide; facts C11).
+        """
+        if owner == self.account_id:
+            return Authority(owner, self.policies, restricted=self.restricted, acl=acl)
+        denials = tuple(one.denials() for one in self.policies)
+        return Authority(owner, denials, restricted=self.restricted, acl=acl, bucket_account_id=self.account_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +140,16 @@ class Decision:
     decided_by: Finding | None = None
     #: What each policy said, as far as they were looked at.
     looked_at: tuple[Finding, ...] = ()
+
+    @property
+    def explicit(self) -> bool:
+        """Whether a statement denies."""
+        return self.reason in _DENIALS
+
+    @property
+    def by_list(self) -> bool:
+        """Whether an access control list is what allows on the resource's side."""
+        return self.allowed and self.decided_by is not None and self.decided_by.kind is Kind.ACL
 
     def ending(self, action: str) -> str:
         """How a denial ends, or "" where there is nothing to tell.
@@ -202,7 +228,7 @@ class _Hearing:
         denial = self._denial(resource)
         if denial is not None and not thorough:
             return denial
-        if denial is None and question.authority.restricted and not self.own and not self.who.service:
+        if denial is None and question.authority.restricted and not self._inside():
             denial = self._done(False, Reason.RESTRICTED)
         anonymous = question.anonymous
         identity = [] if anonymous else self._look(standing.identity)
@@ -213,8 +239,16 @@ class _Hearing:
         if denial is not None:
             return self._done(False, denial.reason, denial.decided_by)
         grants = [one.look(self.who, question.action, question.encryption_context) for one in question.authority.grants]
+        if question.authority.acl is not None:
+            grants.append(question.authority.acl.look(self.who, question.action))
         self.found += grants
         return self._weigh(_strongest([*resource, *grants]), _first(identity), self._limit(boundary, session))
+
+    def _inside(self) -> bool:
+        """Whether a restricted bucket lets the caller in."""
+        question = self.question
+        inside = question.authority.bucket_account_id or question.authority.account_id
+        return bool(self.who.service) or (not question.anonymous and question.caller_account == inside)
 
     def _look(self, policies: Iterable[Policy]) -> list[Finding]:
         question = self.question
@@ -238,7 +272,7 @@ class _Hearing:
     def _weigh(self, resource: Finding | None, identity: Finding | None, limit: Reason | None) -> Decision:
         """Nothing denies. ``resource``: the strongest Allow on the resource's side; ``identity``: one on the caller's."""
         if self.question.anonymous:
-            return self._done(resource is not None, Reason.ANONYMOUS if resource is None else Reason.RESOURCE_POLICY, resource)
+            return self._done(resource is not None, Reason.ANONYMOUS if resource is None else _by(resource), resource)
         if self.who.service:
             return self._done(resource is not None, Reason.NO_RESOURCE_POLICY if resource is None else _by(resource), resource)
         if not self.own:
@@ -271,8 +305,11 @@ class _Hearing:
         return Decision(allowed, reason, self.own, by, tuple(self.found))
 
 
+_BY: Final = {Kind.GRANT: Reason.GRANT, Kind.ACL: Reason.ACL}
+
+
 def _by(finding: Finding) -> Reason:
-    return Reason.GRANT if finding.kind is Kind.GRANT else Reason.RESOURCE_POLICY
+    return _BY.get(finding.kind, Reason.RESOURCE_POLICY)
 
 
 def _first(found: Iterable[Finding]) -> Finding | None:

@@ -22,6 +22,7 @@ class Kind(Enum):
     BOUNDARY = "permissions boundary"
     SESSION = "session policy"
     GRANT = "grant"
+    ACL = "access control list"
 
 
 @unique

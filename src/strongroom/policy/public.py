@@ -31,9 +31,9 @@ _NARROWING: Final = frozenset(
 )
 _OPERATORS: Final = frozenset({"StringEquals", "StringEqualsIgnoreCase", "StringLike", "ArnEquals", "ArnLike"})
 _WIDEST: Final = {4: 8, 6: 32}  # bits of a network that is somebody's
-_GROUPS: Final = frozenset(
-    {"http://acs.amazonaws.com/groups/global/AllUsers", "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"}
-)
+ALL_USERS: Final = "http://acs.amazonaws.com/groups/global/AllUsers"
+AUTHENTICATED_USERS: Final = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"
+_GROUPS: Final = frozenset({ALL_USERS, AUTHENTICATED_USERS})
 
 
 def is_public(statements: Iterable[Statement]) -> bool:
@@ -104,5 +104,7 @@ class PublicAccessBlock:
         return self.ignore_public_acls and is_public_grant(grantee_uri)
 
 
+#: An account's that has none.
+NOT_BLOCKED: Final = PublicAccessBlock()
 #: A new bucket's.
 ALL_BLOCKED: Final = PublicAccessBlock(True, True, True, True)

@@ -48,7 +48,7 @@ def _actions(names: str) -> frozenset[str]:
     return frozenset(f"s3:{name}" for name in names.split())
 
 
-_ACL_WRITES: Final = _actions("PutObject PutObjectAcl PutObjectVersionAcl PutBucketAcl")
+_ACL_WRITES: Final = _actions("PutObject PutObjectAcl PutObjectVersionAcl PutBucketAcl CreateBucket")
 _LISTS: Final = _actions("ListBucket ListBucketVersions")
 _LOCKS: Final = _actions("PutObject PutObjectRetention BypassGovernanceRetention ReplicateObject")
 _PUT: Final = _actions("PutObject")
@@ -95,7 +95,7 @@ CONDITION_KEYS: Final[dict[str, frozenset[str] | None]] = {
     "s3:x-amz-server-side-encryption-customer-algorithm": _PUT | _actions("ReplicateObject"),
     "s3:x-amz-storage-class": _PUT,
     "s3:x-amz-website-redirect-location": _PUT,
-    "s3:x-amz-object-ownership": _actions("PutBucketOwnershipControls"),
+    "s3:x-amz-object-ownership": _actions("PutBucketOwnershipControls CreateBucket"),
     "s3:if-match": _PUT | _actions("DeleteObject"),
     "s3:if-none-match": _PUT,
     "s3:objectcreationoperation": _PUT,

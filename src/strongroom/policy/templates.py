@@ -23,6 +23,14 @@ class Untold(Exception):
     """Raised by a lookup for a key that requests have, but whose value this server cannot tell: then a Deny holds, and an Allow does not."""
 
 
+class OneOf(tuple[str, ...]):
+    """A value of a request that is one of these, and nobody can tell which: what holds for all of them holds, what holds for some is
+    ``Untold``.
+    """
+
+    __slots__ = ()
+
+
 #: A key has at most 128 characters of a tag's name behind its prefix; the bounds keep the search linear.
 _VARIABLE: Final = re.compile(r"\$\{(?:([*?$])|\s*([^{}'$,]{1,300}?)\s*(?:,\s*'([^']{0,1024})'\s*)?)\}")
 
@@ -84,6 +92,8 @@ class Template:
         for item in self.items:
             if isinstance(item, Variable):
                 value = lookup(item.key)
+                if isinstance(value, OneOf):
+                    raise Untold(item.key)
                 if not isinstance(value, str):
                     value = item.default if value is None else None
                 if value is None:

@@ -5,23 +5,27 @@ The cache is dropped when the catalog's generation changes, so a change made by 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
+from strongroom.iam.records import account_scope
+from strongroom.policy.acls import Acl, AclGrant, effective
 from strongroom.policy.bucket_documents import read_bucket_policy
 from strongroom.policy.compiled import Policy
 from strongroom.policy.cross_origin import CorsRule
 from strongroom.policy.decide import Authority
 from strongroom.policy.faults import InvalidPolicy
-from strongroom.policy.public import PublicAccessBlock
+from strongroom.policy.public import NOT_BLOCKED, PublicAccessBlock
 from strongroom.s3.bucket_names import refuse_directory_bucket
 from strongroom.s3.cors_rules import stored_rules
 from strongroom.s3.encryption import BucketEncryption
 from strongroom.s3.lifecycle_judging import Judge
 from strongroom.s3.lifecycle_rules import enabled_rules
-from strongroom.s3.public_access import stored_block
+from strongroom.s3.ownership import ENFORCED, stored_ownership
+from strongroom.s3.public_access import ACCOUNT_ACCESS, stored_account_block, stored_block
 from strongroom.seal.wrap import Records
 
 if TYPE_CHECKING:
@@ -37,6 +41,8 @@ PUBLIC_ACCESS: Final = "public-access"
 CORS: Final = "cors"
 PAYER: Final = "request-payment"
 LIFECYCLE: Final = "lifecycle"
+OWNERSHIP: Final = "ownership"
+ACL: Final = "acl"
 _MOST: Final = 10_000  # buckets kept; beyond that the cache starts anew
 ARN_PREFIX: Final = "arn:aws:s3:::"
 
@@ -62,11 +68,18 @@ def _compiled(text: str, name: str) -> Policy:
         )
 
 
-def _authority(account_id: str, name: str, policy: str | None, block: PublicAccessBlock | None) -> Authority:
+def _authority(account_id: str, name: str, policy: str | None, block: PublicAccessBlock, acl: Acl | None) -> Authority:
+    """``acl``: None where ownership is enforced."""
     if policy is None:
-        return Authority(account_id)
+        return Authority(account_id, acl=acl, by_object=acl is not None)
     compiled = _compiled(policy, name)
-    return Authority(account_id, (compiled,), restricted=block is not None and block.restricts(public_policy=compiled.public))
+    restricted = block.restricts(public_policy=compiled.public)
+    return Authority(account_id, (compiled,), restricted=restricted, acl=acl, by_object=acl is not None)
+
+
+def stored_grants(stored: Iterable[Sequence[str]]) -> tuple[AclGrant, ...]:
+    """Of the triples that a list is kept as: permission, canonical id, URI of a group."""
+    return tuple(AclGrant(*one) for one in stored)
 
 
 def stored_judge(document: Mapping[str, Any] | None) -> Judge | None:
@@ -90,6 +103,14 @@ class Bucket:
     cors: tuple[CorsRule, ...] = ()
     requester_pays: bool = False
     lifecycle: Judge | None = None  # None: there are no rules
+    block: PublicAccessBlock = NOT_BLOCKED  # what holds: of its own and its account's the stricter
+    ownership: str | None = ENFORCED  # None: the controls were deleted
+    grants: tuple[AclGrant, ...] | None = None  # of its list as it was put; None: its owner's full control
+
+    @property
+    def acls(self) -> bool:
+        """Whether lists count here, and objects may have other owners."""
+        return self.ownership != ENFORCED
 
 
 def bare_bucket(row: BucketRow, keys: DataKeys) -> Bucket:
@@ -134,9 +155,15 @@ class BucketCache:
         versioning = await self._catalog.document(scope, VERSIONING)
         policy = await self._catalog.document(scope, POLICY)
         text: str | None = None if policy is None else policy["text"]
-        block = stored_block(await self._catalog.document(scope, PUBLIC_ACCESS))
         cors = stored_rules(await self._catalog.document(scope, CORS))
         requester_pays = await self._catalog.document(scope, PAYER) == "Requester"
+        own_block = stored_block(await self._catalog.document(scope, PUBLIC_ACCESS))
+        account_block = stored_account_block(await self._catalog.document(account_scope(row.account_id), ACCOUNT_ACCESS))
+        block = (own_block or NOT_BLOCKED).with_account(account_block or NOT_BLOCKED)
+        ownership = stored_ownership(await self._catalog.document(scope, OWNERSHIP))
+        listed = await self._catalog.document(scope, ACL)
+        grants = None if listed is None else stored_grants(listed["grants"])
+        acl = None if ownership == ENFORCED else Acl(f"{ARN_PREFIX}{name}", effective(grants or (), block), of_bucket=True)
         bucket = Bucket(
             row.bucket_id,
             row.name,
@@ -145,13 +172,16 @@ class BucketCache:
             row.created_ms,
             BucketEncryption.from_document(rule, self._new_bucket_sse_c),
             Records(self._keys.metadata_key(row.bucket_id)),
-            _authority(row.account_id, name, text, block),
+            _authority(row.account_id, name, text, block, acl),
             versioning["status"] if versioning else "",
             text,
-            block,
+            own_block,
             cors,
             requester_pays,
             stored_judge(await self._catalog.document(scope, LIFECYCLE)),
+            block,
+            ownership,
+            grants,
         )
         if generation == self._catalog.generation() == self._generation:  # else it may be a mix of two states: use, do not keep
             if len(self._buckets) >= _MOST:

@@ -19,11 +19,6 @@ DIRECTORY: Final = "--x-s3"  # how the names of directory buckets end, and no ot
 _REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-[1-9][0-9]?", re.ASCII)
 _EU: Final = "EU"  # how S3 spelt eu-west-1 before regions had names
 
-_OWNERSHIPS: Final = frozenset({"BucketOwnerPreferred", "ObjectWriter"})
-_ACLS: Final = frozenset({"public-read", "public-read-write", "authenticated-read", "aws-exec-read", "log-delivery-write"})
-_EMPTY_ACLS: Final = frozenset({"private", "bucket-owner-full-control", "bucket-owner-read"})
-_GRANTS: Final = ("GrantFullControl", "GrantRead", "GrantReadACP", "GrantWrite", "GrantWriteACP")
-
 
 def check_bucket_name(name: str) -> None:
     """Raises ApiError InvalidBucketName; NotImplemented for the name of a directory bucket."""
@@ -64,17 +59,7 @@ def bucket_region(constraint: str | None, request_region: str, served: tuple[str
 
 
 def check_new_bucket(given: Mapping[str, Any]) -> None:
-    """What CreateBucket is asked beside name and region. Raises ApiError: AWS's own refusals, and 501 for what is not built."""
-    ownership = given.get("ObjectOwnership")
-    if ownership in _OWNERSHIPS:
-        raise ApiError("NotImplemented", Header="x-amz-object-ownership")
-    if ownership not in {None, "BucketOwnerEnforced"}:
-        raise ApiError("InvalidArgument", f"Invalid x-amz-object-ownership header: {ownership}")
-    acl = given.get("ACL")
-    if acl is not None and acl not in _ACLS | _EMPTY_ACLS:
-        raise ApiError("InvalidArgument", ArgumentName="x-amz-acl", ArgumentValue=acl)
-    if acl in _ACLS or any(given.get(grant) for grant in _GRANTS):
-        raise ApiError("InvalidBucketAclWithObjectOwnership")
+    """What CreateBucket is asked beside name and region. Raises ApiError NotImplemented for what is not built."""
     if str(given.get("ObjectLockEnabledForBucket") or "false").lower() != "false":
         raise ApiError("NotImplemented", Header="x-amz-bucket-object-lock-enabled")
     if given.get("BucketNamespace") not in {None, "global"}:

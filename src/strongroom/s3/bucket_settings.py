@@ -1,4 +1,4 @@
-"""Settings of a bucket that are one document each: default encryption, versioning; and the answer for its ACL.
+"""Settings of a bucket that are one document each: default encryption, versioning.
 
 The codec has refused malformed documents before a run sees them; what is checked here are the rules the model does not
 state. KMS keys are text here: nobody asks KMS before an object is written. Never knows XML or HTTP.
@@ -12,7 +12,6 @@ from typing import Any, Final
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.s3.bucket_cache import ENCRYPTION, VERSIONING, Bucket, bucket_scope, no_such_bucket
-from strongroom.s3.buckets import owner_of
 from strongroom.s3.encryption import BucketEncryption
 from strongroom.s3.rooms import Rooms
 from strongroom.s3.versions import ENABLED, SUSPENDED
@@ -142,13 +141,6 @@ class BucketSettings:
 
         await self._rooms.catalog.write(work)
         return Answer()
-
-    @operation("s3", "GetBucketAcl", "s3:GetBucketAcl", on="bucket")
-    async def get_bucket_acl(self, call: Call) -> Answer:
-        """Ownership is enforced, so every bucket reads as: full control for its owner and nobody else."""
-        bucket = await self._find(call)
-        owner = await owner_of(self._rooms.catalog, call, bucket.account_id)
-        return Answer({"Owner": owner, "Grants": [{"Grantee": {**owner, "Type": "CanonicalUser"}, "Permission": "FULL_CONTROL"}]})
 
     async def _find(self, call: Call) -> Bucket:
         return await self._rooms.buckets.find(call.input["Bucket"])

@@ -13,34 +13,18 @@ from urllib.parse import urlsplit
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
-from strongroom.iam.records import ACCOUNT, Account, account_scope
-from strongroom.s3.bucket_cache import ENCRYPTION, bucket_scope, no_such_bucket
+from strongroom.s3.acl_grantees import new_settings
+from strongroom.s3.bucket_cache import ACL, ENCRYPTION, bucket_scope, no_such_bucket
 from strongroom.s3.bucket_names import bucket_region, check_bucket_name, check_new_bucket
 from strongroom.s3.encryption import BucketEncryption
+from strongroom.s3.owners import bucket_arn, owner_of
 from strongroom.s3.positions import bad_token, read_number, read_position, show_position
 from strongroom.s3.rooms import Rooms
 from strongroom.s3.versions import milliseconds, stored_blobs
-from strongroom.store.contract import BucketRow, Conflict, Reader, Transaction
+from strongroom.store.contract import BucketRow, Conflict, Transaction
 
 MOST_BUCKETS: Final = 10_000  # of one account, and of one answer of ListBuckets
 US_EAST_1: Final = "us-east-1"
-
-
-def bucket_arn(name: str) -> str:
-    return f"arn:aws:s3:::{name}"
-
-
-async def owner_of(catalog: Reader, call: Call, account_id: str) -> dict[str, str]:
-    """The Owner element of an account. Only its canonical id: S3 gives no display names since November 2025.
-
-    Raises LookupError when the account does not exist.
-    """
-    if call.caller.account_id == account_id:
-        return {"ID": call.caller.canonical_id}
-    value = await catalog.document(account_scope(account_id), ACCOUNT)
-    if value is None:
-        raise LookupError(f"account {account_id} does not exist")
-    return {"ID": Account.from_document(account_id, value).canonical_id}
 
 
 class Buckets:
@@ -53,6 +37,7 @@ class Buckets:
         rooms, name = self._rooms, call.input["Bucket"]
         check_bucket_name(name)
         check_new_bucket(call.input)
+        settings = await new_settings(rooms.catalog, call, bucket_arn(name))
         configuration: Mapping[str, Any] = call.input.get("CreateBucketConfiguration") or {}
         region = bucket_region(configuration.get("LocationConstraint"), call.region, rooms.settings.regions)
         row = BucketRow(rooms.random(16).hex(), name, call.caller.account_id, region, milliseconds(call.now))
@@ -63,11 +48,14 @@ class Buckets:
             there = tx.bucket(name)
             if there is not None:
                 _judge_existing(there, row)
+                tx.set_document(bucket_scope(there.bucket_id), ACL, None)  # as S3 does: its list is again its owner's alone
                 return
             if tx.count_buckets(row.account_id) >= MOST_BUCKETS:
                 raise ApiError("TooManyBuckets")
             tx.create_bucket(row)
             tx.set_document(bucket_scope(row.bucket_id), ENCRYPTION, rule)
+            for kind, value in settings.items():
+                tx.set_document(bucket_scope(row.bucket_id), kind, value)
 
         await rooms.catalog.write(work)
         return Answer({"Location": _location(call, name), "BucketArn": bucket_arn(name)})

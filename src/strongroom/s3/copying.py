@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 from strongroom.s3 import checksums
+from strongroom.s3.acl_grantees import give_owner
 from strongroom.s3.bucket_lifecycle import expiration_output
 from strongroom.s3.conditions import judge_copy_source
 from strongroom.s3.copy_source import CopySource, Measured, measured, open_source
@@ -42,10 +43,13 @@ class Copying:
         bucket = await self._rooms.buckets.find(given["Bucket"])
         check_object_key(object_key)
         refuse_unbuilt(given)
+        owned = ObjectMeta()
+        await give_owner(call, self._rooms, bucket, owned)
         condition = Condition.of(given)
         choice = choice_for(call, bucket, object_key)
         source = await open_source(self._rooms, call)
         meta = _metadata(given, source)
+        meta.owner, meta.acl = owned.owner, owned.acl
         await _allow_tags(call, bucket, object_key, meta, source)
         _refuse_idle_copy(given, bucket, object_key, choice, source)
         judge_copy_source(given, source.meta.etag, modified_at(source.row))

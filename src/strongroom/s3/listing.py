@@ -16,9 +16,9 @@ from urllib.parse import quote_plus
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.s3.bucket_cache import Bucket
-from strongroom.s3.buckets import owner_of
 from strongroom.s3.encryption import refuse_on
 from strongroom.s3.metadata import ObjectMeta
+from strongroom.s3.owners import owner_of
 from strongroom.s3.positions import Kind, bad_token, read_number, read_position, show_position
 from strongroom.s3.rooms import Rooms
 from strongroom.store.contract import Reader, VersionRow
@@ -273,5 +273,5 @@ def _shown(bucket: Bucket, row: VersionRow, names: Names, owner: dict[str, str] 
         shown["ChecksumAlgorithm"] = list(meta.checksums)
         shown["ChecksumType"] = meta.checksum_type
     if owner is not None:
-        shown["Owner"] = owner
+        shown["Owner"] = meta.shown_owner(bucket, owner)
     return shown

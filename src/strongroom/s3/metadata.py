@@ -48,6 +48,8 @@ class ObjectMeta:
     )  # base64 of each part, in the manifest's order, if the client chose an algorithm
     tags: dict[str, str] = field(default_factory=dict[str, str])
     renamed: str = ""  # by which request it got its key, if that had a token: see ``renaming``
+    owner: tuple[str, str] | None = None  # account id and canonical id, where it is not the bucket's owner
+    acl: list[list[str]] | None = None  # permission, canonical id, URI of a group; None: the owner's full control alone
 
     @classmethod
     def from_input(cls, given: Mapping[str, Any]) -> ObjectMeta:
@@ -98,6 +100,10 @@ class ObjectMeta:
             value["g"] = self.tags
         if self.renamed:
             value["r"] = self.renamed
+        if self.owner is not None:
+            value["o"] = self.owner
+        if self.acl is not None:
+            value["a"] = self.acl
         return orjson.dumps(value)
 
     @classmethod
@@ -116,6 +122,8 @@ class ObjectMeta:
             get("p", []),
             get("g", {}),
             get("r", ""),
+            tuple(value["o"]) if "o" in value else None,
+            get("a"),
         )
 
     def seal(self, bucket: Bucket, object_key: str, version_id: str, *, size: int, seal: bytes, manifest: bytes) -> bytes:
@@ -134,6 +142,10 @@ class ObjectMeta:
         """Raises seal.Forged when the row is not as it was written."""
         bound = _row_binding(bucket.bucket_id, row.object_key, row.version_id, row.size, row.seal, row.manifest)
         return cls.unpack(bucket.records.open(row.meta, bound))
+
+    def shown_owner(self, bucket: Bucket, bucket_owner: dict[str, str]) -> dict[str, str]:
+        """The Owner element of the object, whose bucket's is ``bucket_owner``."""
+        return bucket_owner if self.owner is None or not bucket.acls else {"ID": self.owner[1]}
 
     def output(self) -> dict[str, Any]:
         """The members that GetObject and HeadObject answer, without checksums and encryption."""

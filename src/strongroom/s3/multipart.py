@@ -11,6 +11,7 @@ from urllib.parse import quote
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 from strongroom.s3 import checksums
+from strongroom.s3.acl_grantees import give_owner
 from strongroom.s3.bucket_cache import no_such_bucket
 from strongroom.s3.bucket_lifecycle import abort_output, expiration_output
 from strongroom.s3.encryption import refuse_on
@@ -68,6 +69,7 @@ class Multipart:
         check_object_key(object_key)
         refuse_unbuilt(given)
         meta = ObjectMeta.from_input(given)
+        await give_owner(call, self._rooms, bucket, meta)
         await allow_tagging(call, bucket, object_key, meta)
         algorithm, kind = checksums.upload_checksum(given)
         choice = choice_for(call, bucket, object_key)

@@ -42,7 +42,7 @@ async def allow_tagging(call: Call, bucket: Bucket, object_key: str, meta: Objec
     """A write that brings tags needs the right to tag beside the right to write (facts C46). Raises ApiError AccessDenied."""
     if meta.tags:
         # A copy's request does not say the tags that come from its source.
-        await call.allow("s3:PutObjectTagging", object_arn(bucket.name, object_key), told=tag_values(meta.tags))
+        await call.allow("s3:PutObjectTagging", object_arn(bucket.name, object_key), told=tag_values(meta.tags), new=True)
 
 
 async def tag_count(call: Call, bucket: Bucket, object_key: str, meta: ObjectMeta) -> dict[str, int]:

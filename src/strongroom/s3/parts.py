@@ -9,11 +9,11 @@ from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 from strongroom.s3 import checksums
 from strongroom.s3.bucket_lifecycle import abort_output
-from strongroom.s3.buckets import owner_of
 from strongroom.s3.conditions import ByteRange, judge_copy_source
 from strongroom.s3.copy_source import Measured, measured, open_source
 from strongroom.s3.customer_keys import check_needed, customer_output, key_of_read
 from strongroom.s3.encryption import refuse_on
+from strongroom.s3.owners import owner_of
 from strongroom.s3.reading import Reading, modified_at
 from strongroom.s3.sealing import ObjectKey, Sealing, encryption_output
 from strongroom.s3.uploads import (
@@ -176,7 +176,7 @@ class Parts:
             "IsTruncated": len(rows) > limit,
             "Parts": [_listed(bucket, upload, record, row) for row in shown],
             "Initiator": {"ID": record.initiator_arn, "DisplayName": record.initiator_name},
-            "Owner": await owner_of(self._rooms.catalog, call, bucket.account_id),
+            "Owner": record.meta.shown_owner(bucket, await owner_of(self._rooms.catalog, call, bucket.account_id)),
             "StorageClass": record.meta.storage_class,
             **record.answered(),
             **abort_output(bucket, upload.object_key, upload.initiated_ms),

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from strongroom.policy.public import ALL_BLOCKED, PublicAccessBlock
 
+ACCOUNT_ACCESS: Final = "s3-public-access"  # kind of an account's document
 _MEMBERS: Final = {
     "BlockPublicAcls": "block_public_acls",
     "IgnorePublicAcls": "ignore_public_acls",
@@ -30,4 +31,9 @@ def stored_block(document: Mapping[str, Any] | None) -> PublicAccessBlock | None
     """What a bucket has: without a document that of a new bucket, with an empty one (it was deleted) none."""
     if document is None:
         return ALL_BLOCKED
+    return read_block(document) if document else None
+
+
+def stored_account_block(document: Mapping[str, Any] | None) -> PublicAccessBlock | None:
+    """What an account has: none until one is put."""
     return read_block(document) if document else None

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 from strongroom.s3.bucket_lifecycle import expiration_output
-from strongroom.s3.buckets import bucket_arn
 from strongroom.s3.conditions import ByteRange, judge_read, parse_range
 from strongroom.s3.customer_keys import check_needed, customer_output, key_of_read
 from strongroom.s3.encryption import refuse_on
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.object_tags import tag_count
-from strongroom.s3.sealing import Sealing, encryption_output
+from strongroom.s3.owners import bucket_arn
+from strongroom.s3.sealing import Sealing, encryption_output, object_arn
 from strongroom.s3.uploads import check_part_number
 from strongroom.s3.versions import IN_ROW, asked_version, shown_id
 from strongroom.seal import Forged, Truncated
@@ -89,11 +89,14 @@ async def find_version(rooms: Rooms, bucket: Bucket, given: Mapping[str, Any], m
 async def find_version_for(call: Call, rooms: Rooms, bucket: Bucket, given: Mapping[str, Any], method: str = "GET") -> VersionRow:
     """As ``find_version``, but whoever may not list the bucket does not learn that a key is not there. Raises AccessDenied, too."""
     try:
-        return await find_version(rooms, bucket, given, method)
+        row = await find_version(rooms, bucket, given, method)
     except ApiError as error:
         if error.code in {"NoSuchKey", "NoSuchVersion"}:
             await call.allow("s3:ListBucket", bucket_arn(bucket.name))
         raise
+    if bucket.acls and call.allow.judged(object_arn(bucket.name, row.object_key)) != row.version_id:
+        raise ApiError("OperationAborted")  # another version than the one whose owner and list were looked at
+    return row
 
 
 @dataclass(frozen=True, slots=True)

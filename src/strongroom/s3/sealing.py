@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.kms.data_keys import Subject
-from strongroom.s3.buckets import bucket_arn
 from strongroom.s3.customer_keys import another_key, check_needed, wrong_key
 from strongroom.s3.encryption import CONTEXT_ARN
+from strongroom.s3.owners import bucket_arn
 from strongroom.seal import Forged
 from strongroom.seal.customer import fits, lock, unlock
 from strongroom.seal.format import Envelope, Mode, bare, binding, outer_binding, with_wrapped

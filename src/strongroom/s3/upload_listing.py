@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.operation import Answer, operation
-from strongroom.s3.buckets import owner_of
 from strongroom.s3.encryption import refuse_on
 from strongroom.s3.listing import Names, after_all, common_prefix
+from strongroom.s3.owners import owner_of
 from strongroom.s3.parts import bounded
 from strongroom.s3.reading import utc
 from strongroom.s3.uploads import UploadRecord
@@ -105,7 +105,7 @@ def _shown(owner: dict[str, str], bucket: Bucket, row: UploadRow, names: Names) 
         "Key": names(row.object_key),
         "UploadId": row.upload_id,
         "Initiator": {"ID": record.initiator_arn, "DisplayName": record.initiator_name},
-        "Owner": owner,
+        "Owner": record.meta.shown_owner(bucket, owner),
         "StorageClass": record.meta.storage_class,
         "Initiated": utc(row.initiated_ms),
         **record.answered(),

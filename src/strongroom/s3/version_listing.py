@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
-from strongroom.s3.buckets import owner_of
 from strongroom.s3.encryption import refuse_on
 from strongroom.s3.listing import TURN, Ask, Names, Page, after_all, asked_page, common_prefix
 from strongroom.s3.metadata import ObjectMeta
+from strongroom.s3.owners import owner_of
 from strongroom.s3.versions import read_version_id, shown_id
 from strongroom.store.contract import VersionRow
 
@@ -136,6 +136,7 @@ def _shown(
             continue
         meta = ObjectMeta.open(bucket, row)
         shown |= {"ETag": f'"{meta.etag}"', "Size": row.size, "StorageClass": meta.storage_class}
+        shown["Owner"] = meta.shown_owner(bucket, owner)
         if meta.checksums:
             shown |= {"ChecksumAlgorithm": list(meta.checksums), "ChecksumType": meta.checksum_type}
         versions.append(shown)

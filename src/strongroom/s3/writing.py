@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 from strongroom.s3 import checksums
+from strongroom.s3.acl_grantees import give_owner
 from strongroom.s3.bucket_lifecycle import expiration_output
 from strongroom.s3.customer_keys import customer_output
 from strongroom.s3.encryption import choose, continued
@@ -44,22 +45,13 @@ _UNBUILT: Final = {
     "ObjectLockLegalHoldStatus": "x-amz-object-lock-legal-hold",
     "WriteOffsetBytes": "x-amz-write-offset-bytes",
 }
-_GRANTS: Final = ("GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP")
-#: Canned ACLs that change nothing where the bucket owner owns every object (facts E20).
-_EMPTY_ACLS: Final = frozenset({"private", "bucket-owner-full-control", "bucket-owner-read"})
-_ACLS: Final = _EMPTY_ACLS | {"public-read", "public-read-write", "authenticated-read", "aws-exec-read"}
 
 
 def refuse_unbuilt(given: Mapping[str, Any]) -> None:
-    """Raises ApiError for what a write asks beyond this version: 501, or AWS's own answer where ownership is enforced."""
+    """Raises ApiError NotImplemented for what a write asks beyond this version."""
     for member, header in _UNBUILT.items():
         if given.get(member) not in (None, ""):
             raise ApiError("NotImplemented", Header=header)
-    acl = given.get("ACL")
-    if acl is not None and acl not in _ACLS:
-        raise ApiError("InvalidArgument", ArgumentName="x-amz-acl", ArgumentValue=acl)
-    if (acl is not None and acl not in _EMPTY_ACLS) or any(given.get(grant) for grant in _GRANTS):
-        raise ApiError("AccessControlListNotSupported")
 
 
 def choice_for(call: Call, bucket: Bucket, object_key: str) -> Choice:
@@ -231,6 +223,7 @@ class Writing:
         check_object_key(object_key)
         refuse_unbuilt(given)
         meta = ObjectMeta.from_input(given)
+        await give_owner(call, rooms, bucket, meta)
         await allow_tagging(call, bucket, object_key, meta)
         condition = Condition.of(given)
         choice = choice_for(call, bucket, object_key)
