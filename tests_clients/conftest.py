@@ -29,7 +29,8 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("server"), python=str(ROOT / ".venv" / "bin" / "python"))
+    python, logged = str(ROOT / ".venv" / "bin" / "python"), {"STRONGROOM_ACCESS_LOG": "true"}
+    server = Server(tmp_path_factory.mktemp("server"), logged, python=python)
     server.start()
     yield server
     server.close()
@@ -116,7 +117,7 @@ def find(request):
     def look(name: str, how: str, marks: str = "", version: str = "version") -> str:
         path = shutil.which(name, path=f"{HERE}:{os.environ['PATH']}")
         if path is not None:
-            said = subprocess.run([path, version], capture_output=True, text=True, timeout=20, check=False)
+            said = subprocess.run([path, version], capture_output=True, text=True, timeout=60, check=False)
             if said.returncode == 0 and marks in said.stdout:
                 return path
         if name in request.config.getoption("--require"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.clients.house import Server
 
 HERE = Path(sys.executable).parent  # a program may be installed beside this Python
 ROOT = Path(__file__).parents[1]
@@ -28,6 +31,12 @@ def fetch(url: str, method: str = "GET", body: bytes | None = None) -> bytes:
     """A presigned link, by who has nothing else."""
     with urllib.request.urlopen(urllib.request.Request(url, body, method=method), timeout=20) as answer:  # noqa: S310 - our own server
         return answer.read()
+
+
+def statuses(server: Server, operation: str, path: str) -> list[int]:
+    """How each of these requests so far was answered, by the access log."""
+    lines = (json.loads(line) for line in server.log.read_text("utf-8").splitlines() if '"event":"request"' in line)
+    return [each["status"] for each in lines if (each["operation"], each["path"]) == (operation, path)]
 
 
 @dataclass(frozen=True)
@@ -91,4 +100,4 @@ class Program:
 
     def _run(self, words: tuple[Any, ...], given: bytes) -> subprocess.CompletedProcess[bytes]:
         command = [self.path, *map(str, words)]
-        return subprocess.run(command, env=dict(self.environ), input=given, capture_output=True, timeout=50, check=False)
+        return subprocess.run(command, env=dict(self.environ), input=given, capture_output=True, timeout=100, check=False)

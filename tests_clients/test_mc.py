@@ -66,6 +66,24 @@ def test_versions(mc, versioned, files):
     mc("rb", there)
 
 
+def test_settings(mc, bucket, tmp_path):
+    there = f"strongroom/{bucket.name}"
+    mc("tag", "set", f"{there}/one.txt", "team=letters&of=two")
+    told = bucket.s3.get_object_tagging(Bucket=bucket.name, Key="one.txt")["TagSet"]
+    assert sorted((tag["Key"], tag["Value"]) for tag in told) == [("of", "two"), ("team", "letters")]
+    assert json.loads(mc("tag", "list", "--json", f"{there}/one.txt"))["tagset"] == {"of": "two", "team": "letters"}
+    mc("ilm", "rule", "add", "--prefix", "old/", "--expire-days", "30", there)
+    (only,) = json.loads(mc("ilm", "rule", "ls", "--json", there))["config"]["Rules"]
+    assert (only["Expiration"]["Days"], only["Filter"]["Prefix"]) == (30, "old/")
+    (tmp_path / "cors.xml").write_text(
+        "<CORSConfiguration><CORSRule><AllowedOrigin>https://a.example</AllowedOrigin>"
+        "<AllowedMethod>GET</AllowedMethod></CORSRule></CORSConfiguration>"
+    )
+    mc("cors", "set", there, tmp_path / "cors.xml")
+    assert "https://a.example" in mc("cors", "get", there)
+    assert "BlockPublicPolicy" in mc.fails("anonymous", "set", "download", there)  # until public access is unblocked
+
+
 def test_the_encryption_of_a_bucket(mc, bucket):
     there = f"strongroom/{bucket.name}"
     assert ("sse-s3" if bucket.kms_key is None else bucket.kms_key) in mc("encrypt", "info", there)

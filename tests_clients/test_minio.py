@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import json
 
 import pytest
-from minio.commonconfig import ENABLED, ComposeSource, CopySource
+from minio.commonconfig import ENABLED, ComposeSource, CopySource, Filter, Tags
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
+from minio.lifecycleconfig import Expiration, LifecycleConfig
+from minio.lifecycleconfig import Rule as LifecycleRule
 from minio.sse import SseKMS, SseS3
 from minio.sseconfig import Rule, SSEConfig
 from minio.versioningconfig import VersioningConfig
@@ -78,6 +81,29 @@ def test_encryption(client, bucket, kms_key):
     client.set_bucket_encryption(bucket.name, SSEConfig(Rule.new_sse_kms_rule(kms_key)))
     client.put_object(bucket.name, "by default", io.BytesIO(b"x"), 1)
     assert bucket.head("by default")["SSEKMSKeyId"] == kms_key
+
+
+def test_settings(client, bucket):
+    tags = Tags.new_object_tags()
+    tags["team"] = "letters + möre"
+    client.put_object(bucket.name, NAME, io.BytesIO(b"x"), 1, tags=tags)
+    assert client.get_object_tags(bucket.name, NAME) == tags
+    client.delete_object_tags(bucket.name, NAME)
+    assert client.get_object_tags(bucket.name, NAME) is None
+    old = LifecycleRule(status=ENABLED, rule_id="old", rule_filter=Filter(prefix="old/"), expiration=Expiration(days=3))
+    client.set_bucket_lifecycle(bucket.name, LifecycleConfig([old]))
+    (only,) = client.get_bucket_lifecycle(bucket.name).rules
+    assert (only.rule_id, only.rule_filter.prefix, only.expiration.days) == ("old", "old/", 3)
+    statement = {
+        "Effect": "Deny",
+        "Principal": {"AWS": "*"},
+        "Action": "s3:DeleteObject",
+        "Resource": f"arn:aws:s3:::{bucket.name}/*",
+    }
+    client.set_bucket_policy(bucket.name, json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    assert json.loads(client.get_bucket_policy(bucket.name))["Statement"] == [statement]
+    with pytest.raises(S3Error, match="AccessDenied"):
+        client.remove_object(bucket.name, NAME)
 
 
 def test_versions(client, bucket):

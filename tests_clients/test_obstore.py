@@ -37,6 +37,8 @@ def test_parts_and_ranges(store, bucket, files):
     with obstore.open_writer(store, "written", buffer_size=6 * MIB) as writer:
         writer.write(data)
     assert bucket.read("written") == data
+    obstore.put(store, "tagged", b"x", tags={"team": "of two"})
+    assert bucket.s3.get_object_tagging(Bucket=bucket.name, Key="tagged")["TagSet"] == [{"Key": "team", "Value": "of two"}]
     obstore.copy(store, name, "copied ü")
     obstore.rename(store, "copied ü", "renamed ü")
     assert bucket.read("renamed ü") == data

@@ -17,6 +17,7 @@ from pyarrow import dataset, parquet
 from pyarrow.fs import FileSelector, FileType
 
 from tests.clients.setups import run_python
+from tests_clients.house import statuses
 
 ROWS = 120_000
 
@@ -33,9 +34,10 @@ def arrow(server, bucket, table, at_home):
     return run_python("pyarrow", server, bucket.name, table=table)
 
 
-def test_pyarrow(arrow, bucket, table):
+def test_pyarrow(arrow, server, bucket, table):
     s3, root = arrow["s3"], bucket.name
     assert arrow["ids"].column("id").to_pylist() == list(range(11, ROWS))
+    assert set(statuses(server, "GetObject", f"/{root}/table.parquet")) == {206}  # nothing has asked for the whole
     assert bucket.head("table.parquet")["ETag"].endswith('-3"')
     assert parquet.read_table(f"{root}/table.parquet", filesystem=s3).equals(table)
     dataset.write_dataset(
@@ -77,12 +79,13 @@ def duck(server, bucket, arrow, at_home):
     names["db"].close()
 
 
-def test_duckdb(duck, bucket, table):
+def test_duckdb(duck, server, bucket, table):
     db, root = duck["db"], f"s3://{bucket.name}"
     assert duck["rows"] == [(number, f"wörd {number % 977}") for number in range(11, ROWS)]
     db.execute(
         f"COPY (SELECT id, md5(id::VARCHAR) AS h, noise FROM '{root}/table.parquet') TO '{root}/öut.parquet' (FORMAT parquet)"
     )
+    assert set(statuses(server, "GetObject", f"/{bucket.name}/table.parquet")) == {206}
     assert db.sql(f"SELECT count(*), count(DISTINCT h), min(noise) FROM '{root}/öut.parquet'").fetchall() == [
         (ROWS, ROWS, min(table.column("noise").to_pylist()))
     ]

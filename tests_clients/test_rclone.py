@@ -40,6 +40,16 @@ def test_sync_and_check(rclone, bucket, files, tmp_path):
     rclone("check", "--download", here, there)
 
 
+def test_versions(rclone, versioned, files):
+    there = f"strongroom:{versioned.name}"
+    rclone("rcat", f"{there}/one.txt", given=b"newer")
+    rclone("deletefile", f"{there}/empty")
+    listed = rclone("lsf", "--s3-versions", there).splitlines()
+    (old,) = [name for name in listed if name.startswith("one-v")]
+    assert rclone("cat", "--s3-versions", f"{there}/{old}").encode() == files["one.txt"]
+    assert sum(name.startswith("empty") for name in listed) == 1
+
+
 def test_on_the_server(rclone, bucket, files):
     there = f"strongroom:{bucket.name}"
     rclone("copyto", f"{there}/deep er", f"{there}/coƥied to")  # by parts, where the cutoff says so

@@ -38,6 +38,22 @@ def test_sync(s3cmd, bucket, files, tmp_path):
     )
 
 
+def test_settings(s3cmd, bucket, tmp_path):
+    there = f"s3://{bucket.name}"
+    s3cmd("settagging", f"{there}/one.txt", "team=letters&of=two")
+    assert {line.strip() for line in s3cmd("gettagging", f"{there}/one.txt").splitlines()[1:]} == {"of:\ttwo", "team:\tletters"}
+    (tmp_path / "life.xml").write_text(
+        "<LifecycleConfiguration><Rule><ID>old</ID><Filter><Prefix>old/</Prefix></Filter><Status>Enabled</Status>"
+        "<Expiration><Days>3</Days></Expiration></Rule></LifecycleConfiguration>"
+    )
+    s3cmd("setlifecycle", tmp_path / "life.xml", there)
+    assert "<Days>3</Days>" in s3cmd("getlifecycle", there)
+    assert "objects with key prefix 'old/' will expire in '3' day(s)" in s3cmd("info", there)
+    s3cmd("dellifecycle", there)
+    s3cmd("setversioning", there, "enable")
+    assert bucket.s3.get_bucket_versioning(Bucket=bucket.name)["Status"] == "Enabled"
+
+
 def test_on_the_server(s3cmd, bucket, files, tmp_path):
     there = f"s3://{bucket.name}"
     s3cmd("cp", "--recursive", f"{there}/deep er/", f"{there}/coƥied to/")

@@ -77,6 +77,13 @@ def test_many(fs, bucket, many):
     assert bucket.listed("m ü/") == []
 
 
+def test_tags(fs, bucket):
+    path = f"{bucket.name}/one.txt"
+    fs.put_tags(path, {"team": "letters"})
+    fs.put_tags(path, {"of": "zwöi"}, mode="m")
+    assert fs.get_tags(path) == {"team": "letters", "of": "zwöi"}
+
+
 def test_versions(versioned, at_home):
     fs = s3fs.S3FileSystem(version_aware=True, use_listings_cache=False)
     path = f"{versioned.name}/v"

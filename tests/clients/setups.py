@@ -57,7 +57,7 @@ def run_shell(name: str, server: Server, environ: Mapping[str, str], bucket: str
         cwd=environ["HOME"],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
