@@ -58,6 +58,7 @@ class Config:
     )
     lifecycle_seconds: float = _setting(900.0, "how often the server looks whether a bucket's lifecycle has anything due")
     lifecycle_rate: int = _setting(4000, "versions a second that lifecycles go through; 0: as fast as it goes")
+    restore_seconds: int = _setting(0, "how long RestoreObject takes until an archived object can be read")
     stop_seconds: int = _setting(30, "how long running requests may take to finish when the server stops")
     root_access_key_id: str | None = _setting(None, "of the first account, on the first start", environment_only=True)
     root_secret_access_key: str | None = _setting(None, "of the first account, on the first start", environment_only=True)
@@ -326,6 +327,7 @@ _READ: Final[dict[str, Callable[[object], Any]]] = {
     "discard_grace_seconds": _seconds,
     "lifecycle_seconds": _seconds,
     "lifecycle_rate": _whole(0, 1_000_000),
+    "restore_seconds": _whole(0, 30 * 86_400),
     "stop_seconds": _whole(1, 3600),
     "root_access_key_id": _text,
     "root_secret_access_key": _text,

@@ -75,6 +75,7 @@ from strongroom.s3.parts import Parts
 from strongroom.s3.posting import Posting
 from strongroom.s3.reading import Reading
 from strongroom.s3.renaming import Renaming
+from strongroom.s3.restoring import Restoring
 from strongroom.s3.rooms import Rooms
 from strongroom.s3.unset_settings import UnsetSettings
 from strongroom.s3.upkeep import Upkeep
@@ -178,6 +179,7 @@ def s3_rooms(rooms: Rooms) -> list[object]:
         KeptSettings(rooms),
         UnsetSettings(rooms),
         BucketLifecycle(rooms),
+        Restoring(rooms),
         BucketPolicies(rooms),
         Acls(rooms),
         AccountAccess(rooms),

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-import pytest
-
-from tests.clients.house import COMMAND, PATIENCE, Server, refused, unique
+from tests.clients.house import refused
 
 RULE = {"ID": "r 1", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 3}}
 NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
@@ -134,86 +129,20 @@ def test_headers(server, s3, bucket):
     assert "x-amz-expiration" not in server.ask("HEAD", f"/{bucket}/k").headers
 
 
-@pytest.fixture(scope="module")
-def eager(tmp_path_factory):
-    """A server that looks every second whether something is due."""
-    server = Server(tmp_path_factory.mktemp("eager"), {"STRONGROOM_LIFECYCLE_SECONDS": "1"})
-    server.start()
-    yield server
-    server.close()
-
-
-def until(holds):
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def test_it_happens_by_itself(eager):
-    """By a date that is past already: an object, a version behind another, and a marker that then hides nothing."""
-    s3, name = eager.client("s3"), unique()
-    s3.create_bucket(Bucket=name)
-    for key in ("gone/small", "gone/large", "stays"):
-        s3.put_object(Bucket=name, Key=key, Body=b"x" * (100_000 if key.endswith("large") else 1))
-    rule = {
-        "ID": "r",
-        "Status": "Enabled",
-        "Filter": {"Prefix": "gone/"},
-        "Expiration": {"Date": datetime(2020, 1, 1, tzinfo=UTC)},
-    }
-    put(s3, name, rule)
-    until(lambda: [each["Key"] for each in s3.list_objects_v2(Bucket=name)["Contents"]] == ["stays"])
-    assert "Versions" in s3.list_object_versions(Bucket=name)
-    assert "DeleteMarkers" not in s3.list_object_versions(Bucket=name)
-    lines = eager.send("GET", "/-/metrics", {}).body.decode().splitlines()
-    assert 'strongroom_lifecycle_actions_total{action="expire"} 2.0' in lines
-    assert any(line.startswith("strongroom_lifecycle_versions_total ") for line in lines)
-    log = [json.loads(line) for line in eager.log.read_text().splitlines() if '"lifecycle"' in line]
-    assert any(line["bucket"] == name and line.get("expire") == 2 for line in log)
-    s3.close()
-
-
-def lifecycle(server, *words):
-    command = [*COMMAND, "lifecycle", "run", *words, "--data", str(server.data)]
-    return subprocess.run(command, env=server.environ, capture_output=True, text=True, timeout=30, check=False)
-
-
-def test_the_operator_does_it_by_any_date(own_server):
-    s3, name = own_server.client("s3"), unique()
-    s3.create_bucket(Bucket=name)
-    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    s3.put_object(Bucket=name, Key="k", Body=b"x")
-    s3.create_multipart_upload(Bucket=name, Key="m")
-    put(
-        s3, name, {**RULE, "ID": "r", "Expiration": {"Days": 300}, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 300}}
-    )
-    later = f"{datetime.now(UTC) + timedelta(days=302):%Y-%m-%d}"
-    dry = lifecycle(own_server, "--now", later, "--dry-run")  # also while the server runs
-    assert dry.returncode == 0, dry.stderr
-    first, second, last = dry.stdout.splitlines()
-    assert first.startswith(f"abort  {name}/m ")
-    assert second.startswith(f"expire  {name}/k ")
-    assert last == f"Went through 1 versions and 1 unfinished uploads as of {later} 00:00 UTC; due: 1 abort, 1 expire."
-    busy = lifecycle(own_server, "--now", later)
-    assert (busy.returncode, busy.stdout) == (1, "")
-    assert "is running on" in busy.stderr
-    assert s3.head_object(Bucket=name, Key="k")
-    own_server.stop()
-    done = lifecycle(own_server, "--now", later, "--bucket", name, "--json")
-    assert json.loads(done.stdout.splitlines()[-1]) == {
-        "summary": {"versions": 1, "uploads": 1, "actions": {"abort": 1, "expire": 1}, "complete": True, "dry_run": False}
-    }
-    again = lifecycle(own_server, "--now", later)
-    assert again.stdout.endswith("; done: nothing.\n")
-    own_server.start()
-    assert refused(s3.head_object, Bucket=name, Key="k").status == 404
-    assert s3.list_object_versions(Bucket=name)["DeleteMarkers"][0]["IsLatest"]
-    assert "Uploads" not in s3.list_multipart_uploads(Bucket=name)
-    s3.close()
-
-
-@pytest.mark.parametrize("words", [["--now", "tomorrow"], ["--bucket", "none", "--dry-run"]])
-def test_what_an_operator_asks_wrongly(eager, words):
-    done = lifecycle(eager, *words)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+def test_archived_objects_and_their_restoring(s3, bucket):
+    at = {"Bucket": bucket, "Key": "k"}
+    s3.put_object(**at, Body=b"x" * 100_000, StorageClass="DEEP_ARCHIVE")
+    refusal = refused(s3.get_object, **at)
+    assert (refusal.status, refusal.code, refusal.members["StorageClass"]) == (403, "InvalidObjectState", "DEEP_ARCHIVE")
+    refusal = refused(s3.copy_object, **at | {"Key": "l"}, CopySource=at)
+    assert (refusal.status, refusal.code) == (403, "InvalidObjectState")
+    request = {"Days": 2, "GlacierJobParameters": {"Tier": "Standard"}}
+    assert s3.restore_object(**at, RestoreRequest=request)["ResponseMetadata"]["HTTPStatusCode"] == 202
+    assert s3.get_object(**at)["Body"].read() == b"x" * 100_000
+    expected = f'ongoing-request="false", expiry-date="{format_datetime(midnight(2), usegmt=True)}"'
+    assert s3.head_object(**at)["Restore"] == expected
+    assert s3.restore_object(**at, RestoreRequest={"Days": 3})["ResponseMetadata"]["HTTPStatusCode"] == 200
+    page = s3.list_objects_v2(Bucket=bucket, OptionalObjectAttributes=["RestoreStatus"])
+    assert page["Contents"][0]["RestoreStatus"] == {"IsRestoreInProgress": False, "RestoreExpiryDate": midnight(3)}
+    s3.put_object(**at, Body=b"x")
+    assert refused(s3.restore_object, **at, RestoreRequest={"Days": 3}).code == "InvalidObjectState"

@@ -403,6 +403,13 @@ async def test_nothing_is_said_where_no_rule_is(vault, bucket):
     assert "AbortDate" not in (await complete(vault, "m"))[0]
 
 
+async def test_a_day_beyond_the_calendar_is_not_told(vault, bucket):
+    far = {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 2**31 - 1}}
+    await put(vault, rule(Expiration={"Days": 2**31 - 1}, **far))
+    assert "Expiration" not in await vault.put("k")
+    assert "AbortDate" not in await vault.run("CreateMultipartUpload", Bucket="bucket", Key="m")
+
+
 async def test_dates(vault, bucket):
     await put(vault, rule(ID="d", Expiration={"Date": MIDNIGHT}), rule(ID="later", Expiration={"Days": 100_000}))
     assert (await vault.put("k"))["Expiration"] == 'expiry-date="Fri, 01 Jan 2027 00:00:00 GMT", rule-id="d"'

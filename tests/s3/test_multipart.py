@@ -337,7 +337,7 @@ async def test_a_part_with_another_checksum_than_the_uploads(vault):
         ({"ChecksumAlgorithm": "MD4"}, "InvalidRequest"),
         ({"ChecksumAlgorithm": "CRC32", "ChecksumType": "HALF"}, "InvalidRequest"),
         ({"Key": "k" * 1025}, "KeyTooLongError"),
-        ({"StorageClass": "DEEP_ARCHIVE"}, "NotImplemented"),
+        ({"StorageClass": "EXPRESS_ONEZONE"}, "InvalidStorageClass"),
         ({"Tagging": "="}, "InvalidArgument"),
         ({"SSEKMSKeyId": "k"}, "InvalidArgument"),
         ({"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "no"}, "KMS.NotFoundException"),

@@ -328,7 +328,7 @@ async def test_how_many_may_be_deleted_at_once(vault, count):
         ({"Key": "ü" * 513}, 400, "KeyTooLongError", {"Size": "1026", "MaxSizeAllowed": "1024"}),
         ({"Metadata": {"a": "x" * 2048}}, 400, "MetadataTooLarge", {"MaxSizeAllowed": "2048"}),
         ({"StorageClass": "COLD"}, 400, "InvalidStorageClass", {"StorageClassRequested": "COLD"}),
-        ({"StorageClass": "GLACIER"}, 501, "NotImplemented", {"Header": "x-amz-storage-class"}),
+        ({"StorageClass": "SNOW"}, 400, "InvalidStorageClass", {"StorageClassRequested": "SNOW"}),
         ({"Tagging": "="}, 400, "InvalidArgument", {"ArgumentName": "x-amz-tagging", "ArgumentValue": "="}),
         ({"ObjectLockLegalHoldStatus": "ON"}, 501, "NotImplemented", {"Header": "x-amz-object-lock-legal-hold"}),
         ({"ACL": "public-read"}, 400, "AccessControlListNotSupported", {}),

@@ -45,6 +45,7 @@ from strongroom.s3.parts import Parts
 from strongroom.s3.posting import Posting
 from strongroom.s3.reading import Reading
 from strongroom.s3.renaming import Renaming
+from strongroom.s3.restoring import Restoring
 from strongroom.s3.rooms import Rooms, S3Settings
 from strongroom.s3.unset_settings import UnsetSettings
 from strongroom.s3.upkeep import Upkeep
@@ -127,6 +128,7 @@ class Vault:
                 KeptSettings(rooms),
                 UnsetSettings(rooms),
                 BucketLifecycle(rooms),
+                Restoring(rooms),
                 BucketPolicies(rooms),
                 Listing(rooms),
                 writing,

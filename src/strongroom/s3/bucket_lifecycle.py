@@ -14,7 +14,7 @@ from strongroom.api.scalars import http_date
 from strongroom.s3.bucket_cache import LIFECYCLE, bucket_scope, no_such_bucket
 from strongroom.s3.lifecycle_judging import Told
 from strongroom.s3.lifecycle_reading import read_configuration
-from strongroom.s3.lifecycle_rules import moment_of
+from strongroom.s3.lifecycle_rules import LAST_DAY, moment_of
 
 if TYPE_CHECKING:
     from strongroom.api.operation import Call
@@ -67,7 +67,7 @@ def expiration_output(bucket: Bucket, object_key: str, size: int, modified_ms: i
     if bucket.lifecycle is None:
         return {}
     found = bucket.lifecycle.expiry(object_key, size, modified_ms, lambda: told_of(meta))
-    if found is None:
+    if found is None or found[0] > LAST_DAY:
         return {}
     day, rule_id = found
     return {"Expiration": f'expiry-date="{http_date(moment_of(day))}", rule-id="{quote(rule_id, safe="")}"'}
@@ -76,7 +76,7 @@ def expiration_output(bucket: Bucket, object_key: str, size: int, modified_ms: i
 def abort_output(bucket: Bucket, object_key: str, initiated_ms: int) -> dict[str, Any]:
     """The members AbortDate and AbortRuleId of an answer about an unfinished upload."""
     found = None if bucket.lifecycle is None else bucket.lifecycle.abort(object_key, initiated_ms)
-    return {} if found is None else {"AbortDate": moment_of(found[0]), "AbortRuleId": found[1]}
+    return {} if found is None or found[0] > LAST_DAY else {"AbortDate": moment_of(found[0]), "AbortRuleId": found[1]}
 
 
 def told_of(meta: ObjectMeta) -> Told:

@@ -12,6 +12,7 @@ from strongroom.api.digests import Digests
 from strongroom.api.errors import ApiError
 from strongroom.api.expected_owner import check_expected_owner
 from strongroom.api.request_payer import check_request_payer
+from strongroom.s3.archives import check_copied
 from strongroom.s3.customer_keys import SOURCE_MEMBERS, check_needed, key_of_read
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.reading import find_version_for, refuse_unsafe_read
@@ -93,7 +94,9 @@ async def open_source(rooms: Rooms, call: Call) -> CopySource:
     envelope = Envelope.decode(row.seal)
     check_needed(envelope.mode, customer)
     refuse_unsafe_read(call, envelope)
-    return CopySource(bucket, row, ObjectMeta.open(bucket, row), envelope, version_id is not None, customer)
+    meta = ObjectMeta.open(bucket, row)
+    check_copied(meta, call.now)
+    return CopySource(bucket, row, meta, envelope, version_id is not None, customer)
 
 
 class Measured:

@@ -16,6 +16,7 @@ DAY_MS: Final = 86_400_000
 ENABLED: Final = "Enabled"
 ALL_128K: Final = "all_storage_classes_128K"
 VARIES: Final = "varies_by_storage_class"
+LAST_DAY: Final = 2_932_896  # 31 December 9999: no date lies behind it
 LEAST_MOVED: Final = 128 * 1024  # bytes of the smallest object that is moved where no rule says otherwise
 _BEYOND: Final = 1 << 63
 

@@ -15,6 +15,7 @@ from urllib.parse import quote_plus
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
+from strongroom.s3.archives import listed_status, wants_status
 from strongroom.s3.bucket_cache import Bucket
 from strongroom.s3.encryption import refuse_on
 from strongroom.s3.metadata import ObjectMeta
@@ -149,7 +150,7 @@ class Listing:
         ask = asked_page(given, **_after_marker(given))
         page = await read_page(self._rooms.catalog, bucket.bucket_id, ask)
         owner = await owner_of(self._rooms.catalog, call, bucket.account_id)
-        output = _common_output(given, bucket, ask, page, names, owner)
+        output = _common_output(call, bucket, ask, page, names, owner)
         output["Marker"] = names(given.get("Marker") or "")
         if page.truncated and ask.delimiter and page.last is not None:
             output["NextMarker"] = names(page.last[1])
@@ -165,7 +166,7 @@ class Listing:
         page = await read_page(self._rooms.catalog, bucket.bucket_id, ask)
         with_owner = str(given.get("FetchOwner")).lower() == "true"
         owner = await owner_of(self._rooms.catalog, call, bucket.account_id) if with_owner else None
-        output = _common_output(given, bucket, ask, page, names, owner)
+        output = _common_output(call, bucket, ask, page, names, owner)
         output["KeyCount"] = page.count
         if given.get("ContinuationToken") is not None:
             output["ContinuationToken"] = given["ContinuationToken"]
@@ -243,11 +244,13 @@ def _most_keys(given: int | str | None) -> int:
 
 
 def _common_output(
-    given: Mapping[str, Any], bucket: Bucket, ask: Ask, page: Page[VersionRow], names: Names, owner: dict[str, str] | None
+    call: Call, bucket: Bucket, ask: Ask, page: Page[VersionRow], names: Names, owner: dict[str, str] | None
 ) -> dict[str, Any]:
+    given = call.input
+    restored_at = call.now if wants_status(given) else None
     output: dict[str, Any] = {
         "IsTruncated": page.truncated,
-        "Contents": [_shown(bucket, row, names, owner) for row in page.rows],
+        "Contents": [_shown(bucket, row, names, owner, restored_at) for row in page.rows],
         "Name": bucket.name,
         "Prefix": names(ask.prefix),
         "MaxKeys": ask.most,
@@ -260,7 +263,9 @@ def _common_output(
     return output
 
 
-def _shown(bucket: Bucket, row: VersionRow, names: Names, owner: dict[str, str] | None) -> dict[str, Any]:
+def _shown(
+    bucket: Bucket, row: VersionRow, names: Names, owner: dict[str, str] | None, restored_at: datetime | None
+) -> dict[str, Any]:
     meta = ObjectMeta.open(bucket, row)
     shown: dict[str, Any] = {
         "Key": names(row.object_key),
@@ -274,4 +279,6 @@ def _shown(bucket: Bucket, row: VersionRow, names: Names, owner: dict[str, str] 
         shown["ChecksumType"] = meta.checksum_type
     if owner is not None:
         shown["Owner"] = meta.shown_owner(bucket, owner)
+    if restored_at is not None:
+        shown |= listed_status(meta, restored_at)
     return shown

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from strongroom.api.errors import ApiError
+from strongroom.s3.storage_classes import read_class
 from strongroom.s3.tag_sets import requested_tags
 from strongroom.seal.wrap import record_associated_data
 
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
 DEFAULT_CONTENT_TYPE: Final = "binary/octet-stream"
 SYSTEM_HEADERS: Final = ("ContentType", "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "Expires")
-#: Classes that are labels on one and the same storage. Archive classes need RestoreObject, which is not built.
-LABEL_CLASSES: Final = frozenset(
-    {"STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"}
-)
-_ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE", "OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP"})
 USER_METADATA_BYTES: Final = 2048
 REDIRECT_BYTES: Final = 2048
 
@@ -50,6 +46,9 @@ class ObjectMeta:
     renamed: str = ""  # by which request it got its key, if that had a token: see ``renaming``
     owner: tuple[str, str] | None = None  # account id and canonical id, where it is not the bucket's owner
     acl: list[list[str]] | None = None  # permission, canonical id, URI of a group; None: the owner's full control alone
+    restored: list[int] = field(
+        default_factory=list[int]
+    )  # of an archived object: since when and until when there is a readable copy, in ms; empty for never
 
     @classmethod
     def from_input(cls, given: Mapping[str, Any]) -> ObjectMeta:
@@ -62,13 +61,7 @@ class ObjectMeta:
             system["Expires"] = given["Expires"].strftime("%a, %d %b %Y %H:%M:%S GMT")
         if "ContentEncoding" in system:
             _drop_transfer_coding(system)
-        storage_class = given.get("StorageClass") or "STANDARD"
-        if storage_class in _ARCHIVES:
-            raise ApiError(
-                "NotImplemented", f"The storage class {storage_class} is not implemented.", Header="x-amz-storage-class"
-            )
-        if storage_class not in LABEL_CLASSES:
-            raise ApiError("InvalidStorageClass", StorageClassRequested=storage_class)
+        storage_class = read_class(given.get("StorageClass"))
         redirect = given.get("WebsiteRedirectLocation") or ""
         _check_redirect(redirect)
         return cls(
@@ -98,6 +91,8 @@ class ObjectMeta:
             value["p"] = self.part_checksums
         if self.tags:
             value["g"] = self.tags
+        if self.restored:
+            value["b"] = self.restored
         if self.renamed:
             value["r"] = self.renamed
         if self.owner is not None:
@@ -124,6 +119,7 @@ class ObjectMeta:
             get("r", ""),
             tuple(value["o"]) if "o" in value else None,
             get("a"),
+            restored=get("b", []),
         )
 
     def seal(self, bucket: Bucket, object_key: str, version_id: str, *, size: int, seal: bytes, manifest: bytes) -> bytes:

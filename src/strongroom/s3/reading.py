@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
+from strongroom.s3.archives import check_readable, restore_output
 from strongroom.s3.bucket_lifecycle import expiration_output
 from strongroom.s3.conditions import ByteRange, judge_read, parse_range
 from strongroom.s3.customer_keys import check_needed, customer_output, key_of_read
@@ -228,6 +229,7 @@ class Reading:
         refuse_unsafe_read(call, envelope)
         opened = None if customer is None else await self.open(call, bucket, row, envelope, customer)
         _judge(given, meta, row, bucket)
+        check_readable(meta, call.now)
         wanted, extra = wanted_range(given, row, meta)
         opened = opened or await self.open(call, bucket, row, envelope)  # KMS is asked last: a 304 costs no call
         body, length = await opened.read(wanted)
@@ -312,7 +314,7 @@ def described(
     output = meta.output()
     output["LastModified"] = modified_at(row)
     output["AcceptRanges"] = "bytes"
-    output |= encryption_output(envelope) | customer_output(given)
+    output |= encryption_output(envelope) | customer_output(given) | restore_output(meta, call.now)
     if given.get("ChecksumMode") == "ENABLED":
         output |= checksum_of_read(given.get("PartNumber"), meta, whole=whole)
     if bucket.versioning:

@@ -19,6 +19,7 @@ class S3Settings:
 
     new_bucket_sse_c: Literal["blocked", "allowed"] = "blocked"
     regions: tuple[str, ...] = ()  # empty: any AWS-shaped region is served
+    restore_seconds: int = 0  # until an archived object can be read
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
+from strongroom.s3.archives import listed_status, wants_status
 from strongroom.s3.encryption import refuse_on
 from strongroom.s3.listing import TURN, Ask, Names, Page, after_all, asked_page, common_prefix
 from strongroom.s3.metadata import ObjectMeta
@@ -55,7 +56,7 @@ class VersionListing:
             "IsTruncated": page.truncated,
             "KeyMarker": names(given.get("KeyMarker") or ""),
             "VersionIdMarker": given.get("VersionIdMarker") or "",
-            **_shown(bucket, page.rows, within, names, owner),
+            **_shown(bucket, page.rows, within, names, owner, call.now if wants_status(given) else None),
             "Name": bucket.name,
             "Prefix": names(ask.prefix),
             "MaxKeys": ask.most,
@@ -116,7 +117,7 @@ async def _read_page(catalog: Reader, bucket_id: str, ask: Ask, place: Place | N
 
 
 def _shown(
-    bucket: Bucket, rows: list[VersionRow], within: str | None, names: Names, owner: dict[str, str]
+    bucket: Bucket, rows: list[VersionRow], within: str | None, names: Names, owner: dict[str, str], restored_at: datetime | None
 ) -> dict[str, list[dict[str, Any]]]:
     """``within``: the key in whose midst the page begins. The first version of any other key is its newest."""
     versions: list[dict[str, Any]] = []
@@ -139,5 +140,7 @@ def _shown(
         shown["Owner"] = meta.shown_owner(bucket, owner)
         if meta.checksums:
             shown |= {"ChecksumAlgorithm": list(meta.checksums), "ChecksumType": meta.checksum_type}
+        if restored_at is not None:
+            shown |= listed_status(meta, restored_at)
         versions.append(shown)
     return {"Versions": versions, "DeleteMarkers": markers}

@@ -68,7 +68,7 @@ class LowerRooms:
             await catalog.close()
             raise
         buckets = BucketCache(catalog, keys, config.new_bucket_sse_c)
-        settings = S3Settings(config.new_bucket_sse_c, config.regions)
+        settings = S3Settings(config.new_bucket_sse_c, config.regions, config.restore_seconds)
         rooms = Rooms(catalog, blobs, keys, buckets, settings, now, os.urandom)
         return cls(config.data_dir, catalog, blobs, subkeys, keys, buckets, rooms, faults)
 
