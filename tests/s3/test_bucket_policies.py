@@ -31,7 +31,7 @@ async def reason(vault: Vault, action: str, arn: str = ROOT) -> Reason:
 
 
 async def test_a_stored_policy_that_is_not_understood_shuts_the_bucket_but_not_its_policy(made: Vault):
-    await store(made, POLICY, {"text": json.dumps({"Statement": {**EVERYONE, "Action": "s3:NoLongerKnown"}})})
+    await store(made, POLICY, {"text": json.dumps({"Statement": {**EVERYONE, "Action": "s3:NoLongerKnown"}}), "ids": {}})
     assert await reason(made, "s3:ListBucket") is Reason.DENIED_BY_RESOURCE
     for action in ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"):
         assert await reason(made, action) is Reason.ROOT_OF_OWNER
@@ -48,7 +48,7 @@ async def test_a_change_is_seen_by_the_next_question(made: Vault):
 
 @pytest.mark.parametrize(("document", "restricted"), [(None, True), ({}, False), ({"RestrictPublicBuckets": True}, True)])
 async def test_without_a_document_a_bucket_has_the_settings_of_a_new_one(made: Vault, document: object, restricted: bool):
-    await store(made, POLICY, {"text": json.dumps({"Statement": EVERYONE})})
+    await store(made, POLICY, {"text": json.dumps({"Statement": EVERYONE}), "ids": {}})
     await store(made, PUBLIC_ACCESS, document)
     assert (await made.buckets.authority("arn:aws:s3:::bucket/k")).restricted is restricted
 

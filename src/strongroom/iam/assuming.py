@@ -1,6 +1,6 @@
-"""STS's AssumeRole, and who governs a role: its account, through its trust policy alone.
+"""STS's AssumeRole: a session of a role, for whoever its trust policy (``trust``) and the caller's own policies let in.
 
-The judge weighs the trust policy and the caller's own; here is what AWS fixes beside them. Never knows how a signature is checked.
+Here is what AWS fixes beside them. Never knows how a signature is checked.
 """
 
 from __future__ import annotations
@@ -12,31 +12,15 @@ from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.iam import refusals
 from strongroom.iam.credentials import session_arn
-from strongroom.iam.errors import Damaged
 from strongroom.iam.issuing import check_built, packed_size
-from strongroom.iam.principals import Principals
-from strongroom.policy.decide import Authority
-from strongroom.policy.faults import InvalidPolicy
-from strongroom.policy.identity_documents import read_trust_policy
 
 if TYPE_CHECKING:
     from strongroom.iam.entities import Entity
     from strongroom.iam.issuing import Issuing
-    from strongroom.store.contract import Reader
+    from strongroom.iam.principals import Principals
 
 _ROLE: Final = re.compile(r"arn:aws:iam::([0-9]{12}):role/(?:[!-~]{1,510}/)?([\w+=,.@-]{1,64})", re.ASCII)
 _SECONDS: Final = 3_600  # by default, and at most for a role's session that assumes another role
-
-
-async def trust_authority(catalog: Reader, role_arn: str) -> Authority:
-    """Who decides who may assume a role. A role that is not there is nobody's, so nobody may. Raises Damaged."""
-    role = await Principals(catalog).entity(role_arn)
-    if role is None or role.sort != "role":
-        return Authority("")
-    try:
-        return Authority(role.account_id, (read_trust_policy(role.trust, role_arn),), policy_required=True)
-    except InvalidPolicy as error:
-        raise Damaged(f"the trust policy of {role_arn} cannot be read: {error}") from error
 
 
 class Assuming:

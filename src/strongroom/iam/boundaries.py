@@ -79,6 +79,10 @@ async def destroy(shelf: Directory, entity: Entity, obstacles: Callable[[Entity]
     await shelf.catalog.write(within)
 
 
+def shown_boundary(policy_arn: str) -> dict[str, str]:
+    return {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": policy_arn}
+
+
 def bind(transaction: Transaction, entity: Entity, policy_arn: str) -> None:
     """Raises ApiError NoSuchEntity, ValidationError."""
     policy = directory.managed(transaction, policy_arn)

@@ -62,6 +62,7 @@ class Entity:
     access_keys: tuple[str, ...] = ()  # of users
     members: tuple[str, ...] = ()  # of groups
     trust: str = ""  # of roles: the document that says who may assume it, as it came
+    trust_ids: Mapping[str, str] = field(default_factory=dict[str, str])  # the unique ids of whom it names, by ARN of that time
     description: str = ""  # of roles
     session_seconds: int = 0  # of roles: the longest session
 
@@ -84,7 +85,12 @@ class Entity:
         return {"account_id": self.account_id, "sort": self.sort, "name": self.name.lower()}
 
     def to_document(self) -> dict[str, Any]:
-        role = {"trust": self.trust, "description": self.description, "session_seconds": self.session_seconds}
+        role = {
+            "trust": self.trust,
+            "trust_ids": dict(self.trust_ids),
+            "description": self.description,
+            "session_seconds": self.session_seconds,
+        }
         return {
             **(role if self.sort == "role" else {}),
             "name": self.name,
@@ -118,6 +124,7 @@ class Entity:
             access_keys=read.texts("access_keys"),
             members=read.texts("members"),
             trust=read.text("trust") if sort == "role" else "",
+            trust_ids=read.mapping("trust_ids") if sort == "role" else {},
             description=read.text("description") if sort == "role" else "",
             session_seconds=read.number("session_seconds") if sort == "role" else 0,
         )

@@ -9,13 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.operation import Answer, Call, operation
-from strongroom.iam import directory, entities, refusals
-from strongroom.iam.boundaries import create, destroy
+from strongroom.iam import directory, entities
+from strongroom.iam.boundaries import create, destroy, shown_boundary
 from strongroom.iam.directory import milliseconds, moment, shown_tags
 from strongroom.iam.entities import Entity
-from strongroom.iam.inline_policies import shown_document
-from strongroom.policy.faults import InvalidPolicy, Kind, invalid_principal
-from strongroom.policy.identity_documents import MOST_TRUST, counted_size, read_trust_policy
+from strongroom.iam.trust import checked_trust, shown_trust
 
 if TYPE_CHECKING:
     from strongroom.iam.directory import Directory
@@ -35,6 +33,7 @@ class Roles:
         name, path, boundary = given["RoleName"], given.get("Path") or "/", given.get("PermissionsBoundary") or ""
         role_arn = entities.arn(account_id, "role", path, name)
         await call.allow("iam:CreateRole", role_arn)
+        trust = given["AssumeRolePolicyDocument"]
         role = Entity(
             account_id,
             "role",
@@ -44,23 +43,26 @@ class Roles:
             created_ms=milliseconds(call.now),
             tags=directory.tagged((), given.get("Tags") or []),
             boundary=boundary,
-            trust=await self._checked(given["AssumeRolePolicyDocument"], role_arn),
+            trust=trust,
+            trust_ids=await checked_trust(self._principals, trust, role_arn),
             description=given.get("Description") or "",
             session_seconds=given.get("MaxSessionDuration") or _SESSION_SECONDS,
         )
         await create(self._shelf, role)
-        return Answer({"Role": _shown(role, whole=True)})
+        return Answer({"Role": await self._shown(role, whole=True)})
 
     @operation("iam", "GetRole", "iam:GetRole", on="run")
     async def get_role(self, call: Call) -> Answer:
         role = await self._shelf.allowed(call, "role")
-        return Answer({"Role": {**_shown(role, whole=True), "MaxSessionDuration": role.session_seconds, "RoleLastUsed": {}}})
+        shown = await self._shown(role, whole=True)
+        return Answer({"Role": {**shown, "MaxSessionDuration": role.session_seconds, "RoleLastUsed": {}}})
 
     @operation("iam", "ListRoles", "iam:ListRoles", on="run")
     async def list_roles(self, call: Call) -> Answer:
         await call.allow("iam:ListRoles", entities.arn(call.caller.account_id, "role", call.input.get("PathPrefix") or "/", ""))
         found, more = await self._shelf.entities(call, "role")
-        return Answer({"Roles": [{**_shown(one), "MaxSessionDuration": one.session_seconds} for one in found], **more})
+        shown = [{**await self._shown(one), "MaxSessionDuration": one.session_seconds} for one in found]
+        return Answer({"Roles": shown, **more})
 
     @operation("iam", "UpdateRole", "iam:UpdateRole", on="run")
     async def update_role(self, call: Call) -> Answer:
@@ -75,13 +77,14 @@ class Roles:
         description = call.input["Description"]
         role = await self._shelf.allowed(call, "role")
         changed = await self._shelf.change(role, lambda _, found: replace(found, description=description))
-        return Answer({"Role": _shown(changed, whole=True)})
+        return Answer({"Role": await self._shown(changed, whole=True)})
 
     @operation("iam", "UpdateAssumeRolePolicy", "iam:UpdateAssumeRolePolicy", on="run")
     async def update_assume_role_policy(self, call: Call) -> Answer:
         role = await self._shelf.allowed(call, "role")
-        trust = await self._checked(call.input["PolicyDocument"], role.arn)
-        await self._shelf.change(role, lambda _, found: replace(found, trust=trust))
+        trust = call.input["PolicyDocument"]
+        ids = await checked_trust(self._principals, trust, role.arn)
+        await self._shelf.change(role, lambda _, found: replace(found, trust=trust, trust_ids=ids))
         return Answer()
 
     @operation("iam", "DeleteRole", "iam:DeleteRole", on="run")
@@ -99,33 +102,20 @@ class Roles:
         await self._shelf.allowed(call, "role")
         return Answer({"InstanceProfiles": [], "IsTruncated": False})
 
-    async def _checked(self, text: str, role_arn: str) -> str:
-        """Raises ApiError MalformedPolicyDocument, LimitExceeded."""
-        try:
-            for sort, value in read_trust_policy(text, role_arn).named:
-                if not await self._principals.is_named(sort, value):
-                    raise invalid_principal(Kind.TRUST, value, sort)
-        except InvalidPolicy as error:
-            raise refusals.malformed_policy(error) from None
-        if counted_size(text) > MOST_TRUST:
-            raise refusals.quota("ACLSizePerRole", MOST_TRUST)
-        return text
-
-
-def _shown(role: Entity, *, whole: bool = False) -> dict[str, Any]:
-    """As answers show it; lists leave its tags and boundary out."""
-    answer: dict[str, Any] = {
-        "Path": role.path,
-        "RoleName": role.name,
-        "RoleId": role.unique_id,
-        "Arn": role.arn,
-        "CreateDate": moment(role.created_ms),
-        "AssumeRolePolicyDocument": shown_document(role.trust),
-    }
-    if role.description:
-        answer["Description"] = role.description
-    if whole and role.boundary:
-        answer["PermissionsBoundary"] = {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": role.boundary}
-    if whole and role.tags:
-        answer["Tags"] = shown_tags(role.tags)
-    return answer
+    async def _shown(self, role: Entity, *, whole: bool = False) -> dict[str, Any]:
+        """As answers show it; lists leave its tags and boundary out."""
+        answer: dict[str, Any] = {
+            "Path": role.path,
+            "RoleName": role.name,
+            "RoleId": role.unique_id,
+            "Arn": role.arn,
+            "CreateDate": moment(role.created_ms),
+            "AssumeRolePolicyDocument": await shown_trust(self._principals, role),
+        }
+        if role.description:
+            answer["Description"] = role.description
+        if whole and role.boundary:
+            answer["PermissionsBoundary"] = shown_boundary(role.boundary)
+        if whole and role.tags:
+            answer["Tags"] = shown_tags(role.tags)
+        return answer

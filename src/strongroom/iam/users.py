@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.iam import directory, entities, records, refusals
-from strongroom.iam.boundaries import create, destroy
+from strongroom.iam.boundaries import create, destroy, shown_boundary
 from strongroom.iam.directory import milliseconds, moment, shown_tags
 from strongroom.iam.entities import Entity
 
@@ -102,7 +102,7 @@ def shown(user: Entity, *, whole: bool = False) -> Mapping[str, Any]:
         "CreateDate": moment(user.created_ms),
     }
     if whole and user.boundary:
-        answer["PermissionsBoundary"] = {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": user.boundary}
+        answer["PermissionsBoundary"] = shown_boundary(user.boundary)
     if whole and user.tags:
         answer["Tags"] = shown_tags(user.tags)
     return answer

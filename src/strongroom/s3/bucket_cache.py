@@ -5,7 +5,7 @@ The cache is dropped when the catalog's generation changes, so a change made by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from strongroom.api.errors import ApiError
 from strongroom.iam.records import account_scope
 from strongroom.policy.acls import Acl, AclGrant, effective
+from strongroom.policy.binding import bound
 from strongroom.policy.bucket_documents import read_bucket_policy
 from strongroom.policy.compiled import Policy
 from strongroom.policy.cross_origin import CorsRule
@@ -57,10 +58,10 @@ def no_such_bucket(name: str) -> ApiError:
 
 
 @lru_cache(maxsize=1_024)
-def _compiled(text: str, name: str) -> Policy:
+def _compiled(text: str, name: str, ids: tuple[tuple[str, str], ...]) -> Policy:
     """A policy that was accepted once. One that is no longer understood shuts the bucket, but not its owner's root out of the policy."""
     try:
-        return read_bucket_policy(text, name)
+        return bound(read_bucket_policy(text, name), dict(ids))
     except InvalidPolicy:
         return read_bucket_policy(
             f'{{"Statement":{{"Effect":"Deny","Principal":"*","Action":"*","Resource":["{ARN_PREFIX}{name}","{ARN_PREFIX}{name}/*"]}}}}',
@@ -68,11 +69,10 @@ def _compiled(text: str, name: str) -> Policy:
         )
 
 
-def _authority(account_id: str, name: str, policy: str | None, block: PublicAccessBlock, acl: Acl | None) -> Authority:
+def _authority(account_id: str, compiled: Policy | None, block: PublicAccessBlock, acl: Acl | None) -> Authority:
     """``acl``: None where ownership is enforced."""
-    if policy is None:
+    if compiled is None:
         return Authority(account_id, acl=acl, by_object=acl is not None)
-    compiled = _compiled(policy, name)
     restricted = block.restricts(public_policy=compiled.public)
     return Authority(account_id, (compiled,), restricted=restricted, acl=acl, by_object=acl is not None)
 
@@ -99,6 +99,7 @@ class Bucket:
     authority: Authority
     versioning: str = ""  # "", "Enabled" or "Suspended"
     policy: str | None = None  # the text as it was put
+    policy_ids: Mapping[str, str] = field(default_factory=dict[str, str])  # the unique ids of whom it names, by ARN of that time
     public_access: PublicAccessBlock | None = None  # None: the configuration was deleted
     cors: tuple[CorsRule, ...] = ()
     requester_pays: bool = False
@@ -155,6 +156,8 @@ class BucketCache:
         versioning = await self._catalog.document(scope, VERSIONING)
         policy = await self._catalog.document(scope, POLICY)
         text: str | None = None if policy is None else policy["text"]
+        ids: Mapping[str, str] = {} if policy is None else policy["ids"]
+        compiled = None if text is None else _compiled(text, name, tuple(sorted(ids.items())))
         cors = stored_rules(await self._catalog.document(scope, CORS))
         requester_pays = await self._catalog.document(scope, PAYER) == "Requester"
         own_block = stored_block(await self._catalog.document(scope, PUBLIC_ACCESS))
@@ -172,9 +175,10 @@ class BucketCache:
             row.created_ms,
             BucketEncryption.from_document(rule, self._new_bucket_sse_c),
             Records(self._keys.metadata_key(row.bucket_id)),
-            _authority(row.account_id, name, text, block, acl),
+            _authority(row.account_id, compiled, block, acl),
             versioning["status"] if versioning else "",
             text,
+            ids,
             own_block,
             cors,
             requester_pays,

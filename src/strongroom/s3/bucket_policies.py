@@ -1,7 +1,8 @@
 """Bucket policies, and the settings that keep a bucket from the public: stored here, judged elsewhere.
 
-A policy is kept as the text that was put. Never knows who may do what: what a policy means is for ``policy``, and ``bucket_cache``
-hands it to the judge. Sources: the reference pages of these operations and "Blocking public access" in the S3 user guide.
+A policy is kept as the text that was put, with the unique ids of the users and roles it names. Never knows who may do what: what a policy
+means is for ``policy``, and ``bucket_cache`` hands it to the judge. Sources: the reference pages of these operations and "Blocking public
+access" in the S3 user guide.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.iam.principals import Principals
 from strongroom.iam.records import account_scope
+from strongroom.policy.binding import arns_of, renamed
 from strongroom.policy.bucket_documents import read_bucket_policy
 from strongroom.policy.compiled import Policy
 from strongroom.policy.faults import InvalidPolicy, Kind, invalid_principal
@@ -37,13 +39,14 @@ class BucketPolicies:
         bucket = await self._own(call)
         text: str = call.input["Policy"]
         policy = await self._checked(text, bucket)
+        ids = await self._principals.ids_of(arns_of(policy))
 
         def work(tx: Transaction) -> None:
             block = stored_block(tx.document(bucket_scope(bucket.bucket_id), PUBLIC_ACCESS)) or NOT_BLOCKED
             account_block = stored_account_block(tx.document(account_scope(bucket.account_id), ACCOUNT_ACCESS)) or NOT_BLOCKED
             if block.with_account(account_block).refuses_policy(public=policy.public):
                 raise _public_policy(call, bucket)
-            self._set(tx, bucket, POLICY, {"text": text})
+            self._set(tx, bucket, POLICY, {"text": text, "ids": ids})
 
         await self._rooms.catalog.write(work)
         return Answer(status=204)
@@ -53,7 +56,7 @@ class BucketPolicies:
         bucket = await self._own(call)
         if bucket.policy is None:
             raise ApiError("NoSuchBucketPolicy", BucketName=bucket.name)
-        return Answer({"Policy": bucket.policy})
+        return Answer({"Policy": renamed(bucket.policy, await self._principals.names_of(bucket.policy_ids))})
 
     @operation("s3", "DeleteBucketPolicy", "s3:DeleteBucketPolicy", on="bucket")
     async def delete_bucket_policy(self, call: Call) -> Answer:

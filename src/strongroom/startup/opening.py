@@ -15,7 +15,7 @@ from typing import Self
 
 from strongroom.api.operation import About
 from strongroom.config import Config
-from strongroom.iam.assuming import trust_authority
+from strongroom.iam.trust import trust_authority
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.service_keys import KeyFault
 from strongroom.policy.decide import Authority
