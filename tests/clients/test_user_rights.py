@@ -184,6 +184,7 @@ def iam_members(house):
         "TagKeys": ["a"],
         "AccessKeyId": house["who"].access_key_id,
         "Status": "Inactive",
+        "AccountAlias": house["victim"],
     }
 
 

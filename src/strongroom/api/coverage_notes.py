@@ -42,6 +42,7 @@ _NO_DIRECTORY_BUCKETS: Final = "directory buckets are another storage class with
 _NO_TABLES: Final = "metadata tables are kept in S3 Tables, another service"
 _NO_FEDERATION: Final = "there are no identity providers: nobody is vouched for from outside"
 _NO_ORGANIZATIONS: Final = "there are no organizations"
+_NO_INSTANCES: Final = "there are no instances that could have a profile"
 _NO_KEY_STORES: Final = "there are no custom key stores: answers `UnsupportedOperationException`"
 
 _KINDS: Final = ("Analytics", "IntelligentTiering", "Metrics")
@@ -74,6 +75,15 @@ REFUSED: Final[dict[tuple[str, str], str]] = {
     ("s3", "UpdateBucketMetadataInventoryTableConfiguration"): _NO_TABLES,
     ("s3", "UpdateBucketMetadataJournalTableConfiguration"): _NO_TABLES,
     ("s3", "WriteGetObjectResponse"): "Object Lambda is another service",
+    ("iam", "AddRoleToInstanceProfile"): _NO_INSTANCES,
+    ("iam", "CreateInstanceProfile"): _NO_INSTANCES,
+    ("iam", "DeleteInstanceProfile"): _NO_INSTANCES,
+    ("iam", "GetInstanceProfile"): _NO_INSTANCES,
+    ("iam", "ListInstanceProfileTags"): _NO_INSTANCES,
+    ("iam", "ListInstanceProfiles"): _NO_INSTANCES,
+    ("iam", "RemoveRoleFromInstanceProfile"): _NO_INSTANCES,
+    ("iam", "TagInstanceProfile"): _NO_INSTANCES,
+    ("iam", "UntagInstanceProfile"): _NO_INSTANCES,
     ("sts", "AssumeRoleWithSAML"): _NO_FEDERATION,
     ("sts", "AssumeRoleWithWebIdentity"): _NO_FEDERATION,
     ("sts", "AssumeRoot"): _NO_ORGANIZATIONS,

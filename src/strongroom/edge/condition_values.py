@@ -15,7 +15,7 @@ from typing import Any, Final
 from strongroom.api.operation import About, Caller, Told
 from strongroom.edge.claims import Claim
 from strongroom.edge.head import Head
-from strongroom.edge.tag_values import TAGGED, tag_value
+from strongroom.edge.identity_values import SERVICES, identity_value
 from strongroom.policy.s3_actions import CONDITION_KEYS, condition_key
 from strongroom.policy.templates import Lookup, OneOf, Untold, Value
 
@@ -92,7 +92,7 @@ class RequestValues:
             compute = _VALUES.get(key)
             if compute is not None:
                 return compute(self)
-            return tag_value(key, self.given) if action.startswith(TAGGED) else None
+            return identity_value(key, self.given) if action.startswith(SERVICES) else None
 
         return lookup
 

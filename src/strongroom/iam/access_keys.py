@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from strongroom.iam.directory import Directory
     from strongroom.store.contract import Transaction
 
-_MOST: Final = 2
+MOST: Final = 2
 _STATUS: Final = {True: "Active", False: "Inactive"}
 
 
@@ -43,8 +43,8 @@ class AccessKeys:
         )
 
         def work(transaction: Transaction, found: Entity) -> Entity:
-            if len(found.access_keys) >= _MOST:
-                raise refusals.quota("AccessKeysPerUser", _MOST)
+            if len(found.access_keys) >= MOST:
+                raise refusals.quota("AccessKeysPerUser", MOST)
             scope = records.access_key_scope(access_key_id)
             if transaction.document(scope, records.ACCESS_KEY) is not None:
                 raise ApiError("EntityAlreadyExists")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from strongroom.iam.entities import Sort
     from strongroom.store.contract import Transaction
 
-_MOST: Final = 10
+MOST: Final = 10
 _QUOTAS: Final[dict[Sort, str]] = {"user": "PoliciesPerUser", "group": "PoliciesPerGroup", "role": "PoliciesPerRole"}
 
 
@@ -40,8 +40,8 @@ class Attachments:
                 raise refusals.not_attachable(policy_arn)
             if policy_arn in found.attached:
                 return found
-            if len(found.attached) >= _MOST:
-                raise refusals.quota(_QUOTAS[found.sort], _MOST)
+            if len(found.attached) >= MOST:
+                raise refusals.quota(_QUOTAS[found.sort], MOST)
             directory.put_policy(transaction, replace(policy, attached=(*policy.attached, found.label)))
             return replace(found, attached=(*found.attached, policy_arn))
 
@@ -74,7 +74,7 @@ class Attachments:
         prefix = call.input.get("PathPrefix") or "/"
         below = [one for one in entity.attached if one.partition(":policy")[2].startswith(prefix)]
         found, more = directory.page(call, below, str)
-        return Answer({"AttachedPolicies": [{"PolicyName": one.rpartition("/")[2], "PolicyArn": one} for one in found], **more})
+        return Answer({"AttachedPolicies": [shown(one) for one in found], **more})
 
     @operation("iam", "ListEntitiesForPolicy", "iam:ListEntitiesForPolicy", on="run")
     async def list_entities_for_policy(self, call: Call) -> Answer:
@@ -102,3 +102,7 @@ class Attachments:
         if entity.path.startswith(prefix):
             title = sort.title()
             answer[f"Policy{title}s"].append({f"{title}Name": entity.name, f"{title}Id": entity.unique_id})
+
+
+def shown(policy_arn: str) -> dict[str, str]:
+    return {"PolicyName": policy_arn.rpartition("/")[2], "PolicyArn": policy_arn}

@@ -133,7 +133,7 @@ class Directory:
                     after = scope
                     continue
                 if len(found) == wanted:
-                    return found, {"IsTruncated": True, "Marker": _marker(after.removeprefix(prefix))}
+                    return found, {"IsTruncated": True, "Marker": marker(after.removeprefix(prefix))}
                 found.append(one)
                 after = scope
             if len(batch) <= wanted:
@@ -156,20 +156,20 @@ def page(call: Call, items: Sequence[T], place_of: Callable[[T], str]) -> tuple[
     ahead = [one for one in sorted(items, key=place_of) if place_of(one) > place]
     if len(ahead) <= wanted:
         return ahead, {"IsTruncated": False}
-    return ahead[:wanted], {"IsTruncated": True, "Marker": _marker(place_of(ahead[wanted - 1]))}
+    return ahead[:wanted], {"IsTruncated": True, "Marker": marker(place_of(ahead[wanted - 1]))}
 
 
-def _marker(place: str) -> str:
+def marker(place: str) -> str:
     return base64.urlsafe_b64encode(place.encode()).decode()
 
 
 def read_marker(call: Call) -> str:
     """Where the page begins: behind that place. It is a place in the caller's own list, so there is nothing in it to keep secret."""
-    marker = call.input.get("Marker")
-    if marker is None:
+    given = call.input.get("Marker")
+    if given is None:
         return ""
     try:
-        return base64.b64decode(marker.encode(), altchars=b"-_", validate=True).decode()
+        return base64.b64decode(given.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError):
         raise refusals.invalid("Invalid Marker.") from None
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from strongroom.iam.entities import Sort
     from strongroom.store.contract import Transaction
 
-_MOST: Final = 10  # groups of one user
+MOST: Final = 10  # groups of one user
 
 
 class Groups:
@@ -73,8 +73,8 @@ class Groups:
         def work(transaction: Transaction, group: Entity) -> Entity:
             user = _user(transaction, group, name)
             member, label = user.name.lower(), group.name.lower()
-            if len({*user.groups, label}) > _MOST:
-                raise refusals.quota("GroupsPerUser", _MOST)
+            if len({*user.groups, label}) > MOST:
+                raise refusals.quota("GroupsPerUser", MOST)
             directory.put(transaction, replace(user, groups=(*directory.without(user.groups, label), label)))
             return replace(group, members=(*directory.without(group.members, member), member))
 

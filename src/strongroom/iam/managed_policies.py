@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from strongroom.iam.directory import Directory
     from strongroom.store.contract import Transaction
 
-_MOST_VERSIONS: Final = 5
+MOST_VERSIONS: Final = 5
 _TOO_MANY_VERSIONS: Final = (
     "A managed policy can have up to 5 versions. Before you create a new version, you must delete an existing version."
 )
@@ -62,11 +62,11 @@ class ManagedPolicies:
             directory.put_policy(transaction, policy)
 
         await self._shelf.catalog.write(within)
-        return Answer({"Policy": _shown(policy, whole=True)})
+        return Answer({"Policy": shown(policy, whole=True)})
 
     @operation("iam", "GetPolicy", "iam:GetPolicy", on="run")
     async def get_policy(self, call: Call) -> Answer:
-        return Answer({"Policy": _shown(await self._shelf.allowed_policy(call), whole=True)})
+        return Answer({"Policy": shown(await self._shelf.allowed_policy(call), whole=True)})
 
     @operation("iam", "ListPolicies", "iam:ListPolicies", on="run")
     async def list_policies(self, call: Call) -> Answer:
@@ -74,7 +74,7 @@ class ManagedPolicies:
         if call.input.get("Scope") == "AWS":
             return Answer({"Policies": [], "IsTruncated": False})
         found, more = await self._shelf.policies(call)
-        return Answer({"Policies": [_shown(one) for one in found], **more})
+        return Answer({"Policies": [shown(one) for one in found], **more})
 
     @operation("iam", "DeletePolicy", "iam:DeletePolicy", on="run")
     async def delete_policy(self, call: Call) -> Answer:
@@ -98,7 +98,7 @@ class ManagedPolicies:
         default = bool(call.input.get("SetAsDefault"))
 
         def work(found: ManagedPolicy) -> ManagedPolicy:
-            if len(found.versions) >= _MOST_VERSIONS:
+            if len(found.versions) >= MOST_VERSIONS:
                 raise ApiError("LimitExceeded", _TOO_MANY_VERSIONS)
             number = found.latest + 1
             versions = (*found.versions, PolicyVersion(number, text, now_ms))
@@ -106,19 +106,19 @@ class ManagedPolicies:
             return replace(changed, default=number) if default else changed
 
         policy = await self._shelf.change_policy(policy, work)
-        return Answer({"PolicyVersion": _shown_version(policy, policy.versions[-1])})
+        return Answer({"PolicyVersion": shown_version(policy, policy.versions[-1])})
 
     @operation("iam", "GetPolicyVersion", "iam:GetPolicyVersion", on="run")
     async def get_policy_version(self, call: Call) -> Answer:
         policy = await self._shelf.allowed_policy(call)
         version = _version(policy, call.input["VersionId"])
-        return Answer({"PolicyVersion": {**_shown_version(policy, version), "Document": shown_document(version.text)}})
+        return Answer({"PolicyVersion": {**shown_version(policy, version), "Document": shown_document(version.text)}})
 
     @operation("iam", "ListPolicyVersions", "iam:ListPolicyVersions", on="run")
     async def list_policy_versions(self, call: Call) -> Answer:
         """The newest first. There are five at most, so there is one page."""
         policy = await self._shelf.allowed_policy(call)
-        return Answer({"Versions": [_shown_version(policy, one) for one in reversed(policy.versions)], "IsTruncated": False})
+        return Answer({"Versions": [shown_version(policy, one) for one in reversed(policy.versions)], "IsTruncated": False})
 
     @operation("iam", "SetDefaultPolicyVersion", "iam:SetDefaultPolicyVersion", on="run")
     async def set_default_policy_version(self, call: Call) -> Answer:
@@ -162,7 +162,7 @@ def _version(policy: ManagedPolicy, version_id: str) -> PolicyVersion:
     return found
 
 
-def _shown(policy: ManagedPolicy, *, whole: bool = False) -> dict[str, Any]:
+def shown(policy: ManagedPolicy, *, whole: bool = False) -> dict[str, Any]:
     """As answers show it; lists leave its tags and description out."""
     answer: dict[str, Any] = {
         "PolicyName": policy.name,
@@ -183,7 +183,7 @@ def _shown(policy: ManagedPolicy, *, whole: bool = False) -> dict[str, Any]:
     return answer
 
 
-def _shown_version(policy: ManagedPolicy, version: PolicyVersion) -> dict[str, Any]:
+def shown_version(policy: ManagedPolicy, version: PolicyVersion) -> dict[str, Any]:
     return {
         "VersionId": version.version_id,
         "IsDefaultVersion": version.number == policy.default,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from strongroom.iam.absent import Absent
 from strongroom.iam.access_keys import AccessKeys
+from strongroom.iam.account import AccountWide
+from strongroom.iam.account_aliases import AccountAliases
 from strongroom.iam.assuming import Assuming
 from strongroom.iam.attachments import Attachments
 from strongroom.iam.boundaries import Boundaries
@@ -47,5 +49,7 @@ def iam_rooms(catalog: Catalog, identities: Identities, iam_key: bytes) -> list[
         Assuming(principals, issuing),
         SessionTokens(issuing),
         Simulating(shelf),
+        AccountAliases(shelf),
+        AccountWide(shelf, principals),
         Absent(shelf),
     ]
