@@ -8,7 +8,7 @@ Source: "AWS JSON policy elements: Principal", IAM user and role principals, in 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -47,14 +47,17 @@ def renamed(text: str, names: Mapping[str, str]) -> str:
     if not names:
         return text
     whole: dict[str, Any] = json.loads(text)
-    statements: Any = whole["Statement"]
-    for statement in statements if isinstance(statements, list) else [statements]:
+    for statement in _listed(whole["Statement"]):
         for element in _ELEMENTS:
-            who: Any = statement.get(element)
-            if isinstance(who, dict) and "AWS" in who:
-                who["AWS"] = _each(who["AWS"], lambda one: names.get(one, one))
+            who: Any = statement.get(element, "*")
+            if who != "*" and "AWS" in who:
+                found: list[str] = [names.get(one, one) for one in _listed(who["AWS"])]
+                who["AWS"] = found if isinstance(who["AWS"], list) else found[0]
     return json.dumps(whole, separators=(",", ":"), ensure_ascii=False)
 
 
-def _each(value: Any, change: Callable[[str], str]) -> Any:
-    return [change(one) for one in value] if isinstance(value, list) else change(value)
+def _listed(value: Any) -> list[Any]:
+    """One or several, as several."""
+    if isinstance(value, list):
+        return [*value]
+    return [value]
