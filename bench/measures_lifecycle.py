@@ -1,0 +1,126 @@
+"""What judging a bucket by its lifecycle costs: the rules alone, and the walk over the rows of a catalog that brings them their facts.
+
+Counts processor time of this process, not seconds, so that a busy machine disturbs it little. Never knows how results are shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from inprocess import Rooms
+from load import BenchError
+from measures import Measure, Run, Sample
+
+from strongroom.s3 import rooms as s3_rooms
+from strongroom.s3.bucket_cache import BucketCache, bucket_scope, stored_judge
+from strongroom.s3.lifecycle_judging import Facts, Told, today_of
+from strongroom.s3.lifecycle_reading import read_configuration
+from strongroom.s3.lifecycle_working import LifecycleWork
+from strongroom.s3.metadata import ObjectMeta
+from strongroom.startup.opening import now
+from strongroom.store.contract import Transaction, VersionRow
+
+KEYS: Final = 10_000
+VERSIONS: Final = 5  # of each
+WANTED: Final = 50_000.0  # versions a second
+_SIZE: Final = 200_000
+_DAY_MS: Final = 86_400_000
+_MADE_MS: Final = 20_000 * _DAY_MS
+_NOW_MS: Final = _MADE_MS + 40 * _DAY_MS  # one version in five is due for its first transition, so its record is opened
+_RULES: Final[list[dict[str, Any]]] = [
+    {
+        "ID": "old",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "Transitions": [{"Days": 30, "StorageClass": "STANDARD_IA"}, {"Days": 90, "StorageClass": "GLACIER"}],
+        "Expiration": {"Days": 365},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 100, "NewerNoncurrentVersions": 2},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+    },
+    {"ID": "logs", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 400}},
+    {"ID": "tagged", "Status": "Enabled", "Filter": {"Tag": {"Key": "k", "Value": "v"}}, "Expiration": {"Days": 500}},
+    {"ID": "markers", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"ExpiredObjectDeleteMarker": True}},
+]
+
+
+def _document() -> dict[str, Any]:
+    return read_configuration({"Rules": _RULES}, None, bytes)
+
+
+def _rules(_run: Run) -> Callable[[], Sample]:
+    """The judge alone, over facts that are at hand."""
+    judge = stored_judge(_document())
+    assert judge is not None
+    facts = [
+        Facts(
+            f"logs/{number // VERSIONS:06d}",
+            _SIZE,
+            _MADE_MS,
+            False,
+            None if number % VERSIONS == 0 else _MADE_MS,
+            number % VERSIONS,
+        )
+        for number in range(KEYS * VERSIONS)
+    ]
+    told, today = Told("STANDARD", {}), today_of(_NOW_MS)
+
+    def sample() -> Sample:
+        started = time.process_time()
+        for one in facts:
+            judge.judge(one, today, lambda: told, versioned=True)
+        return Sample(len(facts) / (time.process_time() - started), WANTED)
+
+    return sample
+
+
+def _walk(run: Run) -> Callable[[], Sample]:
+    """Pages read from the catalog, each version judged, the sealed record opened where the answer hangs on it; nothing is done."""
+    runner, rooms = asyncio.Runner(), Rooms(run.folder / "lifecycle")
+    runner.run(rooms.__aenter__())
+    house = rooms.house
+    buckets = BucketCache(house.catalog, house.keys, "blocked")
+    s3 = s3_rooms.Rooms(house.catalog, house.blobs, house.keys, buckets, s3_rooms.S3Settings(), now, os.urandom)
+    runner.run(_prepared(rooms, s3))
+    work = LifecycleWork(s3, rate=0, dry_run=True)
+
+    async def walked() -> float:
+        started = time.process_time()
+        tally = await work.run_at(_NOW_MS)
+        spent = time.process_time() - started
+        if (tally.versions, tally.actions) != (KEYS * VERSIONS, {"move": KEYS}):
+            raise BenchError(f"the walk found {tally.versions} versions and {dict(tally.actions)}")
+        return tally.versions / spent
+
+    return lambda: Sample(runner.run(walked()), WANTED)
+
+
+async def _prepared(rooms: Rooms, s3: s3_rooms.Rooms) -> None:
+    """Rows as a writer makes them, with records of their own; nothing is behind them, since no walk looks there."""
+    await rooms.request(rooms.head("PUT", "bucket"))
+    bucket = await s3.buckets.find("bucket")
+    meta = ObjectMeta("e" * 32, checksums={"CRC64NVME": "AAAAAAAAAAA="}, checksum_type="FULL_OBJECT")
+
+    def rows(first: int, tx: Transaction) -> None:
+        for number in range(first, first + 1_000):
+            place = f"logs/{number // VERSIONS:06d}", f"{number:032d}"
+            record = meta.seal(bucket, *place, size=_SIZE, seal=bytes(200), manifest=bytes(31))
+            tx.insert_version(VersionRow(bucket.bucket_id, *place, False, False, _SIZE, _MADE_MS, bytes(200), record, bytes(31)))
+
+    for first in range(0, KEYS * VERSIONS, 1_000):
+        await s3.catalog.write(lambda tx, first=first: rows(first, tx))
+
+    def settings(tx: Transaction) -> None:
+        tx.set_document(bucket_scope(bucket.bucket_id), "versioning", {"status": "Enabled"})
+        tx.set_document(bucket_scope(bucket.bucket_id), "lifecycle", _document())
+
+    await s3.catalog.write(settings)
+
+
+MEASURES: Final = (
+    Measure("judge", "versions judged by the rules alone", "/s", "50,000/s", 1.0, _rules),
+    Measure("lifecycle", "versions read and judged by a lifecycle", "/s", "50,000/s", 1.0, _walk),
+)
