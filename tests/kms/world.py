@@ -96,9 +96,12 @@ class World:
         """As the room of identities would answer."""
         return principal_arn in self.principals
 
+    def values(self, caller: FakeCaller, region: str, given: dict[str, Any]) -> RequestValues:
+        return RequestValues(caller, _HEAD, {}, None, given, "", region, self.clock(), {})
+
     def judge(self, caller: FakeCaller, region: str, given: dict[str, Any]) -> Judge:
         def values() -> RequestValues:
-            return RequestValues(caller, _HEAD, {}, None, given, "", region, self.clock(), {})
+            return self.values(caller, region, given)
 
         async def authority(_action: str, arn: str, about: Any) -> Authority:
             return await self.data_keys.authority(arn, about)
