@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.clients.house import OWNER, STRANGER, Account, refused, rule, unique
+from tests.clients.test_roles import acting
 
 ROOT, OTHER = f"arn:aws:iam::{OWNER}:root", f"arn:aws:iam::{STRANGER}:root"
 HIDDEN = (
@@ -192,8 +193,7 @@ def test_h3_a_session_that_may_write_and_not_read(server, users, s3, bucket, key
     sts = server.client("sts", users[0].account)
     passed = document({**everything, "Action": ["s3:*", "kms:GenerateDataKey"]})
     given = sts.assume_role(RoleArn=role, RoleSessionName="monday", Policy=passed)["Credentials"]
-    session = server.client("s3", Account(OWNER, given["AccessKeyId"], given["SecretAccessKey"]))
-    session._request_signer._credentials.token = given["SessionToken"]
+    session = acting(server, "s3", given)
     default(s3, bucket, key["Arn"])
     session.put_object(Bucket=bucket, Key="k", Body=b"x")
     refusal = refused(session.get_object, Bucket=bucket, Key="k")

@@ -72,6 +72,10 @@ _HEAD = Head("POST", "/", "/", "", {}, "http", "127.0.0.1")
 EVERYTHING = Standing((read_identity_policy('{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}', "everything"),))
 
 
+async def no_object(_resource: str, _version_id: str | None) -> Any:
+    raise AssertionError("nothing about a key is an object's")
+
+
 @dataclass
 class World:
     """``asked`` has every (action, resource); ``denied`` actions are denied to all, ``shared`` accounts may what they like.
@@ -107,11 +111,7 @@ class World:
             return await self.data_keys.authority(arn, about)
 
         standing = self.standings.get(caller.arn, ROOT if caller.name == "root" else EVERYTHING)
-
-        async def existing(_resource: str, _version_id: str | None) -> dict[str, str]:
-            raise AssertionError("a key has no values that must be fetched")
-
-        return Judge(caller, standing, authority, values, existing, [])
+        return Judge(caller, standing, authority, values, no_object, [], no_object)
 
     def call(
         self,
