@@ -49,11 +49,11 @@ def role(iam, user):
     return made
 
 
-def acting(server, service, credentials, **more):
+def acting(server, service, credentials, *, url=None, **more):
     """A client with a session's credentials."""
     return boto3.client(
         service,
-        endpoint_url=server.url,
+        endpoint_url=url or server.url,
         region_name="us-east-1",
         aws_access_key_id=credentials["AccessKeyId"],
         aws_secret_access_key=credentials["SecretAccessKey"],

@@ -109,7 +109,9 @@ def ask(service, client, name, house):
         return {**given, "Bucket": unique()} if name == "CreateBucket" else given
     shape = client.meta.service_model.operation_model(name).input_shape
     wanted = [] if shape is None else list(shape.required_members)
-    if service == "sts":
+    if service == "s3control":
+        members = {"AccountId": OWNER, "PublicAccessBlockConfiguration": {}}
+    elif service == "sts":
         members = {
             "AccessKeyId": house["who"].access_key_id,
             "RoleArn": house["role"],
