@@ -45,6 +45,7 @@ from strongroom.policy.decide import Authority, Question, decide
 from strongroom.policy.faults import InvalidPolicy
 from strongroom.policy.identity_documents import read_trust_policy
 from strongroom.policy.key_documents import read_key_policy
+from strongroom.s3.acl_forms import header_grants
 from strongroom.seal import SealError
 from strongroom.seal.format import Envelope, decode_manifest, encode_manifest
 from strongroom.seal.stream import open_whole, plain_size, seal, sealed_size
@@ -54,6 +55,7 @@ VECTORS: Final = Path(__file__).resolve().parent.parent / "tests" / "vectors"
 _KEY: Final = bytes(range(32))
 _SPECS: Final = ("ECC_NIST_P256", "ECC_NIST_EDWARDS25519", "ML_DSA_44", "RSA_2048", "HMAC_384", SYMMETRIC)
 _OPERATIONS: Final = (
+    "PutBucketAcl",
     "PutBucketEncryption",
     "DeleteObjects",
     "CompleteMultipartUpload",
@@ -246,6 +248,16 @@ def form_policy(data: bytes) -> None:
         FormPolicy.parse(base64.b64encode(data).decode())
 
 
+def grants(data: bytes) -> None:
+    """A header of grants is a list of grantees, each with a name as it stands in the header, or one refusal."""
+    text = data.decode("latin-1")
+    with suppress(ApiError):
+        for one in header_grants({"GrantRead": text}):
+            assert one.permission == "READ"
+            assert one.sort in {"id", "uri", "emailAddress"}
+            assert one.value in text
+
+
 def policy(data: bytes) -> None:
     """A document is a policy or one refusal; one that does not speak of everybody lets nobody in who has no name."""
     text = data.decode("utf-8", "replace")
@@ -285,6 +297,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         authorization,
         form,
         form_policy,
+        grants,
     )
 }
 
@@ -348,6 +361,8 @@ def seeds(name: str) -> Iterator[bytes]:
         yield from _XML if name == "xml" else _CHUNKED
     elif name in {"form", "form_policy"}:
         yield from _FORMS if name == "form" else _FORM_POLICIES
+    elif name == "grants":
+        yield from (b'id="a", uri=http://acs.amazonaws.com/groups/global/AllUsers', b'emailAddress="a@b.c"', b"id=,uri")
     elif name == "policy":
         yield from _DOCUMENTS
     elif name in {"query", "authorization"}:

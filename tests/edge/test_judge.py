@@ -12,8 +12,10 @@ from strongroom.api.operation import Need
 from strongroom.api.routing import Route
 from strongroom.edge.condition_values import RequestValues
 from strongroom.edge.judge import Judge
+from strongroom.policy.acls import Acl, AclGrant
 from strongroom.policy.bucket_documents import read_bucket_policy
-from strongroom.policy.decide import ROOT, Authority
+from strongroom.policy.decide import ROOT, Authority, Reason
+from strongroom.policy.public import ALL_USERS
 from tests.edge.tiny import ACCESS_KEY, ACCOUNT, OTHER, caller, of_object, signed
 
 K = "arn:aws:s3:::bucket/k"
@@ -154,3 +156,75 @@ async def test_tags_of_the_request_and_those_that_the_run_tells_of():
     assert not await bench.may()
     twice = {**known, "s3:RequestObjectTag/project": "bad"}
     assert not await bench.may("s3:PutObjectTagging", told=twice)
+
+
+class Object:
+    """One that is there, in a bucket where lists count."""
+
+    version_id = "v1"
+
+    def __init__(self, owner: str, *grants: AclGrant, policies: tuple[Any, ...] = ()) -> None:
+        self.owner = owner
+        self.authority = Authority(ACCOUNT, policies, by_object=True).of_object(owner, Acl(K, grants, of_bucket=False))
+
+
+class TestWhereListsCount:
+    """The caller is of another account than the bucket."""
+
+    @staticmethod
+    def bench(there: Object | None, *grants: AclGrant, **more: Any) -> tuple[Bench, list[tuple[str, str | None]]]:
+        bench, looked = Bench(**more), []
+
+        async def of_object(resource: str, version_id: str | None) -> Object | None:
+            looked.append((resource, version_id))
+            return there
+
+        bench.place.authority = Authority(ACCOUNT, acl=Acl("arn:aws:s3:::bucket", grants, of_bucket=True), by_object=True)
+        bench.judge._of_object = of_object
+        return bench, looked
+
+    async def test_the_list_of_the_object_decides_and_which_one_is_remembered(self):
+        bench, looked = self.bench(Object(ACCOUNT, AclGrant("READ", group=ALL_USERS)))
+        assert await bench.may()
+        assert looked == [(K, None)]
+        assert bench.judge.judged(K) == "v1"
+        assert bench.judge.judged("arn:aws:s3:::bucket/other") is None
+        assert await bench.may("s3:GetObjectVersion", version_id="v9")
+        assert looked[1:] == [(K, "v9")]
+        assert not await bench.may("s3:GetObjectAcl")
+
+    async def test_its_owner_reads_it(self):
+        assert await self.bench(Object(OTHER))[0].may()
+        assert not await self.bench(Object(ACCOUNT))[0].may()
+
+    async def test_what_is_not_there_is_told_to_who_may_list(self):
+        for grants, code in (((), "AccessDenied"), ((AclGrant("READ", group=ALL_USERS),), "NoSuchKey")):
+            bench, _ = self.bench(None, *grants)
+            with pytest.raises(ApiError) as caught:
+                await bench.judge("s3:GetObject", K)
+            assert caught.value.code == code
+            assert len(bench.denied) == (code == "AccessDenied")
+            assert bench.judge.judged(K) is None
+
+    async def test_the_list_of_a_bucket_lets_write_what_is_new_and_one_s_own(self):
+        write = AclGrant("WRITE", group=ALL_USERS)
+        for action in ("s3:PutObject", "s3:DeleteObject"):
+            assert await self.bench(None, write)[0].may(action)
+            assert await self.bench(Object(OTHER), write)[0].may(action)
+            bench, _ = self.bench(Object(ACCOUNT), write)
+            assert not await bench.may(action)
+            assert [decision.reason for _, decision in bench.denied] == [Reason.OTHER_ACCOUNT]
+            assert not await self.bench(Object(OTHER))[0].may(action)
+
+    async def test_what_one_is_about_to_make_is_not_looked_for(self):
+        bench, looked = self.bench(Object(ACCOUNT))
+        assert await bench.may("s3:PutObjectAcl", new=True)  # it will be one's own
+        assert not await bench.may("s3:PutObjectTagging", new=True)  # that is the bucket's to give
+        assert looked == []
+
+    async def test_where_lists_count_for_nothing_nobody_looks(self):
+        bench, looked = self.bench(Object(OTHER))
+        bench.place.authority = Authority(ACCOUNT)
+        assert not await bench.may()
+        assert not await bench.may("s3:PutObjectAcl", new=True)
+        assert looked == []

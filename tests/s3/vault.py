@@ -26,6 +26,7 @@ from strongroom.iam.principals import Principals
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.key_use import KeyUse
 from strongroom.kms.rooms import kms_rooms
+from strongroom.s3.acls import Acls
 from strongroom.s3.bucket_cache import Bucket, BucketCache
 from strongroom.s3.bucket_cors import BucketCors
 from strongroom.s3.bucket_lifecycle import BucketLifecycle
@@ -103,6 +104,7 @@ class Vault:
     blobs: FileBlobs
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     asked: list[tuple[str, str]] = field(default_factory=list)
+    judged: dict[str, str] = field(default_factory=dict)  # ARN -> id of the version that the judge looked at
     asked_versions: list[tuple[str, str, str]] = field(
         default_factory=list
     )  # questions about versions that the input does not name
@@ -121,6 +123,7 @@ class Vault:
         self.upkeep = Upkeep(rooms)
         self.register = Register(
             [
+                Acls(rooms),
                 Buckets(rooms),
                 BucketSettings(rooms),
                 BucketTagging(rooms),
@@ -181,6 +184,7 @@ class Vault:
             if (action, resource) in self.denied:
                 raise ApiError("AccessDenied")
 
+        allow.judged = self.judged.get  # type: ignore[attr-defined]
         return Call(
             operation=operation,
             input=given,

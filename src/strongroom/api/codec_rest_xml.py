@@ -113,11 +113,16 @@ class RestXmlCodec:
         headers.append(("content-type", "application/xml"))
         if head:
             return Encoded(error.status, headers, b"")
-        parts = [DECLARATION, "<Error>", _element("Code", error.code), _element("Message", error.message)]
+        wrapped = self._service == "s3control"  # whose errors stand in an envelope; some clients look for it
+        opening, closing = ("<ErrorResponse><Error>", "</Error>") if wrapped else ("<Error>", "")
+        parts = [DECLARATION, opening, _element("Code", error.code), _element("Message", error.message)]
         parts.extend(_element(name, value) for name, value in error.members.items())
         if resource and "Resource" not in error.members:
             parts.append(_element("Resource", resource))
-        parts.extend((_element("RequestId", request_id), _element("HostId", host_id), "</Error>"))
+        parts.append(closing)
+        parts.extend(
+            (_element("RequestId", request_id), _element("HostId", host_id), "</ErrorResponse>" if wrapped else "</Error>")
+        )
         body = "".join(parts).encode()
         headers.append(("content-length", str(len(body))))
         return Encoded(error.status, headers, body)

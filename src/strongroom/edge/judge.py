@@ -138,7 +138,10 @@ class Judge:
             if place is None:
                 raise ApiError("NoSuchBucket", BucketName=route.bucket)
             resource = f"arn:aws:s3:::{route.bucket}/{route.key}" if need.on == "object" else f"arn:aws:s3:::{route.bucket}"
-            await self._hear(action, resource, place.authority)
+            if place.authority.by_object:
+                await self._hear(action, resource, place.authority)
+            else:
+                await self._ask(action, resource, place.authority)
 
     async def _hear(
         self, action: str, resource: str, authority: Authority, version_id: str | None = None, told: Told | None = None

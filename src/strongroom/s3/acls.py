@@ -13,10 +13,10 @@ from strongroom.api.operation import Answer, operation
 from strongroom.policy.acls import FULL_CONTROL, AclGrant
 from strongroom.s3.acl_forms import ACL_HEADER, kept, show_acl
 from strongroom.s3.acl_grantees import grants_for_bucket, grants_for_object, refuse_public, refuse_shared
-from strongroom.s3.bucket_cache import ACL, OWNERSHIP, bucket_scope, no_such_bucket, stored_grants
+from strongroom.s3.bucket_cache import ACL, OWNERSHIP, block_at, bucket_scope, no_such_bucket, stored_grants
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.owners import bucket_arn, owner_of
-from strongroom.s3.ownership import ENFORCED, read_ownership
+from strongroom.s3.ownership import ENFORCED, read_ownership, stored_ownership
 from strongroom.s3.reading import find_version_for
 from strongroom.s3.record_changes import change_record
 from strongroom.s3.sealing import object_arn
@@ -48,11 +48,13 @@ class Acls:
             raise ApiError("AccessControlListNotSupported")
         owner = await self._owner(call, bucket)
         grants = _given(await grants_for_bucket(self._rooms.catalog, call.input, owner))
-        refuse_public(call, bucket.account_id, bucket.block, grants, bucket_arn(bucket.name))
 
         def work(tx: Transaction) -> None:
             if not tx.bucket_exists(bucket.bucket_id):
                 raise no_such_bucket(bucket.name)
+            if stored_ownership(tx.document(bucket_scope(bucket.bucket_id), OWNERSHIP)) == ENFORCED:
+                raise ApiError("AccessControlListNotSupported")
+            refuse_public(call, bucket.account_id, block_at(tx, bucket), grants, bucket_arn(bucket.name))
             tx.set_document(bucket_scope(bucket.bucket_id), ACL, {"grants": kept(grants)})
 
         await self._rooms.catalog.write(work)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from strongroom.kms.data_keys import DataKeys
-    from strongroom.store.contract import BucketRow, Catalog
+    from strongroom.store.contract import BucketRow, Catalog, Transaction
 
 ENCRYPTION: Final = "encryption"  # kind of the document with the bucket's default encryption
 VERSIONING: Final = "versioning"
@@ -80,6 +80,13 @@ def _authority(account_id: str, compiled: Policy | None, block: PublicAccessBloc
 def stored_grants(stored: Iterable[Sequence[str]]) -> tuple[AclGrant, ...]:
     """Of the triples that a list is kept as: permission, canonical id, URI of a group."""
     return tuple(AclGrant(*one) for one in stored)
+
+
+def block_at(tx: Transaction, bucket: Bucket) -> PublicAccessBlock:
+    """What is blocked at the commit: of the bucket's own settings and its account's the stricter."""
+    own = stored_block(tx.document(bucket_scope(bucket.bucket_id), PUBLIC_ACCESS)) or NOT_BLOCKED
+    account = stored_account_block(tx.document(account_scope(bucket.account_id), ACCOUNT_ACCESS)) or NOT_BLOCKED
+    return own.with_account(account)
 
 
 def stored_judge(document: Mapping[str, Any] | None) -> Judge | None:

@@ -13,15 +13,13 @@ from typing import Any, Final
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.iam.principals import Principals
-from strongroom.iam.records import account_scope
 from strongroom.policy.binding import arns_of, renamed
 from strongroom.policy.bucket_documents import read_bucket_policy
 from strongroom.policy.compiled import Policy
 from strongroom.policy.faults import InvalidPolicy, Kind, invalid_principal
-from strongroom.policy.public import NOT_BLOCKED
-from strongroom.s3.bucket_cache import POLICY, PUBLIC_ACCESS, Bucket, bucket_scope, no_such_bucket
+from strongroom.s3.bucket_cache import POLICY, PUBLIC_ACCESS, Bucket, block_at, bucket_scope, no_such_bucket
 from strongroom.s3.owners import bucket_arn
-from strongroom.s3.public_access import ACCOUNT_ACCESS, read_block, show_block, stored_account_block, stored_block
+from strongroom.s3.public_access import read_block, show_block
 from strongroom.s3.rooms import Rooms
 from strongroom.store.contract import Transaction
 
@@ -42,9 +40,7 @@ class BucketPolicies:
         ids = await self._principals.ids_of(arns_of(policy))
 
         def work(tx: Transaction) -> None:
-            block = stored_block(tx.document(bucket_scope(bucket.bucket_id), PUBLIC_ACCESS)) or NOT_BLOCKED
-            account_block = stored_account_block(tx.document(account_scope(bucket.account_id), ACCOUNT_ACCESS)) or NOT_BLOCKED
-            if block.with_account(account_block).refuses_policy(public=policy.public):
+            if block_at(tx, bucket).refuses_policy(public=policy.public):
                 raise _public_policy(call, bucket)
             self._set(tx, bucket, POLICY, {"text": text, "ids": ids})
 
