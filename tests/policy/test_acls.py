@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from strongroom.policy.acls import LOG_DELIVERY, Acl, AclGrant, effective
-from strongroom.policy.decide import Authority, Decision, Reason
+from strongroom.policy.compiled import Finding
+from strongroom.policy.decide import Authority, Decision, Question, Reason, explain
 from strongroom.policy.faults import Kind
 from strongroom.policy.public import ALL_USERS, AUTHENTICATED_USERS, PublicAccessBlock
+from strongroom.policy.reasons import fields, place, sentence, verdict
 from tests.policy.asking import FOREIGN, FOREIGN_ROOT, OBJECT, ROOT, USER, A, B, ask, bucket, identity, says
 
 OWN, THEIRS = "a" * 64, "b" * 64
@@ -96,6 +98,18 @@ def test_the_decision_names_the_grant():
     assert (found.kind, found.policy, found.statement, found.sid) == (Kind.ACL, OBJECT, 1, f"READ to {ALL_USERS}")
     across = foreign(on_object(AclGrant("READ", THEIRS)))
     assert (across.reason, across.by_list) == (Reason.BOTH_ACCOUNTS, True)
+
+
+def test_what_decided_is_told_to_the_operator():
+    decision = ask("", authority=on_object(AclGrant("READ", group=ALL_USERS)))
+    assert sentence(decision, "s3:GetObject") == (
+        f'grant 1 ("READ to {ALL_USERS}") of the access control list of {OBJECT} allows s3:GetObject'
+    )
+    nothing = explain(Question("", "", True, "s3:GetObject", OBJECT, on_object()))
+    assert [(place(one), verdict(one)) for one in nothing.looked_at] == [(f"the access control list of {OBJECT}", "says nothing")]
+    for kind in Kind:  # every sort of document has words
+        assert place(Finding(kind, "name", None)).endswith(" name")
+        assert fields(Finding(kind, "name", True, 0))["policy_type"] == kind.value
 
 
 def test_an_explicit_deny_outweighs_a_list():

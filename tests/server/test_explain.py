@@ -101,6 +101,22 @@ def test_a_right_to_the_object_without_one_to_its_key(shared, house):
     assert (found["allowed"], found["encryption"]["mode"], len(found["decisions"])) == (True, "SSE-S3", 1)
 
 
+def test_an_object_s_owner_and_list_are_looked_at_where_lists_count(shared, house):
+    s3 = client("s3", shared.url)
+    s3.create_bucket(Bucket="listed", ObjectOwnership="ObjectWriter")
+    s3.delete_public_access_block(Bucket="listed")
+    for key, acl in (("open", "public-read"), ("shut", "private")):
+        s3.put_object(Bucket="listed", Key=key, Body=b"x", ACL=acl)
+    found = explain(shared, "anonymous", "s3:GetObject", "arn:aws:s3:::listed/open")
+    assert found["allowed"]
+    assert found["decisions"][0]["reason"] == (
+        'grant 2 ("READ to http://acs.amazonaws.com/groups/global/AllUsers") of the access control list of arn:aws:s3:::listed/open '
+        "allows s3:GetObject"
+    )
+    assert not explain(shared, "anonymous", "s3:GetObject", "arn:aws:s3:::listed/shut")["allowed"]
+    assert explain(shared, ACCOUNT, "s3:GetObject", "arn:aws:s3:::listed/shut")["allowed"]
+
+
 @pytest.mark.parametrize(
     ("principal", "resource", "words", "reason"),
     [

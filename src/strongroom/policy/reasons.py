@@ -21,6 +21,7 @@ _WHAT: Final = {
     Kind.BOUNDARY: "the permissions boundary",
     Kind.SESSION: "the session policy",
     Kind.GRANT: "the grant",
+    Kind.ACL: "the access control list of",
 }
 _WITHOUT_STATEMENT: Final = {
     Reason.ROOT_OF_OWNER: "the caller is the root of the owning account, and nothing denies",
@@ -31,11 +32,15 @@ _WITHOUT_STATEMENT: Final = {
 
 
 def place(finding: Finding) -> str:
-    """``statement 2 ("ReadOnly") of the identity-based policy arn:...``, or the policy alone where no statement decided."""
+    """``statement 2 ("ReadOnly") of the identity-based policy arn:...``, or the policy alone where no statement decided. Of a list it is
+    ``grant 2 ("READ to http://...")``.
+    """
     policy = f"{_WHAT[finding.kind]} {finding.policy}"
     if finding.kind is Kind.GRANT or finding.verdict is None:
         return policy
     sid = f' ("{finding.sid}")' if finding.sid else ""
+    if finding.kind is Kind.ACL:
+        return f"grant {finding.statement + 1}{sid} of {policy}"
     return f"statement {finding.statement + 1}{sid} of {policy}"
 
 
