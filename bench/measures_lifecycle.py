@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+import uvloop
 from inprocess import Rooms
 from load import BenchError
-from measures import Measure, Run, Sample
+from measures import SMALL, Measure, Run, Sample
 
 from strongroom.s3 import rooms as s3_rooms
 from strongroom.s3.bucket_cache import BucketCache, bucket_scope, stored_judge
@@ -28,6 +29,8 @@ KEYS: Final = 10_000
 VERSIONS: Final = 5  # of each
 WANTED: Final = 50_000.0  # versions a second
 _SIZE: Final = 200_000
+_GETS: Final = 4_000
+_AT_ONCE: Final = 16
 _DAY_MS: Final = 86_400_000
 _MADE_MS: Final = 20_000 * _DAY_MS
 _NOW_MS: Final = _MADE_MS + 40 * _DAY_MS  # one version in five is due for its first transition, so its record is opened
@@ -98,6 +101,45 @@ def _walk(run: Run) -> Callable[[], Sample]:
     return lambda: Sample(runner.run(walked()), WANTED)
 
 
+def _beside(run: Run) -> Callable[[], Sample]:
+    """What a request waits at worst (p99, of 16 GETs at a time) while a lifecycle goes through another bucket at its usual rate."""
+    runner, rooms = asyncio.Runner(loop_factory=uvloop.new_event_loop), Rooms(run.folder / "beside")
+    runner.run(rooms.__aenter__())
+    house = rooms.house
+    buckets = BucketCache(house.catalog, house.keys, "blocked")
+    s3 = s3_rooms.Rooms(house.catalog, house.blobs, house.keys, buckets, s3_rooms.S3Settings(), now, os.urandom)
+    runner.run(_prepared(rooms, s3))
+    runner.run(rooms.request(rooms.head("PUT", "read")))
+    runner.run(rooms.request(rooms.head("PUT", "read", "key", SMALL), bytes(SMALL)))
+    get = rooms.head("GET", "read", "key")
+
+    async def waited() -> float:
+        waits: list[float] = []
+
+        async def client() -> None:
+            for _ in range(_GETS // _AT_ONCE):
+                started = time.perf_counter()
+                await rooms.request(get)
+                waits.append(time.perf_counter() - started)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*[client() for _ in range(_AT_ONCE)])
+        return sorted(waits)[len(waits) * 99 // 100] * 1e3
+
+    async def both() -> Sample:
+        alone = await waited()
+        walking = asyncio.create_task(LifecycleWork(s3, dry_run=True).run_at(_NOW_MS))
+        await asyncio.sleep(0.05)
+        beside = await waited()
+        if walking.done():
+            raise BenchError("the walk was over before the requests were")
+        walking.cancel()
+        await asyncio.gather(walking, return_exceptions=True)
+        return Sample(beside, alone)
+
+    return lambda: runner.run(both())
+
+
 async def _prepared(rooms: Rooms, s3: s3_rooms.Rooms) -> None:
     """Rows as a writer makes them, with records of their own; nothing is behind them, since no walk looks there."""
     await rooms.request(rooms.head("PUT", "bucket"))
@@ -123,4 +165,5 @@ async def _prepared(rooms: Rooms, s3: s3_rooms.Rooms) -> None:
 MEASURES: Final = (
     Measure("judge", "versions judged by the rules alone", "/s", "50,000/s", 1.0, _rules),
     Measure("lifecycle", "versions read and judged by a lifecycle", "/s", "50,000/s", 1.0, _walk),
+    Measure("beside", "p99 of GETs beside a lifecycle at its usual rate", "ms", "alone", 1.2, _beside, at_most=True),
 )

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 MARK: Final = "lifecycle-mark"  # kind of the document that says how far a bucket has been gone through
 MARK_EVERY: Final = 20_000  # versions
-BATCH: Final = 50  # actions of one commit: a few milliseconds
+BATCH: Final = 20  # actions of one commit: one millisecond or two
 EVERY: Final = 900.0  # seconds between looks for something to do
-RATE: Final = 4_000  # versions a second, about a tenth of one core
+RATE: Final = 4_000  # versions a second, less than a tenth of one core
 
 _log = structlog.get_logger("strongroom.lifecycle")
 
