@@ -69,6 +69,7 @@ from strongroom.s3.listing import Listing
 from strongroom.s3.multipart import Multipart
 from strongroom.s3.object_attributes import ObjectAttributes
 from strongroom.s3.object_encryption import ObjectEncryption
+from strongroom.s3.object_locking import ObjectLocking
 from strongroom.s3.object_owners import governed
 from strongroom.s3.object_tagging import ObjectTagging
 from strongroom.s3.parts import Parts
@@ -193,6 +194,7 @@ def s3_rooms(rooms: Rooms) -> list[object]:
         ObjectEncryption(rooms),
         Renaming(rooms),
         ObjectTagging(rooms),
+        ObjectLocking(rooms),
         Multipart(rooms),
         Parts(rooms, reading),
         UploadListing(rooms),

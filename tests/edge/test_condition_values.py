@@ -154,3 +154,24 @@ def test_the_ownership_that_is_asked_for():
 )
 def test_c37_what_does_not_exist_here_is_absent(key: str):
     assert values(signed("GET", "/bucket/k")).of("s3:GetObject", ACCOUNT)(key) is None
+
+
+def test_what_a_request_asks_of_object_lock():
+    asked = signed("PUT", "/bucket/k")
+    now = values(asked).now
+    keys = [f"s3:object-lock-{name}" for name in ("mode", "retain-until-date", "remaining-retention-days", "legal-hold")]
+    until = (now + timedelta(days=10, seconds=-1)).replace(microsecond=0)
+    text = until.strftime("%Y-%m-%dT%H:%M:%SZ")
+    written = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until, "ObjectLockLegalHoldStatus": "ON"}
+    lookup = values(asked, **written).of("s3:PutObject", ACCOUNT)
+    assert [lookup(key) for key in keys] == ["GOVERNANCE", text, "10", "ON"]
+    lookup = values(asked, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": until}).of("s3:PutObjectRetention", ACCOUNT)
+    assert [lookup(key) for key in keys] == ["COMPLIANCE", text, "10", None]
+    lookup = values(asked, LegalHold={"Status": "OFF"}).of("s3:PutObjectLegalHold", ACCOUNT)
+    assert [lookup(key) for key in keys] == [None, None, None, "OFF"]
+    for given in ({}, {"Retention": {}}, {"LegalHold": None}):
+        lookup = values(asked, **given).of("s3:PutObject", ACCOUNT)
+        assert [lookup(key) for key in keys] == [None] * 4
+    exact = {"ObjectLockRetainUntilDate": now + timedelta(days=3)}
+    assert values(asked, **exact).of("s3:PutObject", ACCOUNT)(keys[2]) == "3"
+    assert values(asked, **exact).of("s3:GetObject", ACCOUNT)(keys[2]) is None

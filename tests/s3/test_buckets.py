@@ -165,7 +165,6 @@ async def test_only_the_served_regions(world):
 @pytest.mark.parametrize(
     ("given", "status", "code", "members"),
     [
-        ({"ObjectLockEnabledForBucket": True}, 501, "NotImplemented", {"Header": "x-amz-bucket-object-lock-enabled"}),
         ({"BucketNamespace": "account-regional"}, 501, "NotImplemented", {"Header": "x-amz-bucket-namespace"}),
         ({"CreateBucketConfiguration": {"Tags": [{"Key": "a", "Value": "b"}]}}, 501, "NotImplemented", {}),
         ({"CreateBucketConfiguration": {"Bucket": {"Type": "Directory"}}}, 501, "NotImplemented", {}),

@@ -330,7 +330,7 @@ async def test_how_many_may_be_deleted_at_once(vault, count):
         ({"StorageClass": "COLD"}, 400, "InvalidStorageClass", {"StorageClassRequested": "COLD"}),
         ({"StorageClass": "SNOW"}, 400, "InvalidStorageClass", {"StorageClassRequested": "SNOW"}),
         ({"Tagging": "="}, 400, "InvalidArgument", {"ArgumentName": "x-amz-tagging", "ArgumentValue": "="}),
-        ({"ObjectLockLegalHoldStatus": "ON"}, 501, "NotImplemented", {"Header": "x-amz-object-lock-legal-hold"}),
+        ({"ObjectLockLegalHoldStatus": "ON"}, 400, "InvalidRequest", {}),
         ({"ACL": "public-read"}, 400, "AccessControlListNotSupported", {}),
         ({"ACL": "mine"}, 400, "InvalidArgument", {"ArgumentName": "x-amz-acl", "ArgumentValue": "mine"}),
         ({"GrantRead": "id=1"}, 400, "AccessControlListNotSupported", {}),

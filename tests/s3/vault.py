@@ -41,6 +41,7 @@ from strongroom.s3.listing import Listing
 from strongroom.s3.multipart import Multipart
 from strongroom.s3.object_attributes import ObjectAttributes
 from strongroom.s3.object_encryption import ObjectEncryption
+from strongroom.s3.object_locking import ObjectLocking
 from strongroom.s3.object_tagging import ObjectTagging
 from strongroom.s3.parts import Parts
 from strongroom.s3.posting import Posting
@@ -143,6 +144,7 @@ class Vault:
                 ObjectEncryption(rooms),
                 Renaming(rooms),
                 ObjectTagging(rooms),
+                ObjectLocking(rooms),
                 Multipart(rooms),
                 Parts(rooms, reading),
                 UploadListing(rooms),
@@ -177,6 +179,7 @@ class Vault:
             told: Any = None,
             about: Any = None,
             new: bool = False,
+            optional: bool = False,
         ) -> None:
             self.asked.append((action, resource))
             if version_id is not None:

@@ -90,6 +90,7 @@ class World:
             told: Any = None,
             about: Any = None,
             new: bool = False,
+            optional: bool = False,
         ) -> None:
             if new:  # of one's own
                 self.asked.append((action, resource))

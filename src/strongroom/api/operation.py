@@ -111,6 +111,7 @@ class Allow(Protocol):
     ``told``: values of condition keys that the input does not say either (tags that a copy takes along), instead of those it says.
     ``about``: what the asking room knows of the question; without it the policies' conditions on that count against the caller.
     ``new``: what is asked about is the bucket or the object that the caller is about to make, not one that may be there.
+    ``optional``: the request is answered without it, only less is told, so a denial is not written down.
     """
 
     def __call__(
@@ -123,6 +124,7 @@ class Allow(Protocol):
         told: Told | None = None,
         about: About | None = None,
         new: bool = False,
+        optional: bool = False,
     ) -> Awaitable[None]: ...
 
     def judged(self, resource: str) -> str | None:

@@ -67,7 +67,10 @@ _VERBATIM: Final = frozenset({"Expires", "ResponseExpires"})
 _IGNORED_WHEN_BAD: Final = frozenset(
     {"if-modified-since", "if-unmodified-since", "x-amz-copy-source-if-modified-since", "x-amz-copy-source-if-unmodified-since"}
 )
-_OWN_TEXTS: Final = {"partNumber": "Part number must be an integer between 1 and 10000, inclusive"}
+_OWN_TEXTS: Final = {
+    "partNumber": "Part number must be an integer between 1 and 10000, inclusive",
+    "x-amz-object-lock-retain-until-date": "The retain until date must be provided in ISO 8601 format",
+}
 
 Convert = Callable[[str], Any]
 
@@ -214,7 +217,7 @@ def _header_reader(shape: Shape, member: str, wire: str) -> Convert | None:
     if kind == "timestamp" and member not in _VERBATIM:
         if wire.lower() in _IGNORED_WHEN_BAD:
             return _timestamp_or_none
-        return _refusing(parse_timestamp, wire, f"Invalid {wire}: not a timestamp")
+        return _refusing(parse_timestamp, wire, _OWN_TEXTS.get(wire, f"Invalid {wire}: not a timestamp"))
     return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from strongroom.api.operation import About, Caller, Told
@@ -172,6 +172,29 @@ def _user_name(values: RequestValues) -> Value:
     return resource.rpartition("/")[2] if resource.startswith("user/") else None
 
 
+def _lock(values: RequestValues, member: str, document: str, element: str) -> Any:
+    """What a request asks of object lock: in a header, or in its document."""
+    value = values.given.get(member)
+    inner: Mapping[str, Any] = values.given.get(document) or {}
+    return inner.get(element) if value is None else value
+
+
+def _retain_until(values: RequestValues) -> datetime | None:
+    until: datetime | None = _lock(values, "ObjectLockRetainUntilDate", "Retention", "RetainUntilDate")
+    return until
+
+
+def _until_text(values: RequestValues) -> Value:
+    until = _retain_until(values)
+    return None if until is None else until.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _remaining_days(values: RequestValues) -> Value:
+    """Days that have begun count."""
+    until = _retain_until(values)
+    return None if until is None else str(-((values.now - until) // timedelta(days=1)))
+
+
 _VALUES: Final[dict[str, Callable[[RequestValues], Value]]] = {
     "aws:currenttime": lambda values: values.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
     "aws:epochtime": lambda values: str(int(values.now.timestamp())),
@@ -189,6 +212,10 @@ _VALUES: Final[dict[str, Callable[[RequestValues], Value]]] = {
     "s3:authtype": _auth_type,
     "s3:delimiter": lambda values: values.member("Delimiter"),
     "s3:max-keys": lambda values: values.member("MaxKeys"),
+    "s3:object-lock-legal-hold": lambda values: _lock(values, "ObjectLockLegalHoldStatus", "LegalHold", "Status"),
+    "s3:object-lock-mode": lambda values: _lock(values, "ObjectLockMode", "Retention", "Mode"),
+    "s3:object-lock-remaining-retention-days": _remaining_days,
+    "s3:object-lock-retain-until-date": _until_text,
     "s3:objectcreationoperation": lambda values: "false" if "UploadId" in values.given else "true",
     "s3:prefix": lambda values: values.member("Prefix"),
     "s3:signatureage": _signature_age,

@@ -108,8 +108,20 @@ class Judge:
         told: Told | None = None,
         about: About | None = None,
         new: bool = False,
+        optional: bool = False,
     ) -> None:
         """Returns, or raises ApiError AccessDenied, or what ``authority`` raises for a resource that does not exist."""
+        before = len(self._denied)
+        try:
+            await self._answer(action, resource, version_id, told, about, new=new)
+        except ApiError:
+            if optional:
+                del self._denied[before:]
+            raise
+
+    async def _answer(
+        self, action: str, resource: str, version_id: str | None, told: Told | None, about: About | None, *, new: bool
+    ) -> None:
         if resource == "*" or (new and "/" not in resource):
             authority = Authority(self._caller.account_id)
         else:

@@ -25,6 +25,7 @@ from strongroom.s3.cors_rules import stored_rules
 from strongroom.s3.encryption import BucketEncryption
 from strongroom.s3.lifecycle_judging import Judge
 from strongroom.s3.lifecycle_rules import enabled_rules
+from strongroom.s3.object_lock import LockRule, stored_rule
 from strongroom.s3.ownership import ENFORCED, stored_ownership
 from strongroom.s3.public_access import ACCOUNT_ACCESS, stored_account_block, stored_block
 from strongroom.seal.wrap import Records
@@ -44,6 +45,7 @@ PAYER: Final = "request-payment"
 LIFECYCLE: Final = "lifecycle"
 OWNERSHIP: Final = "ownership"
 ACL: Final = "acl"
+OBJECT_LOCK: Final = "object-lock"
 _MOST: Final = 10_000  # buckets kept; beyond that the cache starts anew
 ARN_PREFIX: Final = "arn:aws:s3:::"
 
@@ -114,6 +116,7 @@ class Bucket:
     block: PublicAccessBlock = NOT_BLOCKED  # what holds: of its own and its account's the stricter
     ownership: str | None = ENFORCED  # None: the controls were deleted
     grants: tuple[AclGrant, ...] | None = None  # of its list as it was put; None: its owner's full control
+    lock_rule: LockRule | None = None  # None: no object lock
 
     @property
     def acls(self) -> bool:
@@ -193,6 +196,7 @@ class BucketCache:
             block,
             ownership,
             grants,
+            stored_rule(await self._catalog.document(scope, OBJECT_LOCK)),
         )
         if generation == self._catalog.generation() == self._generation:  # else it may be a mix of two states: use, do not keep
             if len(self._buckets) >= _MOST:

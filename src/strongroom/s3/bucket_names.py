@@ -60,8 +60,6 @@ def bucket_region(constraint: str | None, request_region: str, served: tuple[str
 
 def check_new_bucket(given: Mapping[str, Any]) -> None:
     """What CreateBucket is asked beside name and region. Raises ApiError NotImplemented for what is not built."""
-    if str(given.get("ObjectLockEnabledForBucket") or "false").lower() != "false":
-        raise ApiError("NotImplemented", Header="x-amz-bucket-object-lock-enabled")
     if given.get("BucketNamespace") not in {None, "global"}:
         raise ApiError("NotImplemented", Header="x-amz-bucket-namespace")
     configuration: Mapping[str, Any] = given.get("CreateBucketConfiguration") or {}

@@ -14,7 +14,7 @@ from strongroom.api.operation import Answer, Call, operation
 from strongroom.s3.bucket_cache import ENCRYPTION, VERSIONING, Bucket, bucket_scope, no_such_bucket
 from strongroom.s3.encryption import BucketEncryption
 from strongroom.s3.rooms import Rooms
-from strongroom.s3.versions import ENABLED, SUSPENDED
+from strongroom.s3.versions import ENABLED, SUSPENDED, has_lock
 from strongroom.store.contract import Transaction
 
 #: What DeleteBucketEncryption does with BlockedEncryptionTypes, which AWS does not say: True returns to the new-bucket value,
@@ -137,6 +137,9 @@ class BucketSettings:
         def work(tx: Transaction) -> None:
             if not tx.bucket_exists(bucket.bucket_id):
                 raise no_such_bucket(bucket.name)
+            if status != ENABLED and has_lock(tx, bucket):
+                text = "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."
+                raise ApiError("InvalidBucketState", text)
             tx.set_document(bucket_scope(bucket.bucket_id), VERSIONING, {"status": status})
 
         await self._rooms.catalog.write(work)

@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.s3.acl_grantees import new_settings
-from strongroom.s3.bucket_cache import ACL, ENCRYPTION, bucket_scope, no_such_bucket
+from strongroom.s3.bucket_cache import ACL, ENCRYPTION, OBJECT_LOCK, VERSIONING, bucket_scope, no_such_bucket
 from strongroom.s3.bucket_names import bucket_region, check_bucket_name, check_new_bucket
 from strongroom.s3.encryption import BucketEncryption
+from strongroom.s3.object_lock import LockRule
 from strongroom.s3.owners import bucket_arn, owner_of
 from strongroom.s3.positions import bad_token, read_number, read_position, show_position
 from strongroom.s3.rooms import Rooms
-from strongroom.s3.versions import milliseconds, stored_blobs
+from strongroom.s3.versions import ENABLED, milliseconds, stored_blobs
 from strongroom.store.contract import BucketRow, Conflict, Transaction
 
 MOST_BUCKETS: Final = 10_000  # of one account, and of one answer of ListBuckets
@@ -41,6 +42,10 @@ class Buckets:
         configuration: Mapping[str, Any] = call.input.get("CreateBucketConfiguration") or {}
         region = bucket_region(configuration.get("LocationConstraint"), call.region, rooms.settings.regions)
         row = BucketRow(rooms.random(16).hex(), name, call.caller.account_id, region, milliseconds(call.now))
+        locked = bool(call.input.get("ObjectLockEnabledForBucket"))
+        if locked:
+            await call.allow("s3:PutBucketObjectLockConfiguration", bucket_arn(name), new=True)
+            await call.allow("s3:PutBucketVersioning", bucket_arn(name), new=True)
         # Written down now, so that changing the setting later does not change buckets that exist.
         rule = BucketEncryption.new_bucket(rooms.settings.new_bucket_sse_c).to_document()
 
@@ -56,6 +61,9 @@ class Buckets:
             tx.set_document(bucket_scope(row.bucket_id), ENCRYPTION, rule)
             for kind, value in settings.items():
                 tx.set_document(bucket_scope(row.bucket_id), kind, value)
+            if locked:
+                tx.set_document(bucket_scope(row.bucket_id), VERSIONING, {"status": ENABLED})
+                tx.set_document(bucket_scope(row.bucket_id), OBJECT_LOCK, LockRule().to_document())
 
         await rooms.catalog.write(work)
         return Answer({"Location": _location(call, name), "BucketArn": bucket_arn(name)})

@@ -11,6 +11,7 @@ from strongroom.s3.acl_grantees import give_owner
 from strongroom.s3.bucket_lifecycle import expiration_output
 from strongroom.s3.conditions import judge_copy_source
 from strongroom.s3.copy_source import CopySource, Measured, measured, open_source
+from strongroom.s3.locked_writes import lock_of_write, lock_with_default
 from strongroom.s3.metadata import SYSTEM_HEADERS, ObjectMeta
 from strongroom.s3.object_tags import allow_tagging
 from strongroom.s3.reading import Reading, modified_at
@@ -51,6 +52,7 @@ class Copying:
         meta = _metadata(given, source)
         meta.owner, meta.acl = owned.owner, owned.acl
         await _allow_tags(call, bucket, object_key, meta, source)
+        meta.lock = lock_with_default(call, bucket, await lock_of_write(call, bucket, object_key))
         _refuse_idle_copy(given, bucket, object_key, choice, source)
         judge_copy_source(given, source.meta.etag, modified_at(source.row))
         if source.row.size > MOST_COPIED:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 from strongroom.s3.metadata import ObjectMeta
+from strongroom.s3.object_locking import allow_bypass, asks_bypass
 from strongroom.s3.sealing import object_arn
 from strongroom.s3.versions import (
     asked_version,
     check_object_key,
     commit_marker,
+    has_lock,
     milliseconds,
     new_version_id,
     remove_version,
@@ -60,6 +62,8 @@ class Deletion:
     versioning: str
     modified_ms: int
     version_id: Callable[[], str]
+    locks: bool  # the bucket has object lock
+    bypass: bool = False  # of governance, by somebody who may
 
     def delete(self, given: Mapping[str, Any]) -> Deleted:
         """What ``given`` (Key, VersionId, ETag or IfMatch) names; nothing there is no error. Raises ApiError before any change."""
@@ -75,7 +79,7 @@ class Deletion:
             return Deleted(shown, marker=True)
         row = tx.version(bucket_id, object_key, version_id)  # without versioning there is no other than the null version
         if row is not None:
-            remove_version(tx, row)
+            remove_version(tx, self.bucket, row, self.modified_ms, locks=self.locks, bypass=self.bypass)
         return Deleted(given.get("VersionId") if self.versioning else None, marker=row is not None and row.delete_marker)
 
 
@@ -108,7 +112,10 @@ class Deleting:
         refuse_directory_conditions(call.input)
         asked_version(call.input)
         await _allow_comparing(call, bucket, call.input["Key"], call.input.get("IfMatch"))
-        deleted = await self._rooms.catalog.write(lambda tx: self._deletion(tx, call, bucket).delete(call.input))
+        bypass = asks_bypass(call, bucket)
+        if bypass:
+            await allow_bypass(call, bucket, call.input["Key"], call.input.get("VersionId"))
+        deleted = await self._rooms.catalog.write(lambda tx: self._deletion(tx, call, bucket, bypass=bypass).delete(call.input))
         return Answer(deleted.answered())
 
     @operation("s3", "DeleteObjects", "s3:DeleteObject", on="run")
@@ -118,6 +125,7 @@ class Deleting:
         wanted: list[dict[str, Any]] = call.input["Delete"].get("Objects") or []
         if not 1 <= len(wanted) <= MOST_KEYS:
             raise ApiError("MalformedXML")
+        bypass = asks_bypass(call, bucket)
         refused: dict[int, ApiError] = {}
         for index, one in enumerate(wanted):
             action = "s3:DeleteObject" if one.get("VersionId") is None else "s3:DeleteObjectVersion"
@@ -125,11 +133,13 @@ class Deleting:
                 await call.allow(action, object_arn(bucket.name, one["Key"]), version_id=one.get("VersionId"))
                 _check(one)
                 await _allow_comparing(call, bucket, one["Key"], one.get("ETag"))
+                if bypass:
+                    await allow_bypass(call, bucket, one["Key"], one.get("VersionId"))
             except ApiError as error:
                 refused[index] = error
 
         def work(tx: Transaction) -> tuple[dict[int, Deleted], dict[int, ApiError]]:
-            deletion = self._deletion(tx, call, bucket)
+            deletion = self._deletion(tx, call, bucket, bypass=bypass)
             done: dict[int, Deleted] = {}
             failed: dict[int, ApiError] = {}
             for index, one in enumerate(wanted):
@@ -149,9 +159,16 @@ class Deleting:
         ]
         return Answer({"Deleted": deleted, "Errors": errors})
 
-    def _deletion(self, tx: Transaction, call: Call, bucket: Bucket) -> Deletion:
-        versioning = versioning_at(tx, bucket)
-        return Deletion(tx, bucket, versioning, milliseconds(call.now), lambda: new_version_id(self._rooms.random))
+    def _deletion(self, tx: Transaction, call: Call, bucket: Bucket, *, bypass: bool) -> Deletion:
+        return Deletion(
+            tx,
+            bucket,
+            versioning_at(tx, bucket),
+            milliseconds(call.now),
+            lambda: new_version_id(self._rooms.random),
+            has_lock(tx, bucket),
+            bypass,
+        )
 
 
 async def _allow_comparing(call: Call, bucket: Bucket, object_key: str, etag: str | None) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -24,7 +25,7 @@ from strongroom.s3.lifecycle_judging import today_of
 from strongroom.s3.lifecycle_walking import ask, judged_versions
 from strongroom.s3.record_changes import change_in
 from strongroom.s3.uploads import remove_upload
-from strongroom.s3.versions import milliseconds, new_version_id, shown_id, versioning_at
+from strongroom.s3.versions import has_lock, milliseconds, new_version_id, shown_id, versioning_at
 from strongroom.s3.walking import every_bucket, every_upload
 from strongroom.seal import SealError
 from strongroom.store.contract import Gone
@@ -259,7 +260,8 @@ class LifecycleWork:
         _check_rules(tx, walk)
         versioning = versioning_at(tx, walk.bucket)
         now_ms = milliseconds(self._rooms.clock())
-        deletion = Deletion(tx, walk.bucket, versioning, now_ms, lambda: new_version_id(self._rooms.random))
+        fresh = partial(new_version_id, self._rooms.random)
+        deletion = Deletion(tx, walk.bucket, versioning, now_ms, fresh, locks=has_lock(tx, walk.bucket))
         outcomes = [(each, _carry_out(tx, walk, deletion, each)) for each in reversed(batch)]
         return outcomes[::-1]
 

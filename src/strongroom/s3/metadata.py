@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from strongroom.api.errors import ApiError
+from strongroom.s3.object_lock import UNLOCKED, ObjectLock
 from strongroom.s3.storage_classes import read_class
 from strongroom.s3.tag_sets import requested_tags
 from strongroom.seal.wrap import record_associated_data
@@ -49,6 +50,7 @@ class ObjectMeta:
     restored: list[int] = field(
         default_factory=list[int]
     )  # of an archived object: since when and until when there is a readable copy, in ms; empty for never
+    lock: ObjectLock = UNLOCKED
 
     @classmethod
     def from_input(cls, given: Mapping[str, Any]) -> ObjectMeta:
@@ -99,6 +101,8 @@ class ObjectMeta:
             value["o"] = self.owner
         if self.acl is not None:
             value["a"] = self.acl
+        if self.lock is not UNLOCKED and self.lock != UNLOCKED:
+            value["l"] = self.lock.pack()
         return orjson.dumps(value)
 
     @classmethod
@@ -120,6 +124,7 @@ class ObjectMeta:
             tuple(value["o"]) if "o" in value else None,
             get("a"),
             restored=get("b", []),
+            lock=ObjectLock(*value["l"]) if "l" in value else UNLOCKED,
         )
 
     def seal(self, bucket: Bucket, object_key: str, version_id: str, *, size: int, seal: bytes, manifest: bytes) -> bytes:

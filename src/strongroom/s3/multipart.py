@@ -15,6 +15,7 @@ from strongroom.s3.acl_grantees import give_owner
 from strongroom.s3.bucket_cache import no_such_bucket
 from strongroom.s3.bucket_lifecycle import abort_output, expiration_output
 from strongroom.s3.encryption import refuse_on
+from strongroom.s3.locked_writes import lock_of_write, lock_with_default
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.object_tags import allow_tagging
 from strongroom.s3.sealing import Sealing, encryption_output
@@ -71,6 +72,7 @@ class Multipart:
         meta = ObjectMeta.from_input(given)
         await give_owner(call, self._rooms, bucket, meta)
         await allow_tagging(call, bucket, object_key, meta)
+        meta.lock = await lock_of_write(call, bucket, object_key)
         algorithm, kind = checksums.upload_checksum(given)
         choice = choice_for(call, bucket, object_key)
         key = await self._sealing.new(call, bucket, object_key, choice)
@@ -123,6 +125,7 @@ class Multipart:
         chosen = _choose_parts(bucket, upload, record, stored, named.get("Parts") or [])
         meta = record.meta
         meta.multipart = True
+        meta.lock = lock_with_default(call, bucket, meta.lock)
         meta.etag = _etag(chosen.records)
         # Whoever completes without the customer's key gets no checksum, unless one is named: then the key is needed (4.5.10).
         if customer is not None or Envelope.decode(upload.seal).mode != Mode.SSE_C:

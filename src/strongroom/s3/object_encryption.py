@@ -18,6 +18,7 @@ from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.reading import find_version_for
 from strongroom.s3.record_changes import TRIES
 from strongroom.s3.sealing import Sealing, object_arn
+from strongroom.s3.versions import milliseconds
 from strongroom.seal.format import Envelope, Mode
 from strongroom.store.contract import Gone
 
@@ -64,6 +65,10 @@ class ObjectEncryption:
         meta, before = ObjectMeta.open(bucket, row), Envelope.decode(row.seal)
         if before.mode not in _SOURCES:
             raise ApiError("InvalidRequest", _BAD_SOURCE)
+        if meta.lock.protects(
+            milliseconds(call.now)
+        ):  # a lock that comes meanwhile changes the record, and so is seen at the commit
+            raise ApiError("AccessDenied", _LOCKED)
         opened = await self._sealing.open(call, bucket, row.object_key, row.version_id, row.seal, before, row.manifest)
         # What the client said of the object when it was written, it goes on saying.
         made = await self._sealing.new(call, bucket, row.object_key, replace(choice, context=before.context))
@@ -116,6 +121,12 @@ def _choice(call: Call, bucket: Bucket) -> Choice:
 _BAD_SOURCE: Final = (
     "The UpdateObjectEncryption operation doesn't support source objects with the encryption type DSSE-KMS or SSE-C. Only source objects "
     "encrypted with SSE-S3 or SSE-KMS are supported."
+)
+_LOCKED: Final = (
+    "The encryption type for the specified object can\u2019t be updated because that object is protected by S3 Object Lock. If the object has "
+    "a governance-mode retention period or a legal hold, you must first remove the Object Lock status on the object before you issue "
+    "your UpdateObjectEncryption request. You can't use the UpdateObjectEncryption operation with objects that have an Object Lock "
+    "compliance mode retention period applied to them."
 )
 _OTHER_SIGNATURE: Final = (
     "Requests that modify an object encryption configuration require AWS Signature Version 4. Modify the request to use AWS Signature "

@@ -13,6 +13,7 @@ from strongroom.s3.conditions import ByteRange, judge_copy_source
 from strongroom.s3.copy_source import Measured, measured, open_source
 from strongroom.s3.customer_keys import check_needed, customer_output, key_of_read
 from strongroom.s3.encryption import refuse_on
+from strongroom.s3.locked_writes import check_digest
 from strongroom.s3.owners import owner_of
 from strongroom.s3.reading import Reading, modified_at
 from strongroom.s3.sealing import ObjectKey, Sealing, encryption_output
@@ -82,6 +83,7 @@ class Parts:
         refuse_on(call.headers)
         row, record, key = await self._open_upload(call, bucket)
         body = call.body
+        check_digest(call, bucket, record.meta.lock, "Part")
         if body.length is None:
             raise ApiError("MissingContentLength")
         if body.length > MOST_PART:

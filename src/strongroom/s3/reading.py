@@ -19,7 +19,9 @@ from strongroom.s3.bucket_lifecycle import expiration_output
 from strongroom.s3.conditions import ByteRange, judge_read, parse_range
 from strongroom.s3.customer_keys import check_needed, customer_output, key_of_read
 from strongroom.s3.encryption import refuse_on
+from strongroom.s3.locked_writes import lock_output
 from strongroom.s3.metadata import ObjectMeta
+from strongroom.s3.object_lock import UNLOCKED
 from strongroom.s3.object_tags import tag_count
 from strongroom.s3.owners import bucket_arn
 from strongroom.s3.sealing import Sealing, encryption_output, object_arn
@@ -235,7 +237,7 @@ class Reading:
         body, length = await opened.read(wanted)
         output = described(call, bucket, row, meta, envelope, whole=wanted is None or given.get("PartNumber") is not None)
         output |= extra
-        output |= await tag_count(call, bucket, row.object_key, meta)
+        output |= await _told(call, bucket, row, meta)
         output["ContentLength"] = length
         return Answer(output, 200 if wanted is None else 206, body, length)
 
@@ -258,9 +260,16 @@ class Reading:
             await self.open(call, bucket, row, envelope)
         output = described(call, bucket, row, meta, envelope, whole=wanted is None or given.get("PartNumber") is not None)
         output |= extra
-        output |= await tag_count(call, bucket, row.object_key, meta)
+        output |= await _told(call, bucket, row, meta)
         output["ContentLength"] = row.size if wanted is None else wanted.length
         return Answer(output, 200 if wanted is None else 206)
+
+
+async def _told(call: Call, bucket: Bucket, row: VersionRow, meta: ObjectMeta) -> dict[str, Any]:
+    """The members that take a right of their own."""
+    if not meta.tags and meta.lock is UNLOCKED:
+        return {}
+    return await tag_count(call, bucket, row.object_key, meta) | await lock_output(call, bucket, row.object_key, meta)
 
 
 def _judge(given: Mapping[str, Any], meta: ObjectMeta, row: VersionRow, bucket: Bucket) -> None:

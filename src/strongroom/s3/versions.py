@@ -14,8 +14,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
-from strongroom.s3.bucket_cache import VERSIONING, bucket_scope, no_such_bucket
+from strongroom.s3.bucket_cache import OBJECT_LOCK, VERSIONING, bucket_scope, no_such_bucket
 from strongroom.s3.metadata import ObjectMeta
+from strongroom.seal import SealError
 from strongroom.seal.format import decode_manifest
 from strongroom.store.contract import VersionRow
 
@@ -145,7 +146,7 @@ def commit_marker(tx: Transaction, bucket: Bucket, object_key: str, version_id: 
 
 
 def _become_newest(tx: Transaction, row: VersionRow, newest: VersionRow | None) -> None:
-    """Insert a row; a null version in place of the one there was."""
+    """Insert a row; a null version in place of the one there was. In a bucket with object lock none comes: its versioning stays on."""
     if row.null_version and newest is not None:
         if newest.null_version:
             tx.replace_version(newest, row)
@@ -153,7 +154,7 @@ def _become_newest(tx: Transaction, row: VersionRow, newest: VersionRow | None) 
             return
         null = tx.version(row.bucket_id, row.object_key, None)
         if null is not None:
-            remove_version(tx, null)
+            _remove(tx, null)
     tx.insert_version(row)
 
 
@@ -163,8 +164,29 @@ def move_version(tx: Transaction, old: VersionRow, row: VersionRow) -> None:
     _become_newest(tx, row, tx.latest(row.bucket_id, row.object_key))
 
 
-def remove_version(tx: Transaction, row: VersionRow) -> None:
-    """Delete one row for good, and give its blobs to upkeep."""
+def has_lock(tx: Transaction, bucket: Bucket) -> bool:
+    """Whether the bucket has object lock at the commit."""
+    return tx.document(bucket_scope(bucket.bucket_id), OBJECT_LOCK) is not None
+
+
+def remove_version(
+    tx: Transaction, bucket: Bucket, row: VersionRow, now_ms: int, *, locks: bool | None = None, bypass: bool = False
+) -> None:
+    """Delete one row for good, and give its blobs to upkeep: the only way for a version to go that is named or has outlived its time.
+
+    ``locks``: what ``has_lock`` says, for whoever removes many in one transaction. ``bypass``: of governance, by somebody who may.
+    Raises ApiError before any change: AccessDenied for what object lock protects, InternalError where a damaged record cannot say.
+    """
+    if not row.delete_marker and (has_lock(tx, bucket) if locks is None else locks):
+        try:
+            lock = ObjectMeta.open(bucket, row).lock
+        except SealError as error:
+            raise ApiError("InternalError") from error
+        lock.check_removal(now_ms, bypass=bypass)
+    _remove(tx, row)
+
+
+def _remove(tx: Transaction, row: VersionRow) -> None:
     tx.delete_version(row)
     _discard(tx, row)
 

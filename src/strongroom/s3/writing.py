@@ -16,6 +16,7 @@ from strongroom.s3.acl_grantees import give_owner
 from strongroom.s3.bucket_lifecycle import expiration_output
 from strongroom.s3.customer_keys import customer_output
 from strongroom.s3.encryption import choose, continued
+from strongroom.s3.locked_writes import check_digest, lock_of_write, lock_with_default
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.object_tags import allow_tagging
 from strongroom.s3.sealing import Sealing, encryption_output, object_arn
@@ -40,9 +41,6 @@ INLINE: Final = FIRST_PLAIN  # bytes of plaintext whose (inner) stream is one se
 
 #: Members of a write that nothing stands behind yet -> the header that is refused.
 _UNBUILT: Final = {
-    "ObjectLockMode": "x-amz-object-lock-mode",
-    "ObjectLockRetainUntilDate": "x-amz-object-lock-retain-until-date",
-    "ObjectLockLegalHoldStatus": "x-amz-object-lock-legal-hold",
     "WriteOffsetBytes": "x-amz-write-offset-bytes",
 }
 
@@ -225,6 +223,8 @@ class Writing:
         meta = ObjectMeta.from_input(given)
         await give_owner(call, rooms, bucket, meta)
         await allow_tagging(call, bucket, object_key, meta)
+        meta.lock = lock_with_default(call, bucket, await lock_of_write(call, bucket, object_key))
+        check_digest(call, bucket, meta.lock, "Object")
         condition = Condition.of(given)
         choice = choice_for(call, bucket, object_key)
         length = body.length
