@@ -46,6 +46,9 @@ from strongroom.policy.faults import InvalidPolicy
 from strongroom.policy.identity_documents import read_trust_policy
 from strongroom.policy.key_documents import read_key_policy
 from strongroom.s3.acl_forms import header_grants
+from strongroom.s3.bucket_cache import stored_judge
+from strongroom.s3.lifecycle_judging import Facts, Told
+from strongroom.s3.lifecycle_reading import read_configuration
 from strongroom.seal import SealError
 from strongroom.seal.format import Envelope, decode_manifest, encode_manifest
 from strongroom.seal.stream import open_whole, plain_size, seal, sealed_size
@@ -196,6 +199,25 @@ def xml(data: bytes) -> None:
             json.dumps(read_xml(data, plan.root, plan.node), default=str)
 
 
+def lifecycle(data: bytes) -> None:
+    """A lifecycle that is taken can be kept, and is judged without an error, whatever the day."""
+    plan = _plan("PutBucketLifecycleConfiguration")
+    assert plan.node is not None
+    try:
+        kept = read_configuration(read_xml(data, plan.root, plan.node), None, bytes)
+    except ApiError:
+        return
+    assert json.loads(json.dumps(kept)) == kept
+    judge = stored_judge(kept)
+    assert judge is not None
+    for since in (None, 0):
+        facts = Facts("logs/1", 1 << 20, 0, since_ms=since, newer=3)
+        for today in (0, 1, 400, 2**31):
+            judge.judge(facts, today, lambda: Told("STANDARD", {"k": "v"}), versioned=True)
+    judge.expiry("logs/1", 1, 0, lambda: Told("STANDARD", {}))
+    judge.abort("logs/1", 0)
+
+
 @cache
 def _plan(name: str) -> Asked:
     return compile_asked(operation_model("s3", name))
@@ -298,6 +320,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         form,
         form_policy,
         grants,
+        lifecycle,
     )
 }
 
@@ -355,10 +378,24 @@ _QUERIES: Final = (
 )
 
 
+_LIFECYCLES: Final = tuple(
+    f"<LifecycleConfiguration><Rule><ID>r</ID><Status>Enabled</Status>{inside}</Rule></LifecycleConfiguration>".encode()
+    for inside in (
+        "<Prefix>logs/</Prefix><Expiration><Days>3</Days></Expiration>",
+        "<Filter/><Expiration><Date>2027-01-01T00:00:00Z</Date></Expiration>",
+        "<Filter/><AbortIncompleteMultipartUpload><DaysAfterInitiation>7</DaysAfterInitiation></AbortIncompleteMultipartUpload>",
+        "<Filter><And><Prefix>l</Prefix><Tag><Key>k</Key><Value>v</Value></Tag></And></Filter><Expiration><Days>3</Days></Expiration>",
+        "<Filter><ObjectSizeLessThan>5</ObjectSizeLessThan></Filter><Transition><Days>9</Days><StorageClass>GLACIER</StorageClass></Transition>",
+    )
+)
+
+
 def seeds(name: str) -> Iterator[bytes]:
     """Where a target begins: what the vectors and the protocols look like."""
     if name in {"xml", "chunked"}:
         yield from _XML if name == "xml" else _CHUNKED
+    elif name == "lifecycle":
+        yield from _LIFECYCLES
     elif name in {"form", "form_policy"}:
         yield from _FORMS if name == "form" else _FORM_POLICIES
     elif name == "grants":
