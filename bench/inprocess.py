@@ -70,7 +70,7 @@ class Rooms:
     async def request(self, head: Head, body: bytes = b"") -> bytes:
         reply = await self.house.handle(head, Raw(body))
         answer = reply.body if isinstance(reply.body, bytes) else b"".join([piece async for piece in reply.body])
-        if reply.status != 200:
+        if reply.status // 100 != 2:
             raise RuntimeError(f"{head.method} {head.path} was answered {reply.status}: {answer[:300]!r}")
         return answer
 

@@ -24,7 +24,7 @@ _GIB: Final = 1 << 30
 _PART: Final = 64 * _MIB
 
 
-def _client(run: Run, service: str) -> Any:
+def client(run: Run, service: str) -> Any:
     return boto3.client(
         service,
         region_name=REGION,
@@ -36,7 +36,7 @@ def _client(run: Run, service: str) -> Any:
 
 
 def _new_key(run: Run) -> str:
-    arn: str = _client(run, "kms").create_key(Description="bench")["KeyMetadata"]["Arn"]
+    arn: str = client(run, "kms").create_key(Description="bench")["KeyMetadata"]["Arn"]
     return arn
 
 
@@ -49,12 +49,12 @@ def _bucket(run: Run, name: str, algorithm: str, *, bucket_key: bool = False) ->
         "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": algorithm, "KMSMasterKeyID": _new_key(run)},
         "BucketKeyEnabled": bucket_key,
     }
-    _client(run, "s3").put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    client(run, "s3").put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})
 
 
 def _require(run: Run, bucket: str, key: str, algorithm: str, *, bucket_key: bool = False) -> None:
     """What is measured is what is said."""
-    head = _client(run, "s3").head_object(Bucket=bucket, Key=key)
+    head = client(run, "s3").head_object(Bucket=bucket, Key=key)
     if (head["ServerSideEncryption"], head.get("BucketKeyEnabled", False)) != (algorithm, bucket_key):
         raise BenchError(f"{bucket}/{key} is under {head['ServerSideEncryption']}, bucket key {head.get('BucketKeyEnabled')}")
 
@@ -107,7 +107,7 @@ def _dsse_get(run: Run) -> Callable[[], Sample]:
 # ------------------------------------------------------------------------------------------------------ wrapping alone
 def _update_encryption(run: Run) -> Callable[[], Sample]:
     """One object of 1 GiB in parts, one of 1 KiB; both are moved to and fro between two keys."""
-    s3, bucket = _client(run, "s3"), "bench-update"
+    s3, bucket = client(run, "s3"), "bench-update"
     run.create_bucket(bucket)
     arns = [_new_key(run), _new_key(run)]
     s3.put_object(Bucket=bucket, Key="small", Body=bytes(1024))

@@ -21,6 +21,7 @@ import load
 import measures
 import measures_encryption
 import measures_lifecycle
+import measures_policies
 import measures_rooms
 import report
 import servers
@@ -29,7 +30,13 @@ from measures import MEMORY, Measure, Run, Sample
 from rich.console import Console
 
 RESULTS = servers.ROOT / "bench" / "results"  # not kept in git; on the disk of the repository, which is not a tmpfs
-MEASURES = (*measures.MEASURES, *measures_encryption.MEASURES, *measures_rooms.MEASURES, *measures_lifecycle.MEASURES)
+MEASURES = (
+    *measures.MEASURES,
+    *measures_encryption.MEASURES,
+    *measures_rooms.MEASURES,
+    *measures_policies.MEASURES,
+    *measures_lifecycle.MEASURES,
+)
 NAMES = (*(measure.name for measure in MEASURES), MEMORY)
 
 

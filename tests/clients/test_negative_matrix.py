@@ -200,6 +200,7 @@ WITH_KEY = {
     "HeadObject": {"ChecksumMode": "ENABLED"},
     "PostObject": {},
     "PutObject": {},
+    "RenameObject": {},  # without a bucket key
     "UpdateObjectEncryption": {},
     "UploadPart": {},
     "UploadPartCopy": {},
@@ -219,7 +220,6 @@ WITHOUT_KEY = {
     "PutObjectLegalHold",
     "PutObjectRetention",
     "PutObjectTagging",
-    "RenameObject",
     "RestoreObject",
     "SelectObjectContent",
 }
@@ -259,7 +259,7 @@ def test_rights_to_the_bucket_open_nothing_without_a_right_to_the_key(server, s3
         assert "kms:GenerateDataKey" in message
     else:
         given = {**ask_s3(client, name, sealed), **WITH_KEY[name]}
-        if name == "CopyObject":
+        if name in {"CopyObject", "RenameObject"}:
             given["Key"] = "copy"
         refusal = refused(getattr(client, xform_name(name)), **given)
         assert refusal.status == 403

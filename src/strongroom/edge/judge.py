@@ -213,21 +213,20 @@ class Judge:
     ) -> tuple[Question, Decision]:
         self.asked = True
         caller, standing = self._caller, self._standing
-        question = Question(caller.account_id, caller.arn, caller.anonymous, action, resource, authority, standing)
-        if authority.policies or authority.grants or has_policies(standing):
-            return question, await self._weigh(question, version_id, told, about)
-        return question, decide(question)
-
-    async def _weigh(self, question: Question, version_id: str | None, told: Told | None, about: About | None) -> Decision:
-        """Decide; and if some policy asked for what has to be fetched from the resource, fetch it and decide anew."""
+        who = caller.account_id, caller.arn, caller.anonymous
+        if not (authority.policies or authority.grants or has_policies(standing)):
+            question = Question(*who, action, resource, authority, standing)
+            return question, decide(question)
         values, existing = self._values(), Existing()
-        lookup = values.of(question.action, question.authority.account_id, version_id, existing, told, about)
+        lookup = values.of(action, authority.account_id, version_id, existing, told, about)
         context = NO_CONTEXT if about is None else about.context
-        decision = decide(question._replace(values=Lazy(lookup), encryption_context=context))
-        if existing.asked:
-            existing.told = await self._existing(question.resource, version_id or values.given.get("VersionId"))
-            decision = decide(question._replace(values=Lazy(lookup), encryption_context=context))
-        return decision
+        question = Question(*who, action, resource, authority, standing, Lazy(lookup), context)
+        decision = decide(question)
+        if existing.asked:  # some policy asked for what has to be fetched from the resource: it is, and is decided anew
+            existing.told = await self._existing(resource, version_id or values.given.get("VersionId"))
+            question = question._replace(values=Lazy(lookup))
+            decision = decide(question)
+        return question, decision
 
 
 def has_policies(standing: Standing) -> bool:

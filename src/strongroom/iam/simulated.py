@@ -170,9 +170,8 @@ def _missing(action: str, resource: str, sources: Iterable[Source], values: Mapp
     found: list[str] = []
     for source in sources:
         keys = statement_keys(source.text, source.policy.kind)
-        for statement in (one for some in source.policy.speaking_of(action) for one in some):
-            if resource.startswith(statement.heads):
-                found += [key for key in keys[statement.index] if key.lower() not in values]
+        for _, _, statement in source.policy.about(action).to(resource):
+            found += [key for key in keys[statement.index] if key.lower() not in values]
     return unlike(found)
 
 

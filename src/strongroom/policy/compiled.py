@@ -1,4 +1,4 @@
-"""Compiled policies: read once, evaluated often. Frozen; what a policy says about an action is looked up, not searched.
+"""Compiled policies: read once, evaluated often. Frozen; what policies say about an action is looked up, not searched.
 
 Pure. Never knows how a document is written (``reading``) nor how several policies add up (``decide``).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from strongroom.policy.conditions import Condition
@@ -48,11 +49,12 @@ class Statement:
     principals: Principals | None = None  # None: whoever the policy is attached to
     not_principal: bool = False
     inert: bool = False  # without Action or Resource: kept, and without effect
-    #: Texts of which a resource must begin with one: most statements are told apart by it at once.
-    heads: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    #: Of each resource, what a match begins with and what it holds behind that: most statements are told apart by it at once.
+    places: tuple[tuple[str, str], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "heads", ("",) if self.not_resource else tuple(one.head for one in self.resources))
+        places = (("", ""),) if self.not_resource else tuple((one.head, one.needle) for one in self.resources)
+        object.__setattr__(self, "places", places)
 
     def speaks_of(self, action: str) -> bool:
         """``action`` in lower case."""
@@ -65,7 +67,7 @@ class Statement:
                 return False
         except Untold:
             return not self.allows
-        return all(self._holds(condition, lookup) for condition in self.conditions)
+        return not self.conditions or all(self._holds(condition, lookup) for condition in self.conditions)
 
     def _holds(self, condition: Condition, lookup: Lookup) -> bool:
         try:
@@ -113,6 +115,51 @@ class Finding(NamedTuple):
     reach: Reach = Reach.NONE  # of an Allow
 
 
+#: An order, the policy, and its statement.
+Entry = tuple[int, "Policy", Statement]
+
+
+class Near:
+    """Statements about one action, told apart by the literal texts in their resources, so that few have to be looked at closely.
+
+    What is not near does not apply; what is near may. A statement of several resources is near when one of these is. What it holds are
+    entries: an order, the policy, the statement.
+    """
+
+    __slots__ = ("_by_head", "_sizes", "entries")
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = entries
+        #: By what a resource begins with: the entries that are near then, and those that are if it holds a text besides.
+        self._by_head: dict[str, tuple[list[Entry], list[tuple[str, Entry]]]] = {}
+        for entry in entries:
+            for head, needle in entry[2].places:
+                plain, wild = self._by_head.setdefault(head, ([], []))
+                if needle:
+                    wild.append((needle, entry))
+                else:
+                    plain.append(entry)
+        self._sizes = tuple({len(head) for head in self._by_head})
+
+    def to(self, resource: str) -> list[Entry]:
+        """In order."""
+        found: list[Entry] = []
+        by_head = self._by_head
+        for size in self._sizes:
+            here = by_head.get(resource[:size])
+            if here is not None:
+                found += here[0]
+                for needle, entry in here[1]:
+                    if needle in resource:
+                        found.append(entry)
+        if len(found) < 2:
+            return found
+        return sorted({entry[0]: entry for entry in found}.values(), key=_order)
+
+
+_order: Final = itemgetter(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     kind: Kind
@@ -120,17 +167,14 @@ class Policy:
     version: str
     statements: tuple[Statement, ...]
     public: bool = False  # see ``public``
-    _by_action: dict[str, tuple[tuple[Statement, ...], tuple[Statement, ...]]] = field(
-        default_factory=dict[str, tuple[tuple[Statement, ...], tuple[Statement, ...]]], init=False, repr=False, compare=False
-    )
+    _by_action: dict[str, Near] = field(default_factory=dict[str, Near], init=False, repr=False, compare=False)
 
-    def speaking_of(self, action: str) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
-        """The (denying, allowing) statements that speak of an action."""
+    def about(self, action: str) -> Near:
+        """The statements that speak of an action: searched once, and remembered."""
         found = self._by_action.get(action)
         if found is None:
             lowered = action.lower()
-            speaking = [statement for statement in self.statements if statement.speaks_of(lowered)]
-            found = (tuple(one for one in speaking if not one.allows), tuple(one for one in speaking if one.allows))
+            found = Near([(one.index, self, one) for one in self.statements if one.speaks_of(lowered)])
             if len(self._by_action) >= _MOST_ACTIONS:
                 self._by_action.clear()
             self._by_action[action] = found
@@ -138,15 +182,13 @@ class Policy:
 
     def look(self, who: Who, action: str, resource: str, lookup: Lookup) -> Finding:
         """What this policy says. A Deny of it wins over its Allows, of these the one that names the caller most exactly."""
-        denying, allowing = self.speaking_of(action)
-        for one in denying:
-            if resource.startswith(one.heads) and one.reach(who) and one.applies(resource, lookup):
+        near = self.about(action).to(resource)
+        for _, _, one in near:
+            if not one.allows and one.reach(who) and one.applies(resource, lookup):
                 return Finding(self.kind, self.name, False, one.index, one.sid)
         best, strongest = None, Reach.NONE
-        for one in allowing:
-            if not resource.startswith(one.heads):
-                continue
-            reach = one.reach(who)
+        for _, _, one in near:
+            reach = one.reach(who) if one.allows else Reach.NONE
             if reach > strongest and one.applies(resource, lookup):
                 best, strongest = one, reach
                 if reach is Reach.DIRECT:
@@ -157,13 +199,8 @@ class Policy:
 
     def matching(self, who: Who, action: str, resource: str, lookup: Lookup) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The places in the document of all (denying, allowing) statements that apply: for whoever asks why."""
-        denying, allowing = (
-            tuple(
-                one.index for one in some if resource.startswith(one.heads) and one.reach(who) and one.applies(resource, lookup)
-            )
-            for some in self.speaking_of(action)
-        )
-        return denying, allowing
+        near = [one for _, _, one in self.about(action).to(resource) if one.reach(who) and one.applies(resource, lookup)]
+        return tuple(one.index for one in near if not one.allows), tuple(one.index for one in near if one.allows)
 
     def denials(self) -> Policy:
         """The same policy without its Allows: what it says of a resource whose owner it does not speak for."""
@@ -173,3 +210,32 @@ class Policy:
     def named(self) -> tuple[tuple[str, str], ...]:
         """The sort ("AWS", "CanonicalUser") and value of each principal named. Whether they exist is for the rooms above."""
         return tuple(name for one in self.statements if one.principals is not None for name in one.principals.named)
+
+
+class Together:
+    """Several policies of whoever they are attached to, asked at once: what the first one says that says anything, a Deny before all else.
+
+    Only for policies without principals. Made anew when one of them is another; what they say of an action is remembered here as well.
+    """
+
+    __slots__ = ("_by_action", "_policies")
+
+    def __init__(self, policies: Sequence[Policy]) -> None:
+        self._policies = policies
+        self._by_action: dict[str, Near] = {}
+
+    def look(self, action: str, resource: str, lookup: Lookup) -> Finding | None:
+        near = (self._by_action.get(action) or self._about(action)).to(resource)
+        for allows in (False, True):
+            for _, policy, one in near:
+                if one.allows is allows and one.applies(resource, lookup):
+                    return Finding(policy.kind, policy.name, allows, one.index, one.sid, Reach.DIRECT if allows else Reach.NONE)
+        return None
+
+    def _about(self, action: str) -> Near:
+        every = (entry for policy in self._policies for entry in policy.about(action).entries)
+        found = Near([(order, policy, one) for order, (_, policy, one) in enumerate(every)])
+        if len(self._by_action) >= _MOST_ACTIONS:
+            self._by_action.clear()
+        self._by_action[action] = found
+        return found

@@ -8,13 +8,13 @@ up: ``docs/decisions/0005-the-policy-engine.md``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, unique
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from strongroom.policy.acls import Acl
-from strongroom.policy.compiled import Finding, Policy
+from strongroom.policy.compiled import Finding, Policy, Together
 from strongroom.policy.faults import Kind
 from strongroom.policy.key_documents import Grant
 from strongroom.policy.principals import Reach, Who
@@ -107,6 +107,10 @@ class Standing:
     unique_id: str = ""  # AIDA... of a user, AROA... of the role behind a session
     canonical_id: str = ""
     service: str = ""  # the caller is a service
+    together: Together = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "together", Together(self.identity))
 
 
 ROOT: Final = Standing()
@@ -130,8 +134,7 @@ class Question(NamedTuple):
     encryption_context: Mapping[str, str] = NO_CONTEXT  # for the constraints of grants
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     allowed: bool
     reason: Reason
     #: Whether the caller may be told who was denied what and why: only callers of the owning account may.
@@ -205,44 +208,39 @@ class _Hearing:
     __slots__ = ("found", "own", "question", "root", "who")
 
     def __init__(self, question: Question) -> None:
+        account_id, arn, anonymous, _, _, authority, standing, _, _ = question
         self.question = question
-        standing = question.standing
-        self.who = Who(
-            question.caller_account,
-            question.caller_arn,
-            standing.role_arn,
-            standing.unique_id,
-            standing.canonical_id,
-            standing.service,
-            question.anonymous,
-        )
+        self.who = Who(account_id, arn, standing.role_arn, standing.unique_id, standing.canonical_id, standing.service, anonymous)
         self.root = self.who.is_root
-        self.own = not question.anonymous and question.caller_account == question.authority.account_id
+        self.own = not anonymous and account_id == authority.account_id
         self.found: list[Finding] = []
 
     def decision(self, *, thorough: bool) -> Decision:
-        question, standing = self.question, self.question.standing
-        resource = self._look(question.authority.policies)
-        if self.own and self.root and question.action in _NEVER_LOCKED_OUT:
+        question = self.question
+        _, _, anonymous, action, _, authority, standing, _, encryption_context = question
+        resource = self._look(authority.policies) if authority.policies else []
+        if self.root and self.own and action in _NEVER_LOCKED_OUT:
             resource = [one._replace(verdict=None) if one.verdict is False else one for one in resource]
         denial = self._denial(resource)
         if denial is not None and not thorough:
             return denial
-        if denial is None and question.authority.restricted and not self._inside():
+        if denial is None and authority.restricted and not self._inside():
             denial = self._done(False, Reason.RESTRICTED)
-        anonymous = question.anonymous
-        identity = [] if anonymous else self._look(standing.identity)
+        identity = [] if anonymous else self._look(standing.identity) if thorough else self._glance(standing.together)
         boundary = [] if anonymous or standing.boundary is None else self._look((standing.boundary,))
         session = [] if anonymous or standing.session is None else self._look(standing.session)
         for group in (identity, boundary, session):
-            denial = denial or self._denial(group)
+            if group and denial is None:
+                denial = self._denial(group)
         if denial is not None:
             return self._done(False, denial.reason, denial.decided_by)
-        grants = [one.look(self.who, question.action, question.encryption_context) for one in question.authority.grants]
-        if question.authority.acl is not None:
-            grants.append(question.authority.acl.look(self.who, question.action))
-        self.found += grants
-        return self._weigh(_strongest([*resource, *grants]), _first(identity), self._limit(boundary, session))
+        if authority.grants or authority.acl is not None:
+            beside = [one.look(self.who, action, encryption_context) for one in authority.grants]
+            if authority.acl is not None:
+                beside.append(authority.acl.look(self.who, action))
+            self.found += beside
+            resource += beside
+        return self._weigh(_strongest(resource), _first(identity), self._limit(boundary, session))
 
     def _inside(self) -> bool:
         """Whether a restricted bucket lets the caller in."""
@@ -255,6 +253,15 @@ class _Hearing:
         found = [one.look(self.who, question.action, question.resource, question.values) for one in policies]
         self.found += found
         return found
+
+    def _glance(self, policies: Together) -> list[Finding]:
+        """What decides of what the caller's own policies say, without what each of them says."""
+        question = self.question
+        found = policies.look(question.action, question.resource, question.values)
+        if found is None:
+            return []
+        self.found.append(found)
+        return [found]
 
     def _denial(self, found: Iterable[Finding]) -> Decision | None:
         for one in found:
@@ -313,8 +320,16 @@ def _by(finding: Finding) -> Reason:
 
 
 def _first(found: Iterable[Finding]) -> Finding | None:
-    return next((one for one in found if one.verdict), None)
+    for one in found:
+        if one.verdict:
+            return one
+    return None
 
 
 def _strongest(found: Iterable[Finding]) -> Finding | None:
-    return max((one for one in found if one.verdict), key=lambda one: one.reach, default=None)
+    """The first of those that allow and name the caller most exactly."""
+    best: Finding | None = None
+    for one in found:
+        if one.verdict and (best is None or one.reach > best.reach):
+            best = one
+    return best

@@ -113,6 +113,11 @@ class Template:
         return self.items[0] if self.items and isinstance(self.items[0], str) else ""
 
     @property
+    def needle(self) -> str:
+        """The longest literal text behind the head, which every match holds somewhere; "" for none."""
+        return max((item for item in self.items[1:] if isinstance(item, str)), key=len, default="")
+
+    @property
     def fixed(self) -> bool:
         """Whether one text alone matches, whatever the request."""
         return self.pattern is not None and self.pattern.literal is not None

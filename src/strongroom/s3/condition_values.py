@@ -24,10 +24,14 @@ _ENCRYPTION: Final = {
     "s3:x-amz-server-side-encryption": "ServerSideEncryption",
     "s3:x-amz-server-side-encryption-aws-kms-key-id": "SSEKMSKeyId",
 }
+#: Members of an input that have anything to tell.
+_TELLING: Final = frozenset({"Tagging", "TaggingDocument", "UploadId"})
 
 
 async def request_values(rooms: Rooms, given: Mapping[str, Any]) -> Values:
     """Of a request: the tags it brings; and the encryption of the upload it is about, which its parts do not say themselves."""
+    if _TELLING.isdisjoint(given):
+        return {}
     values = tag_values(_tags(given))
     row = None
     if given.get("UploadId"):
