@@ -15,6 +15,7 @@ PIP   := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?=
 BENCH ?=
 REQUIRE ?=
+TERRAFORM ?= terraform
 FUZZ  ?=
 TORTURE ?=
 POWERCUT ?=
@@ -23,12 +24,13 @@ POWERCUT ?=
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 
-.PHONY: help setup serve test clients lint format demo bench fuzz torture powercut docs lock clean
+.PHONY: help setup serve test clients terraform lint format demo bench fuzz torture powercut docs lock clean
 
 help:
 	@echo "make serve   start a server on $(DATA) (first start prints the root credentials)"
 	@echo "make test    run all tests                 TESTS=tests/kms for some"
 	@echo "make clients other people's clients against a server   REQUIRE=\"rclone restic\": these may not be missing"
+	@echo "make terraform  Terraform itself against a server, from apply to destroy   TERRAFORM=tofu for OpenTofu"
 	@echo "make lint    ruff, mypy, pyright, import-linter"
 	@echo "make setup   create .venv with everything a developer needs"
 	@echo "make format  let ruff lay out the code"
@@ -92,6 +94,10 @@ test: $(VENV)/.dev
 
 clients: $(VENV)/.run $(CLIENTS)/.all
 	@$(CLIENTS)/bin/python -m pytest -n 2 --timeout 120 $(addprefix --require ,$(REQUIRE)) $(or $(TESTS),tests_clients)
+
+# Where the provider cannot be fetched, a folder that has it: TF_CLI_ARGS_init=-plugin-dir=DIR
+terraform: $(VENV)/.run $(CLIENTS)/.all
+	@$(CLIENTS)/bin/python -m pytest --require $(TERRAFORM) tests_clients/test_terraform.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check

@@ -82,6 +82,8 @@ class Program:
 
     path: str
     environ: Mapping[str, str]
+    folder: Path | None = None  # to run it in
+    patience: int = 100  # seconds
 
     def __call__(self, *words: Any, given: bytes = b"") -> str:
         """What it prints."""
@@ -100,4 +102,7 @@ class Program:
 
     def _run(self, words: tuple[Any, ...], given: bytes) -> subprocess.CompletedProcess[bytes]:
         command = [self.path, *map(str, words)]
-        return subprocess.run(command, env=dict(self.environ), input=given, capture_output=True, timeout=100, check=False)
+        environ, patience = dict(self.environ), self.patience
+        return subprocess.run(
+            command, env=environ, input=given, cwd=self.folder, capture_output=True, timeout=patience, check=False
+        )

@@ -160,6 +160,7 @@ class Server:
         body: bytes = b"",
         *,
         account: Account | None = None,
+        credentials: Credentials | None = None,
         service: str = "s3",
         region: str = "us-east-1",
         unsigned: Mapping[str, str] | None = None,
@@ -171,7 +172,8 @@ class Server:
         if not anonymous:
             who = account or self.owner
             signer = S3SigV4Auth if service == "s3" else SigV4Auth
-            signer(Credentials(who.access_key_id, who.secret_access_key), service, region).add_auth(request)
+            long_term = Credentials(who.access_key_id, who.secret_access_key)
+            signer(credentials or long_term, service, region).add_auth(request)
         return self.send(method, target, {**dict(request.headers.items()), **(unsigned or {})}, body)
 
     def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Reply:
