@@ -189,3 +189,14 @@ def test_a_form_names_its_action() -> None:
         ROUTER.action(unnamed, b"Action=%ff")
     with pytest.raises(ApiError, match="MalformedQueryString"):
         ROUTER.action(unnamed, b"a&" * 20_000)
+
+
+def test_s3_control_is_told_by_its_header_and_its_version() -> None:
+    path, account = "/v20180820/configuration/publicAccessBlock", {"x-amz-account-id": "111122223333"}
+    for host in ("localhost", "111122223333.localhost", "111122223333.s3-control.us-east-1.example.org"):
+        route = ROUTER.route("PUT", path, "", account | {"host": host}, "s3")
+        assert route == Route("s3control", "PutPublicAccessBlock", "", "", virtual_host=False)
+    assert ROUTER.route("GET", "/v20180820/accesspoint", "", HOST | account).operation == "ListAccessPoints"
+    assert ROUTER.route("GET", "/v20180820/accesspoint/a/policy", "", HOST | account)[:2] == ("s3control", "")  # 501
+    assert ROUTER.route("PUT", path, "", HOST)[:4] == ("s3", "PutObject", "v20180820", "configuration/publicAccessBlock")
+    assert ROUTER.route("PUT", "/b/k", "", HOST | account)[:2] == ("s3", "PutObject")

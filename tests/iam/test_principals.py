@@ -24,3 +24,18 @@ from strongroom.iam.principals import Principals
 async def test_who_exists(catalog, identities, principal, exists):
     await identities.create_account("alpha", account_id="111122223333")
     assert await Principals(catalog).exists(principal) is exists
+
+
+async def test_accounts_by_their_addresses(catalog, identities):
+    ids = {}
+    for name, email in (("a", "One@example.org"), ("b", "two@example.org"), ("c", "two@Example.org"), ("d", None)):
+        ids[name] = (await identities.create_account(name, email=email)).canonical_id
+    principals = Principals(catalog)
+    found = await principals.canonical_ids_of_emails({"one@example.org", "TWO@example.org", "three@example.org", ""})
+    assert {email: sorted(one) for email, one in found.items()} == {
+        "one@example.org": [ids["a"]],
+        "two@example.org": sorted([ids["b"], ids["c"]]),
+        "three@example.org": [],
+        "": [],  # nobody's address is nobody's
+    }
+    assert await principals.canonical_ids_of_emails(set()) == {}

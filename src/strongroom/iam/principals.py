@@ -15,6 +15,8 @@ from strongroom.iam.entities import KINDS, UNIQUE_ID, Entity, Sort
 from strongroom.iam.errors import Damaged
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from strongroom.store.contract import Reader
 
 _PAGE: Final = 1000
@@ -33,20 +35,20 @@ class Principals:
             return await self._catalog.document(records.canonical_id_scope(value), records.CANONICAL_ID) is not None
         return sort == "AWS" and await self.exists(f"arn:aws:iam::{value}:root" if _ACCOUNT.fullmatch(value) else value)
 
-    async def canonical_ids_of_email(self, email: str) -> list[str]:
-        """Of the accounts with that address, at most two of them: more are no more use. Case is ignored."""
-        found: list[str] = []
+    async def canonical_ids_of_emails(self, emails: Collection[str]) -> dict[str, list[str]]:
+        """Of each address, in lower case, the canonical ids of the accounts that have it. One walk over all accounts, however many are asked."""
+        found: dict[str, list[str]] = {email.lower(): [] for email in emails}
         after = ""
-        while email and len(found) < 2:
+        while found:
             page = await self._catalog.documents(records.ACCOUNT, after=after, limit=_PAGE)
             for scope, value in page:
                 account = records.Account.from_document(scope.removeprefix(records.account_scope("")), value)
-                if account.email.lower() == email.lower():
-                    found.append(account.canonical_id)
+                if account.email and account.email.lower() in found:
+                    found[account.email.lower()].append(account.canonical_id)
             if len(page) < _PAGE:
                 break
             after = page[-1][0]
-        return found[:2]
+        return found
 
     async def exists(self, principal_arn: str) -> bool:
         if _ENTITY.fullmatch(principal_arn):

@@ -70,6 +70,7 @@ async def _found(catalog: Catalog, asked: Sequence[Asked]) -> tuple[AclGrant, ..
     """Raises ApiError MalformedACLError, InvalidArgument, UnresolvableGrantByEmailAddress, AmbiguousGrantByEmailAddress."""
     check_count(asked)
     principals = Principals(catalog)
+    mailed = await principals.canonical_ids_of_emails({one.value for one in asked if one.sort == "emailAddress"})
     grants: list[AclGrant] = []
     for one in asked:
         if one.sort == "uri":
@@ -77,7 +78,7 @@ async def _found(catalog: Catalog, asked: Sequence[Asked]) -> tuple[AclGrant, ..
             continue
         value = one.value
         if one.sort == "emailAddress":
-            named = await principals.canonical_ids_of_email(value)
+            named = mailed[value.lower()]
             if len(named) != 1:
                 raise ApiError("AmbiguousGrantByEmailAddress" if named else "UnresolvableGrantByEmailAddress")
             value = named[0]
