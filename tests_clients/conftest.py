@@ -11,6 +11,7 @@ import random
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -108,6 +109,20 @@ def at_home(environ, tmp_path, monkeypatch):
         monkeypatch.setenv(name, environ[name])
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def extension(tmp_path):
+    """DuckDB's httpfs, installed in a HOME as ``INSTALL`` would, from a package instead of DuckDB's own site."""
+    import duckdb
+    import duckdb_extension_httpfs as package
+
+    (given,) = (found for place in package.__path__ for found in Path(place).rglob("httpfs.duckdb_extension"))
+    with duckdb.connect() as db:
+        ((system,),) = db.sql("PRAGMA platform").fetchall()
+    place = tmp_path / ".duckdb" / "extensions" / f"v{duckdb.__version__}" / system
+    place.mkdir(parents=True)
+    shutil.copy(given, place)
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import platform
 import random
-import shutil
-from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pytest
 from pyarrow import dataset, parquet
@@ -62,18 +57,7 @@ def test_pyarrow(arrow, server, bucket, table):
 
 
 @pytest.fixture
-def duck(server, bucket, arrow, at_home):
-    """Its extension would come from DuckDB's own site; here it is installed before, from a package."""
-    spec = importlib.util.find_spec("duckdb_extension_httpfs")
-    assert spec is not None
-    assert spec.origin is not None
-    (given,) = Path(spec.origin).parent.rglob("httpfs.duckdb_extension")
-    with duckdb.connect() as db:
-        ((system,),) = db.sql("PRAGMA platform").fetchall()
-    assert platform.system() == "Linux"
-    place = at_home / ".duckdb" / "extensions" / f"v{duckdb.__version__}" / system
-    place.mkdir(parents=True)
-    shutil.copy(given, place)
+def duck(server, bucket, arrow, extension):
     names = run_python("DuckDB", server, bucket.name)
     yield names
     names["db"].close()

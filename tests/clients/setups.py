@@ -1,4 +1,4 @@
-"""The set-ups that docs/clients.md shows, run as they stand there: only address, credentials and bucket are others.
+"""The set-ups that docs/clients.md shows, run as they stand there: only address, credentials, bucket and data folder are others.
 
 So what the page tells people to type is what the tests have typed. Knows nothing of any client.
 """
@@ -16,7 +16,7 @@ from tests.clients.house import Server
 
 PAGE = Path(__file__).parents[2] / "docs" / "clients.md"
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-ADDRESS, BUCKET = "127.0.0.1:9000", re.compile(r"\bletters\b")
+ADDRESS, DATA, BUCKET = "127.0.0.1:9000", "/srv/strongroom", re.compile(r"\bletters\b")
 ACCESS_KEY_ID, SECRET_ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 
 
@@ -41,6 +41,7 @@ def _block(name: str, server: Server, bucket: str, language: str) -> str:
     code = BUCKET.sub(bucket, block.code)
     for shown, ours in (
         (ADDRESS, f"127.0.0.1:{server.port}"),
+        (DATA, str(server.data)),
         (ACCESS_KEY_ID, server.owner.access_key_id),
         (SECRET_ACCESS_KEY, server.owner.secret_access_key),
     ):
