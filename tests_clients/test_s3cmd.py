@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from tests.clients.setups import run_shell
-from tests_clients.house import Program, write
+from tests_clients.house import Program, fetch, write
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_sync(s3cmd, bucket, files, tmp_path):
     )
 
 
-def test_settings(s3cmd, bucket, tmp_path):
+def test_settings(s3cmd, server, bucket, tmp_path):
     there = f"s3://{bucket.name}"
     s3cmd("settagging", f"{there}/one.txt", "team=letters&of=two")
     assert {line.strip() for line in s3cmd("gettagging", f"{there}/one.txt").splitlines()[1:]} == {"of:\ttwo", "team:\tletters"}
@@ -50,6 +50,13 @@ def test_settings(s3cmd, bucket, tmp_path):
     assert "<Days>3</Days>" in s3cmd("getlifecycle", there)
     assert "objects with key prefix 'old/' will expire in '3' day(s)" in s3cmd("info", there)
     s3cmd("dellifecycle", there)
+    assert "AccessControlListNotSupported" in s3cmd.fails("setacl", "--acl-public", f"{there}/one.txt")
+    s3cmd("setownership", there, "BucketOwnerPreferred")
+    s3cmd("setblockpublicaccess", there, "BlockPublicPolicy")  # that one alone
+    s3cmd("setacl", "--acl-public", f"{there}/one.txt")
+    assert "*anon*: READ" in s3cmd("info", f"{there}/one.txt")
+    if bucket.kms_key is None:  # nobody's caller may use no key
+        assert fetch(f"{server.url}/{bucket.name}/one.txt") == b"the first\n"
     s3cmd("setversioning", there, "enable")
     assert bucket.s3.get_bucket_versioning(Bucket=bucket.name)["Status"] == "Enabled"
 
