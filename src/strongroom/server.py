@@ -67,6 +67,7 @@ from strongroom.s3.kept_settings import KeptSettings
 from strongroom.s3.lifecycle_working import LifecycleWork
 from strongroom.s3.listing import Listing
 from strongroom.s3.multipart import Multipart
+from strongroom.s3.object_annotations import ObjectAnnotations
 from strongroom.s3.object_attributes import ObjectAttributes
 from strongroom.s3.object_encryption import ObjectEncryption
 from strongroom.s3.object_locking import ObjectLocking
@@ -189,6 +190,7 @@ def s3_rooms(rooms: Rooms) -> list[object]:
         Posting(writing),
         reading,
         ObjectAttributes(rooms, reading),
+        ObjectAnnotations(rooms),
         Deleting(rooms),
         Copying(rooms, reading),
         ObjectEncryption(rooms),

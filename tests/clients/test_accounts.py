@@ -103,6 +103,8 @@ def s3_members(house):
         "Tagging": {"TagSet": [{"Key": "k", "Value": "v"}]},
         "CORSConfiguration": {"CORSRules": [{"AllowedOrigins": ["*"], "AllowedMethods": ["GET"]}]},
         "RenameSource": f"{house['bucket']}/k",
+        "AnnotationName": "note",
+        "AnnotationPayload": b"x",
         "Id": "i",
         "AccelerateConfiguration": {"Status": "Enabled"},
         "AbacStatus": {"Status": "Disabled"},
@@ -148,6 +150,7 @@ def nothing_happened(house):
     assert refused(owner.get_bucket_tagging, Bucket=name).code == "NoSuchTagSet"
     assert refused(owner.get_bucket_cors, Bucket=name).code == "NoSuchCORSConfiguration"
     assert owner.get_object_tagging(Bucket=name, Key="k")["TagSet"] == []
+    assert owner.list_object_annotations(Bucket=name, Key="k")["AnnotationCount"] == 0
     assert "Status" not in owner.get_bucket_accelerate_configuration(Bucket=name)
     assert owner.get_bucket_request_payment(Bucket=name)["Payer"] == "BucketOwner"
     assert "MetricsConfigurationList" not in owner.list_bucket_metrics_configurations(Bucket=name)

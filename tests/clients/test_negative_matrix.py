@@ -196,10 +196,12 @@ WITH_KEY = {
     "CopyObject": {},
     "CreateMultipartUpload": {},
     "GetObject": {},
+    "GetObjectAnnotation": {},
     "GetObjectAttributes": {"ObjectAttributes": ["Checksum"]},
     "HeadObject": {"ChecksumMode": "ENABLED"},
     "PostObject": {},
     "PutObject": {},
+    "PutObjectAnnotation": {},
     "RenameObject": {},  # without a bucket key
     "UpdateObjectEncryption": {},
     "UploadPart": {},
@@ -208,6 +210,7 @@ WITH_KEY = {
 WITHOUT_KEY = {
     "AbortMultipartUpload",
     "DeleteObject",
+    "DeleteObjectAnnotation",
     "DeleteObjectTagging",
     "DeleteObjects",
     "GetObjectAcl",
@@ -215,6 +218,7 @@ WITHOUT_KEY = {
     "GetObjectRetention",
     "GetObjectTagging",
     "GetObjectTorrent",
+    "ListObjectAnnotations",
     "ListParts",
     "PutObjectAcl",
     "PutObjectLegalHold",
@@ -241,6 +245,7 @@ def sealed(server, s3, kms, iam):
     s3.create_bucket(Bucket=name)
     s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration=rule("aws:kms", key["Arn"]))
     s3.put_object(Bucket=name, Key="k", Body=b"secret", ChecksumAlgorithm="CRC32C")
+    s3.put_object_annotation(Bucket=name, Key="k", AnnotationName="note", AnnotationPayload=b"x")
     upload = s3.create_multipart_upload(Bucket=name, Key="m")["UploadId"]
     part = s3.upload_part(Bucket=name, Key="m", UploadId=upload, PartNumber=1, Body=b"x")["ETag"]
     _, who = new_user(server, iam, {"Effect": "Allow", "Action": "s3:*", "Resource": "*"})

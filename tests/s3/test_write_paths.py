@@ -32,8 +32,9 @@ PATHS = {
     "UploadPartCopy": "continued",
     "CompleteMultipartUpload": "continued",
 }
-#: Take such members or such a right, and store no bytes -> why.
+#: Take such members or such a right, and ask for no encryption -> why.
 NO_BYTES = {
+    "PutObjectAnnotation": "its encryption is that of its object, whose data key seals it",
     "Preflight": "it has no body, and says what a browser may send",
     "RenameObject": "its bytes stay where they are; the data key that it has is wrapped anew, as it was",
 }

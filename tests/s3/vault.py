@@ -39,6 +39,7 @@ from strongroom.s3.deleting import Deleting
 from strongroom.s3.kept_settings import KeptSettings
 from strongroom.s3.listing import Listing
 from strongroom.s3.multipart import Multipart
+from strongroom.s3.object_annotations import ObjectAnnotations
 from strongroom.s3.object_attributes import ObjectAttributes
 from strongroom.s3.object_encryption import ObjectEncryption
 from strongroom.s3.object_locking import ObjectLocking
@@ -139,6 +140,7 @@ class Vault:
                 Posting(writing),
                 reading,
                 ObjectAttributes(rooms, reading),
+                ObjectAnnotations(rooms),
                 Deleting(rooms),
                 Copying(rooms, reading),
                 ObjectEncryption(rooms),

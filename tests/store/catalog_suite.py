@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from strongroom.store.contract import BucketRow, Conflict, Gone, PartRow, UploadRow, VersionRow
+from strongroom.store.contract import AnnotationRow, BucketRow, Conflict, Gone, PartRow, UploadRow, VersionRow
 
 if TYPE_CHECKING:
     from strongroom.store.contract import Catalog, Transaction
@@ -42,6 +42,11 @@ def version(bucket_id: str, object_key: str, **changes: object) -> VersionRow:
         "body": b"\0body",
     }
     return VersionRow(bucket_id, object_key, **(given_ | changes))  # type: ignore[arg-type]
+
+
+def annotation(name: str, **changes: object) -> AnnotationRow:
+    given_: dict[str, object] = {"size": 3, "modified_ms": 7, "meta": b"meta", "manifest": b"manifest", "body": b"body"}
+    return AnnotationRow(name, **(given_ | changes))  # type: ignore[arg-type]
 
 
 def without_body(row: VersionRow) -> VersionRow:
@@ -498,6 +503,70 @@ class CatalogSuite:
         assert all(row.body is None for row in await catalog.current(bucket_id, limit=9))
 
     # ---- uploads and parts
+
+    @pytest.mark.parametrize("null", [False, True])
+    async def test_annotations_are_put_replaced_listed_and_removed(self, catalog: Catalog, null: bool) -> None:
+        made = await make_bucket(catalog)
+        row, other = version(made.bucket_id, "k", null_version=null), version(made.bucket_id, "other")
+        await insert(catalog, row, other)
+        names = ["\uffff", "a", "ab", "b", "\U00010000"]
+        for name in names:
+            await catalog.write(lambda tx, name=name: tx.put_annotation(row, annotation(name)))
+        await catalog.write(lambda tx: tx.put_annotation(other, annotation("a", body=b"other")))
+        await insert(catalog, version(made.bucket_id, "k"))  # the annotated version is no longer the newest
+        bare = {name: annotation(name, body=None) for name in names}
+        in_order = [bare[name] for name in sorted(names, key=str.encode)]
+        assert await catalog.annotations(row, limit=99) == in_order
+        assert await catalog.write(lambda tx: tx.annotations(row)) == in_order
+        assert await catalog.annotations(row, prefix="a", limit=99) == [bare["a"], bare["ab"]]
+        assert await catalog.annotations(row, prefix="a", after="a", limit=99) == [bare["ab"]]
+        assert await catalog.annotations(row, after="a", limit=2) == [bare["ab"], bare["b"]]
+        changed = annotation("a", size=9, modified_ms=8, meta=b"m", manifest=b"n", body=b"anew")
+        await catalog.write(lambda tx: tx.put_annotation(row, changed))
+        assert await catalog.annotation(row, "a") == changed
+        assert await catalog.annotation(other, "a") == annotation("a", body=b"other")
+        assert await catalog.annotation(row, "c") is None
+        assert await catalog.write(lambda tx: tx.delete_annotation(row, "a")) is True
+        assert await catalog.write(lambda tx: tx.delete_annotation(row, "a")) is False
+        assert await catalog.annotation(row, "a") is None
+        assert await catalog.annotation(other, "a") is not None
+
+    async def test_annotations_go_with_their_version(self, catalog: Catalog) -> None:
+        made = await make_bucket(catalog)
+        null, newer = version(made.bucket_id, "k", null_version=True), version(made.bucket_id, "k", null_version=True)
+        numbered = version(made.bucket_id, "n")
+        await insert(catalog, null, numbered)
+        for row in (null, numbered):
+            await catalog.write(lambda tx, row=row: tx.put_annotation(row, annotation("a")))
+        await catalog.write(lambda tx: tx.replace_version(null, newer))
+        await catalog.write(lambda tx: tx.delete_version(numbered))
+        for row in (null, newer, numbered):
+            assert await catalog.annotations(row, limit=9) == []
+            assert await catalog.annotation(row, "a") is None
+        for row in (null, numbered):
+            with pytest.raises(Gone):
+                await catalog.write(lambda tx, row=row: tx.put_annotation(row, annotation("a")))
+            with pytest.raises(Gone):
+                await catalog.write(lambda tx, row=row: tx.delete_annotation(row, "a"))
+        await catalog.write(lambda tx: tx.put_annotation(newer, annotation("a")))
+        assert await catalog.annotation(newer, "a") == annotation("a")
+
+    async def test_annotations_move_to_another_version(self, catalog: Catalog) -> None:
+        made = await make_bucket(catalog)
+        old, row = version(made.bucket_id, "old"), version(made.bucket_id, "row")
+        await insert(catalog, old, row)
+
+        def put(tx: Transaction) -> None:
+            for name in ("a", "b"):
+                tx.put_annotation(old, annotation(name))
+
+        await catalog.write(put)
+        await catalog.write(lambda tx: tx.move_annotations(old, row, {"a": b"another", "b": b"meta"}))
+        assert await catalog.annotation(row, "a") == annotation("a", meta=b"another")
+        assert await catalog.annotation(row, "b") == annotation("b")
+        assert await catalog.annotations(old, limit=9) == []
+        with pytest.raises(Gone):
+            await catalog.write(lambda tx: tx.move_annotations(row, version(made.bucket_id, "x"), {"a": b""}))
 
     async def test_uploads_are_found_listed_and_removed(self, catalog: Catalog) -> None:
         row, other = await make_bucket(catalog), await make_bucket(catalog, "other")

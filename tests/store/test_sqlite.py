@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +24,7 @@ from strongroom.store.generation import Generation
 from strongroom.store.sqlite import FILE, SqliteCatalog
 from strongroom.store.statements import compile_statements
 from strongroom.store.turn import Turn
-from tests.store.catalog_suite import CatalogSuite, insert, make_bucket, part, upload, version
+from tests.store.catalog_suite import CatalogSuite, insert, make_bucket, new_id, part, upload, version
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -118,6 +119,19 @@ def test_every_read_is_a_search_in_an_index_and_needs_no_sorting() -> None:
         plan = str(connection.execute(f"EXPLAIN QUERY PLAN {sql[name]}", (None,) * sql[name].count("?")).fetchall())
         assert index in plan, (name, plan)
     connection.close()
+
+
+async def test_a_table_that_came_later_is_made_in_an_older_folder(tmp_path: Path) -> None:
+    catalog = SqliteCatalog.open(tmp_path)
+    await catalog.close()
+    with closing(sqlite3.connect(tmp_path / FILE)) as connection:
+        connection.execute("DROP TABLE annotation")
+    for _ in range(2):
+        catalog = SqliteCatalog.open(tmp_path)
+        assert await catalog.annotations(version(new_id(), "k"), limit=1) == []
+        with closing(sqlite3.connect(tmp_path / FILE)) as connection:
+            assert connection.execute("SELECT count(*) FROM annotation").fetchone() == (0,)
+        await catalog.close()
 
 
 def test_the_schema_is_one_for_both_databases() -> None:

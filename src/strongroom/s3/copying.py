@@ -8,6 +8,7 @@ from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 from strongroom.s3 import checksums
 from strongroom.s3.acl_grantees import give_owner
+from strongroom.s3.annotation_records import opened_for_copy
 from strongroom.s3.bucket_lifecycle import expiration_output
 from strongroom.s3.conditions import judge_copy_source
 from strongroom.s3.copy_source import CopySource, Measured, measured, open_source
@@ -15,7 +16,7 @@ from strongroom.s3.locked_writes import lock_of_write, lock_with_default
 from strongroom.s3.metadata import SYSTEM_HEADERS, ObjectMeta
 from strongroom.s3.object_tags import allow_tagging
 from strongroom.s3.reading import Reading, modified_at
-from strongroom.s3.sealing import Sealing, encryption_output
+from strongroom.s3.sealing import Sealing, encryption_output, object_arn
 from strongroom.s3.versions import Condition, check_object_key, milliseconds
 from strongroom.s3.writing import choice_for, commit_object, echoed, etag_of, refuse_unbuilt, store_plaintext
 from strongroom.seal.format import Mode
@@ -55,11 +56,15 @@ class Copying:
         meta.lock = lock_with_default(call, bucket, await lock_of_write(call, bucket, object_key))
         _refuse_idle_copy(given, bucket, object_key, choice, source)
         judge_copy_source(given, source.meta.etag, modified_at(source.row))
+        annotated = await self._takes_annotations(call, bucket, object_key, choice, source)
         if source.row.size > MOST_COPIED:
             text = f"The specified copy source is larger than the maximum allowable size for a copy source: {MOST_COPIED}"
             raise ApiError("InvalidRequest", text)
         opened = await self._reading.open(call, source.bucket, source.row, source.envelope, source.customer)
         key = await self._sealing.new(call, bucket, object_key, choice)
+        company = None
+        if annotated:
+            company = await opened_for_copy(self._rooms, source.bucket, source.row, opened.layers, bucket, key.layers)
         body, size = await opened.read(None)
         algorithm = _algorithm(given, source.meta)
         copied = Measured("md5", algorithm.lower())
@@ -67,11 +72,27 @@ class Copying:
         meta.etag = etag_of(key.mode, copied, self._rooms)
         meta.checksums = {algorithm: checksums.encoded(copied.digest(algorithm.lower()))}
         meta.checksum_type = checksums.FULL
-        written = await commit_object(self._rooms, bucket, object_key, key, meta, stored, call.now, condition)
+        written = await commit_object(self._rooms, bucket, object_key, key, meta, stored, call.now, condition, company)
         result = {"ETag": f'"{meta.etag}"', "LastModified": call.now, **meta.checksum_output()}
         output: dict[str, Any] = {"CopyObjectResult": result, **source.answered(), **written}
         output |= expiration_output(bucket, object_key, stored.size, milliseconds(call.now), meta)
         return Answer(output | encryption_output(key.envelope) | echoed(given))
+
+    async def _takes_annotations(self, call: Call, bucket: Bucket, object_key: str, choice: Choice, source: CopySource) -> bool:
+        """Whether the source has annotations that go along, which needs rights of its own. Raises ApiError AccessDenied, InvalidRequest,
+        InvalidArgument.
+        """
+        directive = call.input.get("AnnotationDirective") or "COPY"
+        if directive not in {"COPY", "EXCLUDE"}:
+            header = "x-amz-object-annotation-directive"
+            raise ApiError("InvalidArgument", "Unknown annotation directive.", ArgumentName=header, ArgumentValue=directive)
+        if directive == "EXCLUDE" or not await self._rooms.catalog.annotations(source.row, limit=1):
+            return False
+        await call.allow("s3:GetObjectAnnotation", object_arn(source.bucket.name, source.row.object_key))
+        await call.allow("s3:PutObjectAnnotation", object_arn(bucket.name, object_key))
+        if choice.customer is not None:
+            raise ApiError("InvalidRequest", "Objects encrypted with customer-provided keys (SSE-C) cannot have annotations.")
+        return True
 
 
 def _metadata(given: Mapping[str, Any], source: CopySource) -> ObjectMeta:

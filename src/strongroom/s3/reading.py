@@ -117,7 +117,7 @@ class Opened:
         self._rooms = rooms
         self._row = row
         self.pieces = pieces
-        self._layers = layers
+        self.layers = layers
         self._opener: tuple[str, LayeredOpener] | None = None  # of the piece that is being read, by its blob id
         if sum(piece.size for piece in pieces) != row.size:
             raise Forged("the row's size is not that of its manifest")
@@ -130,7 +130,7 @@ class Opened:
         """The plaintext of a version whose sealed body lives in its row. Raises SealError."""
         if self._row.body is None:
             raise Truncated("the row has lost its body")
-        return self._layers.open_whole(self.pieces[0], self._row.body)
+        return self.layers.open_whole(self.pieces[0], self._row.body)
 
     async def read(self, wanted: ByteRange | None) -> tuple[bytes | AsyncIterator[bytes], int]:
         """(body, length) of a range or of all. The first bytes are open when it returns. Raises SealError, store.Gone."""
@@ -171,16 +171,16 @@ class Opened:
         if self._opener is None or self._opener[0] != piece.blob_id:
             head = sealed
             if plan.offset > 0:
-                head = await self._rooms.blobs.read(piece.blob_id, 0, self._layers.head_size(piece.size))
-            self._opener = piece.blob_id, self._layers.opener(piece, head)
+                head = await self._rooms.blobs.read(piece.blob_id, 0, self.layers.head_size(piece.size))
+            self._opener = piece.blob_id, self.layers.opener(piece, head)
         opener = self._opener[1]
-        if self._layers.outer is None:
+        if self.layers.outer is None:
             return opener, opener.strip(plan, sealed)
         return opener, await asyncio.to_thread(opener.strip, plan, sealed)
 
     async def _load(self, window: _Window) -> bytes:
         plan, piece = window.plan, window.piece
-        ends = plan.offset + plan.length == self._layers.sealed_size(piece.size)  # then a byte more, to see that there is none
+        ends = plan.offset + plan.length == self.layers.sealed_size(piece.size)  # then a byte more, to see that there is none
         return await self._rooms.blobs.read(piece.blob_id, plan.offset, plan.length + ends)
 
     def _windows(self, wanted: ByteRange) -> Iterator[_Window]:
@@ -192,7 +192,7 @@ class Opened:
                 # Windows end where a segment ends, so that no segment is read or opened twice.
                 segment = 0 if first < FIRST_PLAIN else 1 + (first - FIRST_PLAIN) // PLAIN
                 end = min(last, FIRST_PLAIN + (segment + WINDOW - 1) * PLAIN - 1)
-                yield _Window(piece, self._layers.plan(piece.size, first, end))
+                yield _Window(piece, self.layers.plan(piece.size, first, end))
                 first = end + 1
 
 

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
+from strongroom.s3.annotation_records import moved_records
 from strongroom.s3.conditions import judge_copy_source
 from strongroom.s3.encryption import kept
 from strongroom.s3.metadata import ObjectMeta
@@ -157,7 +158,7 @@ class Renaming:
             if now is None or (now.seal, now.meta, now.manifest) != (row.seal, row.meta, row.manifest):
                 raise _Changed
             wish.judge_destination(bucket, newest)
-            move_version(tx, now, renamed)
+            move_version(tx, now, renamed, moved_records(bucket, now, renamed, tx.annotations(now)))
 
         await self._rooms.catalog.write(work)
 

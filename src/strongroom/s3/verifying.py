@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from strongroom.s3 import annotation_records
 from strongroom.s3.body_check import check_length, check_segments
 from strongroom.s3.bucket_cache import ENCRYPTION, Bucket, bare_bucket, bucket_scope
 from strongroom.s3.encryption import BucketEncryption
@@ -204,7 +205,7 @@ class Verifying:
             problems.append(("corrupt", "the row's size is not that of its manifest", ""))
         opened, problem = await self._open(bucket, row.object_key, row.version_id, row.seal, row.manifest)
         problems += problem
-        return problems + await self._bodies(row, pieces, opened)
+        return problems + await self._bodies(row, pieces, opened) + await self._annotations(bucket, row, opened)
 
     async def _open(
         self, bucket: Bucket, object_key: str, place: str, sealed: bytes, manifest: bytes
@@ -234,6 +235,20 @@ class Verifying:
                     problems.append(("missing", "the row has lost its body", ""))
                     continue
             problems += await self._piece(piece, in_row, row.seal, opened)
+        return problems
+
+    async def _annotations(self, bucket: Bucket, row: VersionRow, opened: OpenKeys | None) -> list[_Problem]:
+        problems: list[_Problem] = []
+        for listed in await self._catalog.annotations(row, limit=annotation_records.MOST):
+            whole = await self._catalog.annotation(row, listed.name)
+            if whole is None:
+                continue  # deleted meanwhile
+            try:
+                annotation_records.open_record(bucket, row, whole)
+                if opened is not None and opened.key is not None and not self._quick:
+                    annotation_records.open_payload(opened.key.layers, whole)
+            except (SealError, ValueError, KeyError) as error:
+                problems.append(("corrupt", f"annotation {listed.name}: {_said(error)}", ""))
         return problems
 
     async def _piece(self, piece: Piece, in_row: bytes | None, sealed: bytes, opened: OpenKeys | None) -> list[_Problem]:

@@ -158,10 +158,15 @@ def _become_newest(tx: Transaction, row: VersionRow, newest: VersionRow | None) 
     tx.insert_version(row)
 
 
-def move_version(tx: Transaction, old: VersionRow, row: VersionRow) -> None:
-    """``row`` is ``old`` under another key of a bucket without versions: its blobs stay, those of what it replaces go to upkeep."""
-    tx.delete_version(old)
+def move_version(tx: Transaction, old: VersionRow, row: VersionRow, annotations: Mapping[str, bytes]) -> None:
+    """``row`` is ``old`` under another key of a bucket without versions: its blobs stay, those of what it replaces go to upkeep.
+
+    ``annotations``: the records of those of ``old``, bound to ``row``.
+    """
     _become_newest(tx, row, tx.latest(row.bucket_id, row.object_key))
+    if annotations:
+        tx.move_annotations(old, row, annotations)
+    tx.delete_version(old)
 
 
 def has_lock(tx: Transaction, bucket: Bucket) -> bool:

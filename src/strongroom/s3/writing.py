@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from strongroom.s3.rooms import Rooms
     from strongroom.s3.sealing import ObjectKey
     from strongroom.seal.layers import Layers
-    from strongroom.store.contract import UploadRow
+    from strongroom.store.contract import Transaction, UploadRow
 
 INLINE: Final = FIRST_PLAIN  # bytes of plaintext whose (inner) stream is one segment; up to here the body lives in the row
 
@@ -167,6 +167,13 @@ async def _together(start: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[b
         yield piece
 
 
+class Company(Protocol):
+    """What comes to stand beside a new version in the very commit that makes it."""
+
+    def check(self, tx: Transaction) -> None: ...
+    def put(self, tx: Transaction, row: VersionRow) -> None: ...
+
+
 async def commit_object(
     rooms: Rooms,
     bucket: Bucket,
@@ -176,6 +183,7 @@ async def commit_object(
     stored: StoredPlaintext,
     modified: datetime,
     condition: Condition,
+    company: Company | None = None,
 ) -> dict[str, str]:
     """Bind the data keys to what was stored, seal the record, commit the row. Answers and raises as ``commit_version``."""
     version_id = new_version_id(rooms.random)
@@ -194,8 +202,17 @@ async def commit_object(
         stored.manifest,
         stored.in_row,
     )
+
+    def work(tx: Transaction) -> dict[str, str]:
+        if company is not None:
+            company.check(tx)
+        answered = commit_version(tx, bucket, row, stored.blob_ids, condition)
+        if company is not None:
+            company.put(tx, row)
+        return answered
+
     try:
-        return await rooms.catalog.write(lambda tx: commit_version(tx, bucket, row, stored.blob_ids, condition))
+        return await rooms.catalog.write(work)
     except ApiError:  # judged and refused, so certainly not committed: the blob need not wait for the sweep
         for blob_id in stored.blob_ids:
             await rooms.blobs.delete(blob_id)

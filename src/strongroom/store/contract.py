@@ -6,7 +6,7 @@ Times are integers, milliseconds since the Unix epoch, UTC. Object keys are comp
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -77,6 +77,18 @@ class PartRow:
     manifest: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class AnnotationRow:
+    """A named value beside one version of an object; it goes with the version. ``body`` is None where many are read at once."""
+
+    name: str
+    size: int  # plaintext bytes
+    modified_ms: int
+    meta: bytes
+    manifest: bytes
+    body: bytes | None = None
+
+
 class Reader(Protocol):
     """Reads see every committed write, and nothing else."""
 
@@ -125,6 +137,14 @@ class Reader(Protocol):
 
     async def count_versions(self, bucket_id: str, *, prefix: str = "") -> int:
         """How many ``versions`` gives. Costs a look at each entry of an index."""
+        ...
+
+    async def annotation(self, row: VersionRow, name: str) -> AnnotationRow | None:
+        """One annotation of that version, with its body; None when there is none, or no such version any more."""
+        ...
+
+    async def annotations(self, row: VersionRow, *, prefix: str = "", after: str = "", limit: int) -> list[AnnotationRow]:
+        """By the UTF-8 bytes of the name, strictly after ``after``, without bodies."""
         ...
 
     async def upload(self, bucket_id: str, upload_id: str) -> UploadRow | None: ...
@@ -191,18 +211,34 @@ class Transaction(Protocol):
         ...
 
     def replace_version(self, old: VersionRow, row: VersionRow) -> None:
-        """``row`` takes the place of ``old``, the newest version of the same key; both are null versions.
+        """``row`` takes the place of ``old``, the newest version of the same key; both are null versions. The annotations of ``old`` go.
 
         Raises Gone when ``old`` is not (any more) what it was.
         """
         ...
 
     def delete_version(self, row: VersionRow) -> None:
-        """Remove that row; the next newest version (if any) becomes the newest. Raises Gone."""
+        """Remove that row and its annotations; the next newest version (if any) becomes the newest. Raises Gone."""
         ...
 
     def reseal_version(self, row: VersionRow, *, seal: bytes, meta: bytes) -> None:
         """Replace the wrapping of a version and nothing else. Raises Gone."""
+        ...
+
+    def annotations(self, row: VersionRow) -> list[AnnotationRow]:
+        """All annotations of a version by name, without bodies."""
+        ...
+
+    def put_annotation(self, row: VersionRow, annotation: AnnotationRow) -> None:
+        """Insert, or replace the one of that name. Raises Gone when the version is gone."""
+        ...
+
+    def delete_annotation(self, row: VersionRow, name: str) -> bool:
+        """Whether there was one. Raises Gone when the version is gone."""
+        ...
+
+    def move_annotations(self, old: VersionRow, row: VersionRow, metas: Mapping[str, bytes]) -> None:
+        """The named annotations of ``old`` become those of ``row``, with other records. Raises Gone when one of the versions is gone."""
         ...
 
     def insert_upload(self, row: UploadRow) -> None:

@@ -12,6 +12,8 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import ColumnElement
     from sqlalchemy.engine import Dialect
 
@@ -89,6 +91,20 @@ Index(
     postgresql_where=_hidden_null,
 )
 
+annotation: Final = Table(
+    "annotation",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("version", _BIG, nullable=False),
+    Column("name", LargeBinary, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("modified_ms", BigInteger, nullable=False),
+    Column("meta", LargeBinary, nullable=False),
+    Column("manifest", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # last, as in ``version``
+    Index("annotation_of_version", "version", "name", unique=True),
+)
+
 upload: Final = Table(
     "upload",
     metadata,
@@ -135,10 +151,12 @@ discarded: Final = Table(
 )
 
 
-def ddl(dialect: Dialect) -> list[str]:
-    """The statements that make an empty catalog, in order."""
+def ddl(dialect: Dialect, there: Collection[str] = ()) -> list[str]:
+    """The statements that make the tables which are not ``there`` yet, in order: all of an empty catalog."""
     texts: list[str] = []
     for table in metadata.sorted_tables:
+        if table.name in there:
+            continue
         texts.append(str(CreateTable(table).compile(dialect=dialect)))
         texts.extend(
             str(CreateIndex(index).compile(dialect=dialect)) for index in sorted(table.indexes, key=lambda i: str(i.name))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from sqlalchemy.dialects import sqlite as dialects
 
-from strongroom.store.contract import BucketRow, PartRow, Place, Unavailable, UploadRow, VersionRow
+from strongroom.store.contract import AnnotationRow, BucketRow, PartRow, Place, Unavailable, UploadRow, VersionRow
 from strongroom.store.generation import Generation
 from strongroom.store.schema import FORMAT, ddl
 from strongroom.store.sqlite_commits import PATIENCE, GroupCommit
@@ -86,6 +86,12 @@ def _prepare(connection: sqlite3.Connection) -> None:
         raise Unavailable(f"{FILE} is not a catalog of Strongroom's")
     if found[0] != str(FORMAT):
         raise Unavailable(f"{FILE} has format {found[0]}; this Strongroom reads format {FORMAT}: a newer one is needed")
+    later = ddl(dialects.dialect(), names)  # tables that came after the file was made
+    if later:
+        connection.execute("BEGIN IMMEDIATE")
+        for text in later:
+            connection.execute(text)
+        connection.execute("COMMIT")
 
 
 def _make_file(folder: Path) -> Path:
@@ -261,6 +267,12 @@ class SqliteCatalog:
 
     async def part(self, upload_id: str, part_number: int) -> PartRow | None:
         return self._rows.part(upload_id, part_number)
+
+    async def annotation(self, row: VersionRow, name: str) -> AnnotationRow | None:
+        return self._rows.annotation(row, name)
+
+    async def annotations(self, row: VersionRow, *, prefix: str = "", after: str = "", limit: int) -> list[AnnotationRow]:
+        return self._rows.annotations(row, prefix, after, limit)
 
     async def parts(self, upload_id: str, *, after: int = 0, limit: int) -> list[PartRow]:
         return self._rows.parts(upload_id, after, limit)

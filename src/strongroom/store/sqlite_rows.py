@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from strongroom.store.contract import BucketRow, PartRow, Place, Unavailable, UploadRow, VersionRow
+from strongroom.store.contract import AnnotationRow, BucketRow, PartRow, Place, Unavailable, UploadRow, VersionRow
 from strongroom.store.ranges import name_range
 
 if TYPE_CHECKING:
     from strongroom.store.statements import Statements
 
 # Where things stand in a version as the ``tx_`` statements read it.
-_SEQ, _VERSION_ID, _NULL = 1, 3, 4
+_ID, _SEQ, _VERSION_ID, _NULL = 0, 1, 3, 4
 _REMEMBERED: Final = 10_000  # bucket ids whose numbers are remembered
 
 
@@ -143,6 +143,11 @@ class Rows:
         return rows, (rows[-1].object_key, found[-1][1]) if len(rows) == limit else None
 
     def place(self, bucket_id: str, object_key: str, version_id: str | None) -> Place | None:
+        found = self._located(bucket_id, object_key, version_id)
+        return None if found is None else (object_key, found[_SEQ])
+
+    def _located(self, bucket_id: str, object_key: str, version_id: str | None) -> Any | None:
+        """A version as the ``tx_`` statements read it."""
         number, encoded = self.number(bucket_id), object_key.encode()
         found = None if version_id is None else self.one(self._sql.tx_numbered, number, encoded, version_id)
         if found is None:
@@ -151,11 +156,28 @@ class Rows:
                 found = self.one(self._sql.tx_hidden_null, number, encoded)
             if found is None or version_id not in {None, found[_VERSION_ID]}:
                 return None
-        return object_key, found[_SEQ]
+        return found
 
     def count_versions(self, bucket_id: str, prefix: str) -> int:
         count: int = self.one(self._sql.count_versions, self.number(bucket_id), *name_range(prefix))[0]
         return count
+
+    # ---- annotations
+
+    def annotation(self, row: VersionRow, name: str) -> AnnotationRow | None:
+        located = self._located(row.bucket_id, row.object_key, row.version_id)
+        found = None
+        if located is not None:
+            found = self.one(self._sql.annotation, located[_ID], row.version_id, name.encode())
+        return None if found is None else AnnotationRow(name, *found[1:])
+
+    def annotations(self, row: VersionRow, prefix: str, after: str, limit: int) -> list[AnnotationRow]:
+        located = self._located(row.bucket_id, row.object_key, row.version_id)
+        if located is None:
+            return []
+        low, high = name_range(prefix, after=after)
+        found = self.all(self._sql.annotations, located[_ID], row.version_id, low, high, limit)
+        return [AnnotationRow(name.decode(), *rest) for name, *rest in found]
 
     # ---- uploads and parts
 

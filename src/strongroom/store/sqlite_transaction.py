@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from strongroom.store.contract import BucketRow, Conflict, Gone, PartRow, Place, Unavailable, UploadRow, VersionRow
+from strongroom.store.contract import AnnotationRow, BucketRow, Conflict, Gone, PartRow, Place, Unavailable, UploadRow, VersionRow
 from strongroom.store.ranges import prefix_end
 from strongroom.store.sqlite_rows import Rows, part_row, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from strongroom.store.statements import Statements
 
@@ -192,6 +192,7 @@ class SqliteTransaction:
         )
         self._newest_found = None
         self._change(self._sql.replace_version, given)
+        self._change(self._sql.delete_annotations, (newest[_ID],))
 
     def delete_version(self, row: VersionRow) -> None:
         number, object_key = self._number(row.bucket_id), row.object_key.encode()
@@ -201,6 +202,7 @@ class SqliteTransaction:
         if found is None or newest is None:
             raise Gone("no such version")
         self._change(self._sql.delete_version, (found[_ID],))
+        self._change(self._sql.delete_annotations, (found[_ID],))
         if is_newest:
             self._newest_found = None
             follower = self._newest(number, object_key)
@@ -214,6 +216,38 @@ class SqliteTransaction:
             raise Gone("no such version")
         self._newest_found = None
         self._change(self._sql.reseal_version, (seal, meta, found[_ID]))
+
+    # ---- annotations
+
+    def annotations(self, row: VersionRow) -> list[AnnotationRow]:
+        return self._rows.annotations(row, "", "", -1)
+
+    def put_annotation(self, row: VersionRow, annotation: AnnotationRow) -> None:
+        number, name = self._annotated(row), annotation.name.encode()
+        content = (annotation.size, annotation.modified_ms, annotation.meta, annotation.manifest, annotation.body)
+        if self._rows.one(self._sql.annotation, number, row.version_id, name) is None:
+            self._insert("an annotation of that name exists", self._sql.insert_annotation, (number, name, *content))
+        else:
+            self._change(self._sql.update_annotation, (*content, number, name))
+
+    def delete_annotation(self, row: VersionRow, name: str) -> bool:
+        number = self._annotated(row)
+        if self._rows.one(self._sql.annotation, number, row.version_id, name.encode()) is None:
+            return False
+        self._change(self._sql.delete_annotation, (number, name.encode()))
+        return True
+
+    def move_annotations(self, old: VersionRow, row: VersionRow, metas: Mapping[str, bytes]) -> None:
+        given = [(self._annotated(row), meta, self._annotated(old), name.encode()) for name, meta in metas.items()]
+        self._change_many(self._sql.move_annotation, given)
+
+    def _annotated(self, row: VersionRow) -> int:
+        """The number of a version's row. Raises Gone."""
+        found = self._find(self._number(row.bucket_id), row.object_key.encode(), row.version_id)
+        if found is None:
+            raise Gone("no such version")
+        number: int = found[_ID]
+        return number
 
     # ---- uploads and parts
 

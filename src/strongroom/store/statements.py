@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, LargeBinary, bindparam, delete, exists, func,
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
-from strongroom.store.schema import ONE, ZERO, about, blob, bucket, discarded, document, part, upload, version
+from strongroom.store.schema import ONE, ZERO, about, annotation, blob, bucket, discarded, document, part, upload, version
 
 if TYPE_CHECKING:
     from sqlalchemy import BindParameter, Table
@@ -52,6 +52,13 @@ class Statements:
     replace_version: str
     delete_version: str
     reseal_version: str
+    annotation: str
+    annotations: str
+    insert_annotation: str
+    update_annotation: str
+    move_annotation: str
+    delete_annotation: str
+    delete_annotations: str
     upload: str
     uploads: str
     insert_upload: str
@@ -184,6 +191,31 @@ def _versions() -> dict[str, _Declared]:
     }
 
 
+def _annotations() -> dict[str, _Declared]:
+    c = annotation.c
+    shown = (c.name, c.size, c.modified_ms, c.meta, c.manifest)
+    # The version's own id as well as its number: a null version that is replaced keeps the number.
+    whose = (c.version == _of("version"), version.c.version_id == _of("version_id"))
+    of_version = ("version", "version_id")
+    one = (c.version == _of("version"), c.name == _bytes("name"))
+    changed = {name: _of(name) for name in ("size", "modified_ms", "meta", "manifest", "body")}
+    joined = select(*shown).join_from(annotation, version, c.version == version.c.id)
+    page = joined.where(*whose, c.name >= _bytes("low"), c.name < _bytes("high")).order_by(c.name)
+    whole = select(*shown, c.body).join_from(annotation, version, c.version == version.c.id)
+    return {
+        "annotation": (whole.where(*whose, c.name == _bytes("name")), (*of_version, "name")),
+        "annotations": (page.limit(_of("limit")).offset(ZERO), (*of_version, "low", "high", "limit")),
+        "insert_annotation": _insert(annotation),
+        "update_annotation": (update(annotation).values(changed).where(*one), (*changed, "version", "name")),
+        "move_annotation": (
+            update(annotation).values(version=_of("to"), meta=_bytes("meta")).where(*one),
+            ("to", "meta", "version", "name"),
+        ),
+        "delete_annotation": (delete(annotation).where(*one), ("version", "name")),
+        "delete_annotations": (delete(annotation).where(c.version == _of("version")), ("version",)),
+    }
+
+
 def _uploads() -> dict[str, _Declared]:
     c, p = upload.c, part.c
     after = tuple_(c.object_key, c.upload_id) > tuple_(_bytes("after_key"), _of("after_id"))
@@ -273,5 +305,5 @@ def _text(name: str, declared: _Declared, dialect: Dialect) -> str:
 
 def compile_statements(dialect: Dialect) -> Statements:
     """``dialect`` must have a positional parameter style (qmark, format)."""
-    declared = {**_buckets(), **_versions(), **_uploads(), **_documents(), **_blobs()}
+    declared = {**_buckets(), **_versions(), **_annotations(), **_uploads(), **_documents(), **_blobs()}
     return Statements(**{name: _text(name, statement, dialect) for name, statement in declared.items()})
