@@ -1,4 +1,4 @@
-"""A slow S3 in memory: what every client must see of buckets, versions, uploads, tags and keys, in the plainest way there is.
+"""A slow S3 in memory: what every client must see of buckets, versions, uploads, tags, locks, lifecycles and keys, in the plainest way.
 
 Written from the documentation, with no code of the server's. A refusal is a ``Refused`` with S3's code. Never knows encryption but for
 this: what lies under a KMS key that is disabled cannot be read or written.
@@ -7,7 +7,10 @@ this: what lies under a KMS key that is disabled cannot be read or written.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
+
+from tests.s3 import slow_lifecycle as lifecycle
 
 
 class Refused(Exception):
@@ -22,7 +25,10 @@ class Version:
     body: bytes | None  # None: a delete marker
     key: str  # of the object
     under: str | None  # the KMS key
+    made: datetime
     tags: dict[str, str] = field(default_factory=dict)
+    retained_until: datetime | None = None
+    held: bool = False
 
 
 @dataclass
@@ -30,6 +36,7 @@ class Upload:
     object_key: str
     under: str | None
     tags: dict[str, str]
+    initiated: datetime
     parts: dict[int, bytes] = field(default_factory=dict)
 
 
@@ -39,10 +46,12 @@ class Bucket:
     versioning: str = ""
     objects: dict[str, list[Version]] = field(default_factory=dict)  # newest first
     uploads: dict[str, Upload] = field(default_factory=dict)
+    rules: list[dict[str, Any]] = field(default_factory=list)  # of its lifecycle
 
 
 class SlowS3:
-    def __init__(self) -> None:
+    def __init__(self, now: datetime) -> None:
+        self.now = now
         self.buckets: dict[str, Bucket] = {}
         self.disabled: set[str] = set()
 
@@ -64,7 +73,7 @@ class SlowS3:
             assert version_id == ("null" if place.versioning else None)
         shown = version_id or "null"
         others = [one for one in place.objects.get(key, []) if one.version_id != shown]
-        place.objects[key] = [Version(shown, body, key, under, dict(tags)), *others]
+        place.objects[key] = [Version(shown, body, key, under, self.now, dict(tags)), *others]
 
     def delete(self, bucket: str, key: str, marker_id: str | None) -> None:
         """``marker_id``: the version id of the delete marker that was answered, if one was."""
@@ -74,6 +83,13 @@ class SlowS3:
         else:
             assert marker_id is None
             place.objects.pop(key, None)
+
+    def locked(self, one: Version) -> bool:
+        return one.held or (one.retained_until is not None and self.now < one.retained_until)
+
+    def removable(self, one: Version) -> None:
+        if self.locked(one):
+            raise Refused("AccessDenied")
 
     def delete_version(self, bucket: str, key: str, version_id: str) -> None:
         place = self.buckets[bucket]
@@ -115,6 +131,33 @@ class SlowS3:
         upload = self.buckets[bucket].uploads.pop(upload_id)
         body = b"".join(data for _, data in sorted(upload.parts.items()))
         self._add(bucket, upload.object_key, body, upload.tags, upload.under, version_id)
+
+    # ---- lifecycles
+
+    def due(self, bucket: str) -> tuple[list[Version], list[str]]:
+        """Remove for good what is due to be, and give up uploads. Returns the versions to delete, which a delete marker may hide, and
+        keys that get one.
+        """
+        place = self.buckets[bucket]
+        removed: list[Version] = []
+        hidden: list[str] = []
+        for key, versions in place.objects.items():
+            judged = [lifecycle.Version(key, len(one.body or b""), one.made, one.body is None, tags=one.tags) for one in versions]
+            for number, one in enumerate(versions):
+                action = lifecycle.slow_judge(place.rules, judged, number, self.now, versioned=bool(place.versioning))
+                if action is not None and action[0] == "expire" and place.versioning:
+                    hidden.append(key)
+                elif action is not None and not self.locked(one):
+                    removed.append(one)
+        ends = [
+            rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"]
+            for rule in place.rules
+            if "AbortIncompleteMultipartUpload" in rule
+        ]
+        for upload_id, upload in list(place.uploads.items()):
+            if any(lifecycle.at_midnight(upload.initiated, days) <= self.now for days in ends):
+                del place.uploads[upload_id]
+        return removed, hidden
 
     # ---- what is seen
 

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,36 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from strongroom.api.errors import ApiError
+from strongroom.s3.lifecycle_working import LifecycleWork
 from tests.s3 import vault as vaults
 from tests.s3.slow_s3 import Bucket, Refused, SlowS3, Upload, Version
 
-BUCKETS = ("plain", "under-kms")
+BUCKETS = ("plain", "under-kms", "locked")
+VERSIONING = ("plain", "under-kms")  # those whose versioning may change
+DAY = timedelta(days=1)
+MD5 = {"content-md5": "what the body promised is checked elsewhere"}
 KEYS = ("a", "a/1", "a/b/2", "b", "ü")
 buckets = st.sampled_from(BUCKETS)
 keys = st.sampled_from(KEYS)
 bodies = st.binary(max_size=30) | st.integers(0, 255).map(lambda byte: bytes([byte]) * 70_000)  # in the row, and in a file
 tags = st.dictionaries(st.sampled_from(("k", "Kind", "é")), st.sampled_from(("", "one", "two words")), max_size=2)
 LISTINGS = tuple(product(("", "a", "a/", "ü", "none"), ("", "/"), (1, 2, 3, 1000)))
+RULES: tuple[list[dict[str, Any]], ...] = (
+    [],
+    [
+        {"Filter": {}, "Expiration": {"Days": 2}},
+        {"ID": "u", "Status": "Enabled", "Filter": {}, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}},
+    ],
+    [{"Filter": {"Prefix": "a"}, "NoncurrentVersionExpiration": {"NoncurrentDays": 1}}],
+    [
+        {
+            "Filter": {},
+            "Expiration": {"ExpiredObjectDeleteMarker": True},
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 1, "NewerNoncurrentVersions": 1},
+        }
+    ],
+    [{"Filter": {"Tag": {"Key": "k", "Value": "one"}}, "Expiration": {"Days": 1}}],
+)
 index = st.integers(0, 1000)  # of one of those there are, counted round
 
 
@@ -35,13 +56,15 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.folder = Path(tempfile.mkdtemp(prefix="strongroom-machine-"))
-        self.slow = SlowS3()
+        self.now = datetime(2026, 3, 10, 12, tzinfo=UTC)
+        self.slow = SlowS3(self.now)
         self.steps = 0
         self.stack = AsyncExitStack()
         self.open()
 
     def open(self) -> None:
         self.vault = self.do(self.stack.enter_async_context(vaults.opened(self.folder)))
+        self.vault.now = self.now
 
     def teardown(self) -> None:
         self.do(self.stack.aclose())
@@ -76,14 +99,14 @@ class Machine(RuleBasedStateMachine):
         """Two buckets, and something in them from before and after they had versioning, so that every example gets somewhere."""
         self.kms_key = self.do(self.vault.kms_key())[0]
         for name in BUCKETS:
-            self.do(self.vault.make(name))
-            self.slow.buckets[name] = Bucket()
+            self.do(self.vault.make(name, **({"ObjectLockEnabledForBucket": True} if name == "locked" else {})))
+            self.slow.buckets[name] = Bucket(versioning="Enabled" if name == "locked" else "")
         self.do(self.vault.rule("aws:kms", self.kms_key, bucket="under-kms"))
         self.slow.buckets["under-kms"].under = self.kms_key
         for one in before:
             self._put(*one)
         for status in filter(None, versioning):
-            for name in BUCKETS:
+            for name in VERSIONING:
                 self._set_versioning(name, status)
             for one in after:
                 self._put(*one)
@@ -121,8 +144,14 @@ class Machine(RuleBasedStateMachine):
             named = {"VersionId": versions[number % len(versions)].version_id} if by_version and versions else {}
             wanted.append({"Key": key, **named})
         answer = self.run("DeleteObjects", Bucket=bucket, Delete={"Objects": wanted})
-        assert not answer.get("Errors")
-        for one, done in zip(wanted, answer["Deleted"], strict=True):
+        locked = {
+            one.version_id for versions in self.slow.buckets[bucket].objects.values() for one in versions if self.slow.locked(one)
+        }
+        refused = [one for one in wanted if one.get("VersionId") in locked]
+        assert [(one["VersionId"], one["Code"]) for one in answer.get("Errors", ())] == [
+            (one["VersionId"], "AccessDenied") for one in refused
+        ]
+        for one, done in zip([one for one in wanted if one not in refused], answer.get("Deleted", ()), strict=True):
             if "VersionId" in one:
                 self.slow.delete_version(bucket, one["Key"], one["VersionId"])
             else:
@@ -132,11 +161,13 @@ class Machine(RuleBasedStateMachine):
     def delete_version(self, bucket: str, number: int) -> None:
         one = self.some_version(bucket, number)
         if one is not None:
-            answer = self.run("DeleteObject", Bucket=bucket, Key=one.key, VersionId=one.version_id)
-            assert answer.get("DeleteMarker", False) == (one.body is None)
-            self.slow.delete_version(bucket, one.key, one.version_id)
+            asked = self.vault.run("DeleteObject", Bucket=bucket, Key=one.key, VersionId=one.version_id)
+            done = self.same(asked, lambda: self.slow.removable(one))
+            if done is not None:
+                assert done[0].get("DeleteMarker", False) == (one.body is None)
+                self.slow.delete_version(bucket, one.key, one.version_id)
 
-    @rule(bucket=buckets, key=keys, body=bodies, tags=tags, status=st.sampled_from(("Enabled", "Suspended")))
+    @rule(bucket=st.sampled_from(VERSIONING), key=keys, body=bodies, tags=tags, status=st.sampled_from(("Enabled", "Suspended")))
     def set_versioning(self, bucket: str, key: str, body: bytes, tags: dict[str, str], status: str) -> None:
         """A change of the state shows in what is written after it."""
         self._set_versioning(bucket, status)
@@ -180,7 +211,7 @@ class Machine(RuleBasedStateMachine):
             self.vault.run("CreateMultipartUpload", Bucket=bucket, Key=key, **given), lambda: self.slow.usable(under)
         )
         if done is not None:
-            self.slow.buckets[bucket].uploads[done[0]["UploadId"]] = Upload(key, under, tags)
+            self.slow.buckets[bucket].uploads[done[0]["UploadId"]] = Upload(key, under, tags, self.now)
 
     @rule(bucket=buckets, number=index, body=bodies)
     def upload_part(self, bucket: str, number: int, body: bytes) -> None:
@@ -212,6 +243,39 @@ class Machine(RuleBasedStateMachine):
             if done is not None:
                 self.slow.complete(bucket, upload_id, done[0].get("VersionId"))
 
+    # ---- locks and lifecycles
+
+    @rule(number=index, days=st.integers(1, 4), hold=st.booleans())
+    def protect(self, number: int, days: int, hold: bool) -> None:
+        """Retain a version for longer than it is, and hold it or no longer hold it."""
+        one = self.some_version("locked", number)
+        if one is None or one.body is None:
+            return
+        at = {"Bucket": "locked", "Key": one.key, "VersionId": one.version_id}
+        one.retained_until = max(one.retained_until or self.now, self.now) + days * DAY
+        self.run("PutObjectRetention", **at, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": one.retained_until}, headers=MD5)
+        self.run("PutObjectLegalHold", **at, LegalHold={"Status": "ON" if hold else "OFF"}, headers=MD5)
+        one.held = hold
+
+    @rule(bucket=buckets, rules=st.sampled_from(RULES), days=st.integers(1, 4))
+    def days_pass(self, bucket: str, rules: list[dict[str, Any]], days: int) -> None:
+        """One bucket gets other rules, and the lifecycle of each is carried out some days later."""
+        ruled = [{"ID": "r", "Status": "Enabled", **one} for one in rules]
+        if ruled:
+            self.run("PutBucketLifecycleConfiguration", Bucket=bucket, LifecycleConfiguration={"Rules": ruled})
+        else:
+            self.run("DeleteBucketLifecycle", Bucket=bucket)
+        self.slow.buckets[bucket].rules = ruled
+        self.now = self.vault.now = self.slow.now = self.now + days * DAY
+        self.do(LifecycleWork(self.vault.rooms, rate=0).run_due())
+        for name in BUCKETS:
+            removed, hidden = self.slow.due(name)
+            for one in removed:
+                self.slow.delete_version(name, one.key, one.version_id)
+            for key in hidden:
+                rows = self.run("ListObjectVersions", Bucket=name, Prefix=key)["DeleteMarkers"]
+                self.slow.delete(name, key, next(one["VersionId"] for one in rows if one["Key"] == key and one["IsLatest"]))
+
     # ---- keys and restarts
 
     @precondition(lambda self: not self.slow.disabled)
@@ -228,10 +292,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        now = self.vault.now
         self.do(self.stack.aclose())
         self.open()
-        self.vault.now = now
 
     # ---- what is seen
 
