@@ -497,6 +497,19 @@ class TestObjectsOfOthers:
             assert body.read() == b"1"
         assert grants(owner.get_object_acl(Bucket=fresh, Key="k", VersionId=second)) == [(ids["owner"], "FULL_CONTROL")]
 
+    def test_locks_are_the_bucket_s_to_set(self, who, ids):
+        """Whosever the object is: what its owner and its list say is about reading it, and about the list."""
+        bucket = unique("acl")
+        who["owner"].create_bucket(Bucket=bucket, ObjectOwnership="ObjectWriter", ObjectLockEnabledForBucket=True)
+        let_write(who, bucket)
+        version = who["other"].put_object(Bucket=bucket, Key="k", Body=b"x")["VersionId"]
+        at = {"Bucket": bucket, "Key": "k", "VersionId": version}
+        who["owner"].put_object_legal_hold(**at, LegalHold={"Status": "ON"})
+        assert who["owner"].get_object_legal_hold(**at)["LegalHold"] == {"Status": "ON"}
+        assert not may(who["other"].put_object_legal_hold, **at, LegalHold={"Status": "OFF"})
+        assert not may(who["owner"].get_object, **at)
+        who["owner"].put_object_legal_hold(**at, LegalHold={"Status": "OFF"})
+
     def test_a_user_needs_the_right_to_put_the_list(self, who, server, fresh):
         iam = server.client("iam")
         allow = {"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": f"arn:aws:s3:::{fresh}/*"}

@@ -128,7 +128,9 @@ class Allow(Protocol):
     ) -> Awaitable[None]: ...
 
     def judged(self, resource: str) -> str | None:
-        """The id of the version whose owner and list the last question about an object (an ARN) was decided by; None: by none."""
+        """The id of the version whose owner and list the last question about an object (an ARN) was decided by; "" where none was
+        there, None where nothing was asked that is theirs to decide.
+        """
         ...
 
 

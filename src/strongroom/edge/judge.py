@@ -173,8 +173,8 @@ class Judge:
             self._settle(question, decision)
             return
         there = await self._of_object(resource, wanted or None)
+        self._judged[resource] = "" if there is None else there.version_id
         if there is not None:
-            self._judged[resource] = there.version_id
             await self._ask(action, resource, there.authority, version_id, told)
             return
         question, decision = await self._decision(action, resource, authority, version_id, told)

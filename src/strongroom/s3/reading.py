@@ -97,7 +97,7 @@ async def find_version_for(call: Call, rooms: Rooms, bucket: Bucket, given: Mapp
         if error.code in {"NoSuchKey", "NoSuchVersion"}:
             await call.allow("s3:ListBucket", bucket_arn(bucket.name))
         raise
-    if bucket.acls and call.allow.judged(object_arn(bucket.name, row.object_key)) != row.version_id:
+    if bucket.acls and call.allow.judged(object_arn(bucket.name, row.object_key)) not in {None, row.version_id}:
         raise ApiError("OperationAborted")  # another version than the one whose owner and list were looked at
     return row
 
