@@ -148,3 +148,24 @@ def test_a_bucket_policy_that_asks_for_tags(s3, server, iam, bucket):
     assert refused(client.get_object, Bucket=bucket, Key=unique()).code == "AccessDenied"
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
     client.close()
+
+
+def test_tags_of_what_takes_the_place_of_somebody_elses_object(s3, server, stranger):
+    """Its owner has a say about its own tags, and none about those of what comes instead."""
+    name = unique()
+    s3.create_bucket(Bucket=name, ObjectOwnership="ObjectWriter")
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": stranger.account_id},
+        "Action": ["s3:PutObject"],
+        "Resource": f"arn:aws:s3:::{name}/*",
+    }
+    s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": statement}))
+    theirs = server.client("s3", stranger)
+    theirs.put_object(Bucket=name, Key="k", Body=b"theirs")
+    assert refused(s3.put_object_tagging, Bucket=name, Key="k", Tagging={"TagSet": []}).code == "AccessDenied"
+    s3.put_object(Bucket=name, Key="k", Body=b"ours", Tagging="a=1")
+    assert s3.get_object_tagging(Bucket=name, Key="k")["TagSet"] == [{"Key": "a", "Value": "1"}]
+    theirs.put_object(Bucket=name, Key="k", Body=b"theirs")
+    assert refused(theirs.put_object, Bucket=name, Key="k", Body=b"x", Tagging="a=1").code == "AccessDenied"
+    theirs.close()
