@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE: Final = "text/xml"
 _DEPTH: Final = 16
+_UNSAYABLE: Final = re.compile("[^\\t\\n\\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, "Char"
 _SIGNATURE: Final = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. "
     "Consult the service documentation for details."
@@ -108,7 +110,8 @@ class QueryCodec:
             code, status, text = _TRANSLATED[code]
             message = text if message == default else message
         kind = "Receiver" if status >= 500 else "Sender"
-        inner = f"<Type>{kind}</Type><Code>{xml_text(code)}</Code><Message>{xml_text(message)}</Message>"
+        shown = xml_text(_UNSAYABLE.sub("\ufffd", message))  # it may repeat what came, which XML cannot always carry
+        inner = f"<Type>{kind}</Type><Code>{xml_text(code)}</Code><Message>{shown}</Message>"
         text = f'<ErrorResponse xmlns="{self._namespace}"><Error>{inner}</Error><RequestId>{xml_text(request_id)}</RequestId></ErrorResponse>'
         body = b"" if head else text.encode("utf-8", "xmlcharrefreplace")
         headers = _headers(request_id, body)
