@@ -267,6 +267,28 @@ def test_a_grant_opens_one_bucket_to_a_user_and_its_end_closes_it(s3, kms, bucke
     assert refused(ann.s3.get_object, Bucket=bucket, Key="k").status == 403
 
 
+@pytest.mark.fact("C8")
+def test_c8_a_successor_of_the_same_name_is_another(server, kms, key):
+    former = user_of(server, server.owner)
+    policy = document(lets(ROOT), lets(former.arn, "kms:Encrypt"))
+    kms.put_key_policy(KeyId=key["KeyId"], Policy=policy)
+    kms.create_grant(KeyId=key["KeyId"], GranteePrincipal=former.arn, Operations=["DescribeKey"])
+    former.kms.encrypt(KeyId=key["Arn"], Plaintext=b"x")
+    former.kms.describe_key(KeyId=key["Arn"])
+    assert json.loads(kms.get_key_policy(KeyId=key["KeyId"])["Policy"]) == json.loads(policy)
+    former.iam.delete_access_key(UserName=former.name, AccessKeyId=former.account.access_key_id)
+    unique_id = former.iam.get_user(UserName=former.name)["User"]["UserId"]
+    former.iam.delete_user(UserName=former.name)
+    former.iam.create_user(UserName=former.name)
+    made = former.iam.create_access_key(UserName=former.name)["AccessKey"]
+    successor = server.client("kms", Account(OWNER, made["AccessKeyId"], made["SecretAccessKey"]))
+    assert refused(successor.encrypt, KeyId=key["Arn"], Plaintext=b"x").code == "AccessDeniedException"
+    assert refused(successor.describe_key, KeyId=key["Arn"]).code == "AccessDeniedException"
+    shown = json.loads(kms.get_key_policy(KeyId=key["KeyId"])["Policy"])
+    assert shown["Statement"][1]["Principal"] == {"AWS": unique_id}
+    successor.close()
+
+
 @pytest.mark.fact("B8", "B10")
 def test_b8_aliases_are_judged_twice_and_keys_by_their_arn(kms, key, ann):
     alias = f"alias/{unique('mine')}"

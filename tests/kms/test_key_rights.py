@@ -179,6 +179,29 @@ async def test_a_policy_that_is_no_longer_understood_shuts_the_key(world, text):
     assert (await world.refusal("PutKeyPolicy", KeyId=arn, Policy=document(KEEPER)))[0] == "AccessDenied"
 
 
+@pytest.mark.fact("C8")
+async def test_c8_a_policy_and_a_grant_mean_whom_they_named_then(world):
+    """A new user of the old name is another; what is shown says so."""
+    first, second = "AIDAANN00000000000001", "AIDAANN00000000000002"
+    world.unique_ids[ANN] = first
+    arn, blob = await made(world, lets(ANN, "kms:Decrypt"))
+    given = {"KeyId": arn, "GranteePrincipal": ANN, "RetiringPrincipal": ANN, "Operations": ["Encrypt"]}
+    granted = (await world.ask("CreateGrant", **given))["GrantId"]
+    for unique_id, ending in ((first, ""), (second, NO_RESOURCE)):
+        standing(world, ANN, unique_id=unique_id)
+        assert await ends(world, blob, arn, **USER) == ending
+        if ending:
+            assert (await world.refusal("Encrypt", KeyId=arn, Plaintext=b"x", **USER))[0] == "AccessDenied"
+        else:
+            await world.ask("Encrypt", KeyId=arn, Plaintext=b"x", **USER)
+    retire = {"KeyId": arn, "GrantId": granted, **USER}
+    assert (await world.refusal("RetireGrant", user_id=second, **retire))[0] == "AccessDenied"
+    await world.ask("RetireGrant", user_id=first, **retire)
+    world.unique_ids[ANN] = second
+    shown = json.loads((await world.ask("GetKeyPolicy", KeyId=arn))["Policy"])
+    assert shown["Statement"][1]["Principal"] == {"AWS": first}
+
+
 # ------------------------------------------------------------------------------------------------------------------ aws/s3
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -91,6 +91,8 @@ class World:
     standings: dict[str, Standing] = field(default_factory=dict)
     principals: set[str] = field(default_factory=lambda: {f"arn:aws:iam::{account}:root" for account in (A, B)})
 
+    unique_ids: dict[str, str] = field(default_factory=dict)  # of users and roles that have one, by ARN
+
     def __post_init__(self) -> None:
         self.data_keys = DataKeys(self.catalog, KMS_KEY, self.clock)
         self.rooms = kms_rooms(self.data_keys.ring, KMS_KEY, self)
@@ -99,6 +101,13 @@ class World:
     async def exists(self, principal_arn: str) -> bool:
         """As the room of identities would answer."""
         return principal_arn in self.principals
+
+    async def ids_of(self, principal_arns: Iterable[str]) -> dict[str, str]:
+        return {arn: self.unique_ids[arn] for arn in principal_arns if arn in self.unique_ids}
+
+    async def names_of(self, ids: Mapping[str, str]) -> dict[str, str]:
+        now = {unique_id: arn for arn, unique_id in self.unique_ids.items()}
+        return {arn: now.get(unique_id, unique_id) for arn, unique_id in ids.items() if now.get(unique_id) != arn}
 
     def values(self, caller: FakeCaller, region: str, given: dict[str, Any]) -> RequestValues:
         return RequestValues(caller, _HEAD, {}, None, given, "", region, self.clock(), {})
@@ -123,11 +132,12 @@ class World:
         anonymous: bool = False,
         who: str = "root",
         role: str = "",
+        user_id: str = "",
         **given: Any,
     ) -> Call:
         found = self.register.find("kms", operation)
         assert found is not None, operation
-        caller = FakeCaller(account, anonymous, name=who, principal_arn=role)
+        caller = FakeCaller(account, anonymous, user_id, name=who, principal_arn=role)
         judge = self.judge(caller, region, given)
 
         async def allow(action: str, resource: str, /, *, version_id: str | None = None, about: Any = None) -> None:

@@ -6,7 +6,7 @@ that never reach into another account). Every refusal of another account's key l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from strongroom.api.errors import ApiError
@@ -97,8 +97,7 @@ def parsed(data: bytes) -> Blob:
 
 async def authorize(call: Call, record: KeyRecord, use: Use, **known: Any) -> None:
     """``known``: what else the question has, by the names of ``KeyQuestion``. Raises ApiError AccessDenied."""
-    question = of_key(call, use.action, record)
-    await call.allow(use.action, record.name.arn, about=replace(question, **known) if known else question)
+    await call.allow(use.action, record.name.arn, about=of_key(call, use.action, record, **known))
 
 
 async def authorize_blob(call: Call, record: KeyRecord, use: Use, **known: Any) -> None:

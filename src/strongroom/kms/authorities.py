@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from strongroom.kms.grant_records import COUNT_KIND, GRANT_KIND, GRANTEE_KIND, GrantRecord, grantee_scope, grants_scope
 from strongroom.kms.names import ALIAS_PREFIX, KeyName
 from strongroom.kms.principals import root_of
+from strongroom.policy.binding import bound
 from strongroom.policy.decide import Authority
 from strongroom.policy.faults import InvalidPolicy
 from strongroom.policy.key_documents import Grant, grant, read_key_policy
@@ -29,23 +30,29 @@ if TYPE_CHECKING:
 
 RETIRE: Final = "kms:RetireGrant"
 GRANTING: Final = "kms:CreateGrant"  # what a grant lets its grantee do only with less than it has
+_APART: Final = frozenset({RETIRE, GRANTING})
 _PAGE: Final = 500
 _REMEMBERED: Final = 4_096  # pairs of a key and a caller
 _ARN_PARTS: Final = 6
 
 
 @lru_cache(maxsize=1_024)
-def compiled(text: str, key_arn: str) -> tuple[Policy, ...]:
-    """A key policy that was accepted once. One that is no longer understood lets nobody in."""
+def compiled(text: str, key_arn: str, ids: tuple[tuple[str, str], ...] = ()) -> tuple[Policy, ...]:
+    """A key policy that was accepted once, bound to the unique ids of whom it named then. One that is no longer understood lets nobody in."""
     try:
-        return (read_key_policy(text, key_arn),)
+        return (bound(read_key_policy(text, key_arn), dict(ids)),)
     except InvalidPolicy:
         return ()
 
 
 def grantee_names(caller: Caller) -> tuple[str, ...]:
     """The ARNs by which a grant may mean a caller: itself, its role, its account."""
-    return tuple(dict.fromkeys((caller.arn, caller.principal_arn or caller.arn, root_of(caller.account_id))))
+    return _names(caller.arn, caller.principal_arn, caller.account_id)
+
+
+@lru_cache(maxsize=1_024)
+def _names(arn: str, principal_arn: str, account_id: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((arn, principal_arn or arn, root_of(account_id))))
 
 
 class KeyAuthorities:
@@ -61,6 +68,10 @@ class KeyAuthorities:
 
         ``asked``: by whom and for what; None: with every grant there is. Raises ValueError for any other ARN.
         """
+        if asked is not None and asked.policy is None and asked.action not in _APART and asked.record is not None:
+            name = asked.record.name
+            if name.arn == arn:  # the common case
+                return await self.of(name, grantee_names(asked.caller))
         parts = arn.split(":", _ARN_PARTS - 1)
         if len(parts) != _ARN_PARTS or parts[:3] != ["arn", "aws", "kms"]:
             raise ValueError("not the ARN of a KMS key or alias")
@@ -86,7 +97,7 @@ class KeyAuthorities:
         known = self._known.get((name, grantees))
         if known is None:
             record = await self._ring.key(name, self._ring.now_ms())
-            policies = () if record is None else compiled(record.policy, name.arn)
+            policies = () if record is None else compiled(record.policy, name.arn, record.policy_ids)
             grants = await grants_on(self._ring.catalog, name, grantees) if policies else ()
             known = Authority(name.account_id, policies, grants, policy_required=True)
             if record is not None and generation == self._ring.catalog.generation() == self._generation:
@@ -129,7 +140,7 @@ def _compiled(record: GrantRecord) -> Grant | None:
     try:
         return grant(
             record.grant_id,
-            terms.grantee,
+            record.ids.get(terms.grantee, terms.grantee),
             frozenset(terms.operations),
             context_equals=terms.constraints.equals,
             context_subset=terms.constraints.subset,

@@ -87,9 +87,10 @@ class GrantRecord:
     grant_id: str  # 64 hex, random
     created_ms: int
     terms: Terms
+    ids: Mapping[str, str]  # unique ids of its principals that are users or roles, by ARN of that time
 
     def document(self) -> dict[str, Any]:
-        return {"format": _FORMAT, "created_ms": self.created_ms, **self.terms.document()}
+        return {"format": _FORMAT, "created_ms": self.created_ms, **self.terms.document(), "ids": dict(self.ids)}
 
     @classmethod
     def read(cls, key: KeyName, grant_id: str, value: Any) -> GrantRecord:
@@ -104,7 +105,7 @@ class GrantRecord:
             constraints=Constraints.read(value["constraints"]),
             name=value["name"],
         )
-        return cls(key, grant_id, value["created_ms"], terms)
+        return cls(key, grant_id, value["created_ms"], terms, value["ids"])
 
 
 def grants_scope(key: KeyName) -> str:

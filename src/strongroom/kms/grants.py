@@ -54,7 +54,8 @@ class Grants:
         await self._check_principals(asked)
         check_dry_run(call)
         now_ms = milliseconds(call.now)
-        fresh = GrantRecord(record.name, self._ring.random(32).hex(), now_ms, asked)
+        ids = await self._principals.ids_of(one for one in (asked.grantee, asked.retiring) if one is not None)
+        fresh = GrantRecord(record.name, self._ring.random(32).hex(), now_ms, asked, ids)
 
         def work(transaction: Transaction) -> str:
             current = read_key(transaction, record.name, now_ms)
@@ -139,7 +140,10 @@ async def _authorize_retiring(call: Call, grant: GrantRecord) -> None:
     said, caller = grant.terms, call.caller
     named = {said.retiring, *({said.grantee} if RETIRE.operation in said.operations else ())}
     if not caller.anonymous:
-        if not named.isdisjoint({caller.arn, caller.principal_arn or caller.arn}):
+        own = {
+            arn for arn in (caller.arn, caller.principal_arn) if grant.ids.get(arn) in {None, caller.user_id.partition(":")[0]}
+        }
+        if not named.isdisjoint(own):
             return
         if caller.account_id == said.issuing_account or root_of(caller.account_id) in named:
             await call.allow(RETIRE.action, grant.key.arn, about=of_key(call, RETIRE.action, None))

@@ -60,10 +60,11 @@ class Keys:
                 now_ms=milliseconds(call.now),
                 manager="CUSTOMER",
                 description=call.input.get("Description") or "",
-                policy=policy,
+                policy=policy.text,
                 tags=tags,
                 kind=kind,
             )
+            record = replace(record, policy_ids=policy.ids)
         except MaterialError:
             raise refusals.unsupported(f"KeySpec {kind.spec}") from None
         except ProviderError as error:

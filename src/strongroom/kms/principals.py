@@ -7,6 +7,7 @@ User Guide.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 _FORM: Final = re.compile(
@@ -21,6 +22,14 @@ class Principals(Protocol):
 
     async def exists(self, principal_arn: str) -> bool:
         """Whether that account, user, role or session is there. For a text of another form: False."""
+        ...
+
+    async def ids_of(self, principal_arns: Iterable[str]) -> dict[str, str]:
+        """The unique ids of those that are users and roles, by ARN: whoever takes such a name later is another."""
+        ...
+
+    async def names_of(self, ids: Mapping[str, str]) -> dict[str, str]:
+        """Of ARNs as they were when their ids were noted: what to show instead where that has changed."""
         ...
 
 

@@ -81,9 +81,12 @@ def of_new_key(action: str, caller: Caller, given: Input) -> KeyQuestion:
     )
 
 
-def of_key(call: Call, action: str, record: KeyRecord | None) -> KeyQuestion:
-    """A question about a key (None: about an alias, or a key that is not there) of an operation of KMS, or of S3."""
-    return KeyQuestion(action, call.caller, call.input if call.operation.service == "kms" else {}, record)
+def of_key(call: Call, action: str, record: KeyRecord | None, **known: Any) -> KeyQuestion:
+    """A question about a key (None: about an alias, or a key that is not there) of an operation of KMS, or of S3.
+
+    ``known``: what else it has.
+    """
+    return KeyQuestion(action, call.caller, call.input if call.operation.service == "kms" else {}, record, **known)
 
 
 def _only(pairs: Mapping[str, str], name: str, key: str) -> Value:

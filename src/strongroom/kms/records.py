@@ -101,6 +101,7 @@ class KeyRecord:
     rotation: Rotation | None = None
     primary: str | None = None  # the Region of the primary key; None for a key of one Region
     regions: tuple[str, ...] = ()  # all Regions of a multi-Region key, this one among them
+    policy_ids: tuple[tuple[str, str], ...] = ()  # unique ids of the users and roles that the policy meant, by ARN of that time
     waiting_days: int | None = None  # a primary key's window of deletion, which begins when the last replica is destroyed
 
     def gone(self, now_ms: int) -> bool:
@@ -158,6 +159,7 @@ class KeyRecord:
             "primary": self.primary,
             "regions": list(self.regions),
             "waiting_days": self.waiting_days,
+            "policy_ids": dict(self.policy_ids),
         }
 
     @classmethod
@@ -184,6 +186,7 @@ class KeyRecord:
             primary=value["primary"],
             regions=tuple(value["regions"]),
             waiting_days=value["waiting_days"],
+            policy_ids=tuple(sorted(value["policy_ids"].items())),
         )
 
 

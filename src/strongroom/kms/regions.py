@@ -25,7 +25,7 @@ from strongroom.kms.tagging import given_tags
 
 if TYPE_CHECKING:
     from strongroom.kms.deletion import Deletion
-    from strongroom.kms.key_policies import KeyPolicies
+    from strongroom.kms.key_policies import GivenPolicy, KeyPolicies
     from strongroom.kms.names import KeyName
     from strongroom.kms.tagging import Tags
     from strongroom.store.contract import Transaction
@@ -62,7 +62,7 @@ class Regions:
             replica = await self._store(replace(given, materials=await self._materials(current, region)), primary.name, now_ms)
         # As on AWS the answer says that it is being made, though it is there and enabled.
         metadata = {**key_metadata(replica), "KeyState": "Creating", "Enabled": False}
-        output: dict[str, Any] = {"ReplicaKeyMetadata": metadata, "ReplicaPolicy": policy}
+        output: dict[str, Any] = {"ReplicaKeyMetadata": metadata, "ReplicaPolicy": policy.text}
         return Answer(output | {"ReplicaTags": [{"TagKey": key, "TagValue": value} for key, value in tags]})
 
     @operation("kms", "UpdatePrimaryRegion", "kms:UpdatePrimaryRegion", on="run")
@@ -124,14 +124,15 @@ class Regions:
         return await self._ring.catalog.write(work)
 
 
-def _replica(primary: KeyRecord, region: str, now_ms: int, description: str, policy: str, tags: Tags) -> KeyRecord:
+def _replica(primary: KeyRecord, region: str, now_ms: int, description: str, policy: GivenPolicy, tags: Tags) -> KeyRecord:
     """What the keys share, and what each has of its own. Still without material."""
     return KeyRecord(
         name=primary.name.within(region),
         created_ms=now_ms,
         manager=primary.manager,
         description=description,
-        policy=policy,
+        policy=policy.text,
+        policy_ids=policy.ids,
         current=primary.current,
         materials=(),
         state="PendingImport" if primary.origin == EXTERNAL else "Enabled",

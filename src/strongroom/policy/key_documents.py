@@ -111,7 +111,7 @@ def grant(
     context_equals: Mapping[str, str] | None = None,
     context_subset: Mapping[str, str] | None = None,
 ) -> Grant:
-    """``grantee`` is an ARN, or the name of a service. Raises BadPrincipal."""
-    sort = "AWS" if grantee.startswith("arn:") else "Service"
+    """``grantee`` is an ARN, a unique id, or the name of a service. Raises BadPrincipal."""
+    sort = "AWS" if grantee.startswith("arn:") or grantee.isalnum() else "Service"
     principals = read_principals({sort: [grantee]})
     return Grant(grant_id, principals, operations, context_equals, context_subset)
