@@ -186,7 +186,7 @@ class KeyRecord:
             primary=value["primary"],
             regions=tuple(value["regions"]),
             waiting_days=value["waiting_days"],
-            policy_ids=tuple(sorted(value["policy_ids"].items())),
+            policy_ids=tuple(sorted(value.get("policy_ids", {}).items())),  # none in what earlier versions wrote
         )
 
 
