@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import boto3
 import pytest
 from botocore.config import Config
 
-from tests.clients.house import refused, unique
+from tests.clients.house import OWNER, Account, refused, unique
 
 WEST, PARIS = "us-west-2", "eu-west-3"
 
@@ -177,3 +179,28 @@ def test_tags_of_a_bucket(s3, bucket):
     assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == tags
     assert s3.delete_bucket_tagging(Bucket=bucket)["ResponseMetadata"]["HTTPStatusCode"] == 204
     assert refused(s3.get_bucket_tagging, Bucket=bucket).code == "NoSuchTagSet"
+
+
+def test_a_bucket_is_made_with_tags(s3):
+    tags = [{"Key": "team", "Value": "letters"}]
+    name = unique()
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"Tags": tags})
+    assert s3.get_bucket_tagging(Bucket=name)["TagSet"] == tags
+
+
+def test_the_right_to_make_a_bucket_names_buckets(server):
+    """CreateBucket is asked about the bucket's ARN, and its tags need a right of their own."""
+    iam = server.client("iam")
+    user, allowed = unique(), unique()
+    iam.create_user(UserName=user)
+    arn = f"arn:aws:s3:::{allowed}*"
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:CreateBucket", "Resource": arn}]}
+    iam.put_user_policy(UserName=user, PolicyName="p", PolicyDocument=json.dumps(policy))
+    made = iam.create_access_key(UserName=user)["AccessKey"]
+    client = server.client("s3", Account(OWNER, made["AccessKeyId"], made["SecretAccessKey"]))
+    client.create_bucket(Bucket=f"{allowed}-one")
+    assert refused(client.create_bucket, Bucket=unique()).code == "AccessDenied"
+    tagged = {"Tags": [{"Key": "team", "Value": "letters"}]}
+    assert refused(client.create_bucket, Bucket=f"{allowed}-two", CreateBucketConfiguration=tagged).code == "AccessDenied"
+    for one in (client, iam):
+        one.close()

@@ -166,7 +166,12 @@ async def test_only_the_served_regions(world):
     ("given", "status", "code", "members"),
     [
         ({"BucketNamespace": "account-regional"}, 501, "NotImplemented", {"Header": "x-amz-bucket-namespace"}),
-        ({"CreateBucketConfiguration": {"Tags": [{"Key": "a", "Value": "b"}]}}, 501, "NotImplemented", {}),
+        (
+            {"CreateBucketConfiguration": {"Tags": [{"Key": "aws:a", "Value": "b"}]}},
+            400,
+            "InvalidTag",
+            {"TagKey": "aws:a"},
+        ),
         ({"CreateBucketConfiguration": {"Bucket": {"Type": "Directory"}}}, 501, "NotImplemented", {}),
         ({"ACL": "public-read"}, 400, "InvalidBucketAclWithObjectOwnership", {}),
         (

@@ -14,7 +14,7 @@ PARTIAL: Final[dict[tuple[str, str], str]] = {
         "RenameObject",
     ): "an extension: in ordinary buckets without versioning, where AWS has it in directory buckets only; no SSE-C",
     ("s3", "CompleteMultipartUpload"): "no condition on the time of initiation (directory buckets)",
-    ("s3", "CreateBucket"): "no directory buckets, no tags",
+    ("s3", "CreateBucket"): "no directory buckets",
     ("s3", "CopyObject"): "no event holds",
     ("s3", "CreateMultipartUpload"): "no event holds",
     ("s3", "DeleteObject"): "no conditions on time or size (directory buckets), no MFA delete",

@@ -145,7 +145,9 @@ class Judge:
         action = need.with_version if with_version and need.with_version is not None else need.action
         if need.on == "service":
             about = None if need.about is None else need.about(self._caller, self._values().given)
-            await self._ask(action, "*", Authority(self._caller.account_id), about=about)
+            # A bucket that is to be made is its maker's, and can be named by the maker's policies.
+            resource = f"arn:aws:s3:::{route.bucket}" if route.bucket else "*"
+            await self._ask(action, resource, Authority(self._caller.account_id), about=about)
         elif need.on in _ON_BUCKETS:
             if place is None:
                 raise ApiError("NoSuchBucket", BucketName=route.bucket)

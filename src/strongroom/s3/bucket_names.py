@@ -63,7 +63,7 @@ def check_new_bucket(given: Mapping[str, Any]) -> None:
     if given.get("BucketNamespace") not in {None, "global"}:
         raise ApiError("NotImplemented", Header="x-amz-bucket-namespace")
     configuration: Mapping[str, Any] = given.get("CreateBucketConfiguration") or {}
-    for member in ("Tags", "Location", "Bucket"):
+    for member in ("Location", "Bucket"):
         if configuration.get(member):
             raise ApiError("NotImplemented", f"{member} in CreateBucketConfiguration is not implemented.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from strongroom.store.contract import Transaction
 
 TAGS: Final = "tags"  # kind of the document
+
+
+def stored_tags(tags: dict[str, str]) -> list[list[str]] | None:
+    """The document of a set; None for an empty one, which is as if there were none."""
+    return [[key, value] for key, value in tags.items()] or None
 
 
 class BucketTagging:
@@ -44,11 +49,9 @@ class BucketTagging:
 
     async def _set(self, call: Call, tags: dict[str, str]) -> None:
         bucket = await self._rooms.buckets.find(call.input["Bucket"])
-        document: Any = [[key, value] for key, value in tags.items()] or None
-
         def work(tx: Transaction) -> None:
             if not tx.bucket_exists(bucket.bucket_id):
                 raise no_such_bucket(bucket.name)
-            tx.set_document(bucket_scope(bucket.bucket_id), TAGS, document)
+            tx.set_document(bucket_scope(bucket.bucket_id), TAGS, stored_tags(tags))
 
         await self._rooms.catalog.write(work)
