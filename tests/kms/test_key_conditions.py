@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -27,6 +29,7 @@ SIGN = {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"}
 MESSAGE = {"Message": b"m", "SigningAlgorithm": "ECDSA_SHA_256"}
 MAC = {"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"}
 AGREE = {"KeySpec": "ECC_NIST_P256", "KeyUsage": "KEY_AGREEMENT"}
+ON_NO_BUCKET: Any = SimpleNamespace(bucket="", key="")  # all that the judge looks at of a route
 EXTERNAL = {"Origin": "EXTERNAL"}
 TAGS = {"Tags": [{"TagKey": "Team", "TagValue": "red"}]}
 
@@ -251,9 +254,9 @@ async def test_c22_a_key_that_is_to_be_made(world, given, key, value):
         judge = world.judge(call.caller, REGION, given)
         if denied:
             with pytest.raises(ApiError, match="no identity-based policy allows the kms:CreateKey action"):
-                await judge.decide(call.operation.need, None, None, with_version=False)
+                await judge.decide(call.operation.need, ON_NO_BUCKET, None, with_version=False)
         else:
-            await judge.decide(call.operation.need, None, None, with_version=False)
+            await judge.decide(call.operation.need, ON_NO_BUCKET, None, with_version=False)
 
 
 async def test_tags_of_a_new_key_are_a_right_of_their_own(world):
