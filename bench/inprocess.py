@@ -14,7 +14,7 @@ from typing import Self
 from servers import Account
 from signing import Signer
 
-from strongroom import server
+from strongroom import house, server
 from strongroom.config import load
 from strongroom.edge.head import Head
 from strongroom.startup import folder
@@ -50,13 +50,13 @@ class Rooms:
         self.account = account
         self.signer = Signer(HOST, account.access_key_id, account.secret_access_key)
         self._config = load({}, environ, None).config
-        self.house: server.House
+        self.house: house.House
 
     async def __aenter__(self) -> Self:
         folder.prepare(self._config.data_dir)
         root_key = ensure_root_key(self._config)
         await server.first_start(self._config, root_key)
-        self.house = await server.build(self._config.without_secrets(), root_key)
+        self.house = await house.build(self._config.without_secrets(), root_key)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -17,8 +17,8 @@ from strongroom.api.model import members, operation_model, operation_names
 from strongroom.api.operation import Register
 from strongroom.s3 import encryption, writing
 from strongroom.s3.encryption import Choice
+from strongroom.s3.operations import s3_operations
 from strongroom.seal.format import Envelope, Mode
-from strongroom.server import s3_rooms
 from tests.s3.test_customer_keys import trio
 from tests.s3.test_multipart import TAIL, Upload
 
@@ -50,7 +50,7 @@ def may_store(operation) -> bool:
 
 
 def test_every_operation_that_may_store_bytes_is_told_of_here(vault):
-    register = Register(s3_rooms(vault.rooms))
+    register = Register(s3_operations(vault.rooms))
     assert {operation.name for operation in register if may_store(operation)} == set(PATHS) | set(NO_BYTES)
 
 

@@ -26,35 +26,10 @@ from strongroom.iam.principals import Principals
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.key_use import KeyUse
 from strongroom.kms.rooms import kms_rooms
-from strongroom.s3.acls import Acls
 from strongroom.s3.bucket_cache import Bucket, BucketCache
-from strongroom.s3.bucket_cors import BucketCors
-from strongroom.s3.bucket_lifecycle import BucketLifecycle
-from strongroom.s3.bucket_policies import BucketPolicies
-from strongroom.s3.bucket_settings import BucketSettings
-from strongroom.s3.bucket_tagging import BucketTagging
-from strongroom.s3.buckets import Buckets
-from strongroom.s3.copying import Copying
-from strongroom.s3.deleting import Deleting
-from strongroom.s3.kept_settings import KeptSettings
-from strongroom.s3.listing import Listing
-from strongroom.s3.multipart import Multipart
-from strongroom.s3.object_annotations import ObjectAnnotations
-from strongroom.s3.object_attributes import ObjectAttributes
-from strongroom.s3.object_encryption import ObjectEncryption
-from strongroom.s3.object_locking import ObjectLocking
-from strongroom.s3.object_tagging import ObjectTagging
-from strongroom.s3.parts import Parts
-from strongroom.s3.posting import Posting
-from strongroom.s3.reading import Reading
-from strongroom.s3.renaming import Renaming
-from strongroom.s3.restoring import Restoring
+from strongroom.s3.operations import s3_operations
 from strongroom.s3.rooms import Rooms, S3Settings
-from strongroom.s3.unset_settings import UnsetSettings
 from strongroom.s3.upkeep import Upkeep
-from strongroom.s3.upload_listing import UploadListing
-from strongroom.s3.version_listing import VersionListing
-from strongroom.s3.writing import Writing
 from strongroom.store.contract import VersionRow
 from strongroom.store.files import FileBlobs
 from strongroom.store.sqlite import SqliteCatalog
@@ -121,39 +96,8 @@ class Vault:
     def use(self, settings: S3Settings) -> None:
         self.buckets = BucketCache(self.catalog, self.keys, settings.new_bucket_sse_c)
         rooms = self.rooms = Rooms(self.catalog, self.blobs, self.keys, self.buckets, settings, lambda: self.now, os.urandom)
-        reading, writing = Reading(rooms), Writing(rooms)
         self.upkeep = Upkeep(rooms)
-        self.register = Register(
-            [
-                Acls(rooms),
-                Buckets(rooms),
-                BucketSettings(rooms),
-                BucketTagging(rooms),
-                BucketCors(rooms),
-                KeptSettings(rooms),
-                UnsetSettings(rooms),
-                BucketLifecycle(rooms),
-                Restoring(rooms),
-                BucketPolicies(rooms),
-                Listing(rooms),
-                writing,
-                Posting(writing),
-                reading,
-                ObjectAttributes(rooms, reading),
-                ObjectAnnotations(rooms),
-                Deleting(rooms),
-                Copying(rooms, reading),
-                ObjectEncryption(rooms),
-                Renaming(rooms),
-                ObjectTagging(rooms),
-                ObjectLocking(rooms),
-                Multipart(rooms),
-                Parts(rooms, reading),
-                UploadListing(rooms),
-                VersionListing(rooms),
-                *kms_rooms(self.keys.ring, KMS_KEY, Principals(self.keys.ring.catalog)),
-            ]
-        )
+        self.register = Register([*s3_operations(rooms), *kms_rooms(self.keys.ring, KMS_KEY, Principals(self.keys.ring.catalog))])
 
     def call(
         self,

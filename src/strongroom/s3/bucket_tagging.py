@@ -49,6 +49,7 @@ class BucketTagging:
 
     async def _set(self, call: Call, tags: dict[str, str]) -> None:
         bucket = await self._rooms.buckets.find(call.input["Bucket"])
+
         def work(tx: Transaction) -> None:
             if not tx.bucket_exists(bucket.bucket_id):
                 raise no_such_bucket(bucket.name)

@@ -1,0 +1,109 @@
+"""All rooms of one worker, opened from one Config and put together. Never knows what an operation does, or what serves it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+
+from strongroom.api.operation import Register
+from strongroom.config import Config
+from strongroom.edge.gate import EdgeSettings, Gate
+from strongroom.edge.pages import Handle, Pages
+from strongroom.edge.stall import Pace
+from strongroom.iam.callers import Callers
+from strongroom.iam.identities import Identities
+from strongroom.iam.principals import Principals
+from strongroom.iam.rooms import iam_rooms
+from strongroom.kms.data_keys import DataKeys
+from strongroom.kms.key_use_anchors import keep_head
+from strongroom.kms.key_use_files import KeyUseRecord
+from strongroom.kms.rooms import kms_rooms
+from strongroom.numbers import Numbers
+from strongroom.observing import KeyUses, Lifecycles, Requests, numbers_page
+from strongroom.s3.condition_values import object_values, request_values
+from strongroom.s3.dependents import Dependents
+from strongroom.s3.lifecycle_working import LifecycleWork
+from strongroom.s3.object_owners import governed
+from strongroom.s3.operations import s3_operations
+from strongroom.s3.upkeep import Upkeep
+from strongroom.startup.opening import LowerRooms, now
+from strongroom.startup.root_key import KIND, SCOPE
+from strongroom.store.contract import StoreError
+from strongroom.store.files import FileBlobs
+from strongroom.store.sqlite import SqliteCatalog
+
+_LOG = structlog.get_logger("strongroom.server")
+
+
+@dataclass(slots=True)
+class House:
+    """All rooms of one worker, open."""
+
+    catalog: SqliteCatalog
+    blobs: FileBlobs
+    keys: DataKeys
+    record: KeyUseRecord
+    register: Register
+    gate: Gate
+    upkeep: Upkeep
+    lifecycle: LifecycleWork
+    handle: Handle = field(repr=False)  # the gate behind the server's own pages
+
+    async def close(self) -> None:
+        await self.blobs.close()
+        try:
+            await asyncio.to_thread(self.record.close)
+            await keep_head(self.catalog, self.record.chain_id, self.record.sealed_head())
+        except (OSError, StoreError) as error:
+            _LOG.error("the key-use record was not ended", exc_info=error)
+        await self.catalog.close()
+
+
+async def build(config: Config, root_key: bytes, numbers: Numbers | None = None) -> House:
+    """Open every room of one worker on a data folder that ``server.first_start`` has made. Raises StartError, StoreError."""
+    lower = await LowerRooms.open(config, root_key)
+    catalog, blobs, keys, buckets, rooms = lower.catalog, lower.blobs, lower.keys, lower.buckets, lower.rooms
+    subkeys = lower.subkeys
+    record = KeyUseRecord(config.data_dir, subkeys.key_use, keys.ring.now_ms)
+    await keep_head(catalog, record.chain_id, record.sealed_head())
+    keys.tell(KeyUses(numbers or Numbers(), record))
+    kms = kms_rooms(keys.ring, subkeys.kms, Principals(catalog))
+    register = Register([*s3_operations(rooms), *kms, *iam_rooms(catalog, Identities(catalog, subkeys.iam, now), subkeys.iam)])
+    gate = Gate(
+        register=register,
+        callers=Callers(catalog, subkeys.iam),
+        place=buckets.place,
+        authority=lower.authority,
+        of_object=partial(governed, rooms),
+        known=partial(request_values, rooms),
+        existing=partial(object_values, rooms),
+        settings=EdgeSettings(
+            regions=config.regions,
+            domains=config.domains,
+            plain_http_secrets=config.plain_http_secrets,
+            pace=Pace(config.body_idle_seconds, config.body_least_rate),
+            access_log=config.access_log,
+        ),
+        clock=now,
+        observe=None if numbers is None else Requests(numbers).observe,
+    )
+    chores = (kms.deletion.destroy_due, kms.rotation.rotate_due, kms.importing.remove_expired, blobs.sweep_unfinished)
+    upkeep = Upkeep(rooms, chores, soon=(Dependents(rooms).tell_scheduled,), grace=config.discard_grace_seconds)
+    lifecycle = LifecycleWork(
+        rooms,
+        rate=config.lifecycle_rate,
+        every=config.lifecycle_seconds,
+        tell=Lifecycles(numbers or Numbers()).tell,
+    )
+    pages = Pages(gate.handle, partial(_ready, catalog), {} if numbers is None else {"metrics": numbers_page(numbers)})
+    return House(catalog, blobs, keys, record, register, gate, upkeep, lifecycle, pages.handle)
+
+
+async def _ready(catalog: SqliteCatalog) -> bool:
+    try:
+        return await catalog.document(SCOPE, KIND) is not None
+    except StoreError:
+        return False
