@@ -23,7 +23,6 @@ _WHAT: Final = {
     Kind.GRANT: "the grant",
     Kind.ACL: "the access control list of",
 }
-_WITHOUT_STATEMENTS: Final = frozenset({Kind.GRANT, Kind.ACL})
 _WITHOUT_STATEMENT: Final = {
     Reason.ROOT_OF_OWNER: "the caller is the root of the owning account, and nothing denies",
     Reason.ANONYMOUS: "nobody signed the request, and no resource-based policy lets everybody in",
@@ -37,7 +36,7 @@ def place(finding: Finding) -> str:
     ``grant 2 ("READ to http://...")``.
     """
     policy = f"{_WHAT[finding.kind]} {finding.policy}"
-    if finding.kind in _WITHOUT_STATEMENTS or finding.verdict is None:
+    if finding.kind is Kind.GRANT or finding.verdict is None:
         return policy
     sid = f' ("{finding.sid}")' if finding.sid else ""
     if finding.kind is Kind.ACL:
@@ -60,7 +59,7 @@ def sentence(decision: Decision, action: str) -> str:
 def fields(finding: Finding) -> dict[str, str | int]:
     """The statement that decided, or a policy that was looked at, for programs to read."""
     found: dict[str, str | int] = {"policy": finding.policy, "policy_type": finding.kind.value}
-    if finding.verdict is not None and finding.kind not in _WITHOUT_STATEMENTS:
+    if finding.verdict is not None and finding.kind is not Kind.GRANT:
         found["statement"] = finding.statement + 1
         if finding.sid:
             found["sid"] = finding.sid
