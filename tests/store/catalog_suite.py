@@ -625,6 +625,17 @@ class CatalogSuite:
         assert await catalog.discarded(9) == []
         assert await catalog.unkept([never, kept, dropped]) == [never, dropped]
 
+    async def test_what_is_discarded_later_is_never_before_an_earlier_mark(self, catalog: Catalog) -> None:
+        """Also when all that was there has been forgotten meanwhile."""
+        first, second = new_id(), new_id()
+        await catalog.write(lambda tx: tx.discard([first]))
+        mark = await catalog.discarded_mark()
+        await catalog.forget([first])
+        await catalog.write(lambda tx: tx.discard([second]))
+        assert await catalog.discarded(9, mark) == []
+        assert await catalog.discarded(9) == [second]
+        assert await catalog.discarded_mark() > mark
+
     async def test_what_is_kept_last_is_not_deleted(self, catalog: Catalog) -> None:
         blob_ids = [new_id() for _ in range(3)]
 

@@ -148,6 +148,7 @@ discarded: Final = Table(
     metadata,
     Column("id", _BIG, primary_key=True, autoincrement=True),
     Column("blob_id", LargeBinary, nullable=False, unique=True),
+    sqlite_autoincrement=True,  # a number that came again would lie before a mark that was made earlier
 )
 
 
