@@ -13,6 +13,7 @@ from strongroom import __version__
 from strongroom.cli import custody
 from strongroom.cli.account import account
 from strongroom.cli.audit import audit
+from strongroom.cli.backup import backup, restore
 from strongroom.cli.doctor import doctor
 from strongroom.cli.explain import explain
 from strongroom.cli.keys import keys
@@ -34,6 +35,8 @@ app.add_typer(account, name="account")
 app.add_typer(keys, name="keys")
 app.add_typer(audit, name="audit")
 app.add_typer(lifecycle, name="lifecycle")
+app.add_typer(backup, name="backup")
+app.command()(restore)
 keys.command("seal-root")(custody.seal_root)
 keys.command()(custody.backup)
 keys.command()(custody.restore)

@@ -1,6 +1,7 @@
 """Upkeep: blobs that no row names any more are deleted, and those that never were named are swept.
 
-Runs in one worker at a time; every step can be interrupted and done again. Never deletes what a row names.
+Runs in one worker at a time; every step can be interrupted and done again. Never deletes what a row names, nor what a backup
+under way may still have to copy.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from strongroom.s3 import backup_leases
 from strongroom.s3.versions import milliseconds
 
 if TYPE_CHECKING:
@@ -49,7 +51,11 @@ class Upkeep:
         self._marks: deque[tuple[float, int]] = deque()  # (when, what was given up by then)
 
     async def delete_discarded(self, until: int | None = None) -> int:
-        """Delete what the catalog gave up (before a mark); returns how many blobs."""
+        """Delete what the catalog gave up (before a mark), unless a backup is under way; returns how many blobs."""
+        # The mark before the leases: a backup that comes later takes its snapshot later still, and that names none of these.
+        until = await self._rooms.catalog.discarded_mark() if until is None else until
+        if await backup_leases.held(self._rooms.catalog, milliseconds(self._rooms.clock())):
+            return 0
         count = 0
         while blob_ids := await self._rooms.catalog.discarded(BATCH, until):
             for blob_id in blob_ids:
