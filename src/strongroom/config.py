@@ -53,6 +53,11 @@ class Config:
     access_log: bool = _setting(default=False, text="one log line for each request")
     body_idle_seconds: float = _setting(30.0, "an upload that sends nothing for so long is given up")
     body_least_rate: int = _setting(1024, "bytes a second that an upload must reach on the whole")
+    header_seconds: float = _setting(20.0, "how long a connection may take to send the head of a request, or stay idle")
+    connections: int = _setting(2048, "connections that a worker keeps open; more wait until one is closed")
+    requests: int = _setting(512, "requests that a worker has in hand; more are answered SlowDown")
+    caller_requests: int = _setting(128, "of them, those of one access key, or of one address without one")
+    body_memory_mib: int = _setting(512, "memory for uploads under way, in a worker; one caller's may take half of it")
     discard_grace_seconds: float = _setting(
         900.0, "how long the bytes of replaced and deleted objects stay for downloads under way"
     )
@@ -324,6 +329,11 @@ _READ: Final[dict[str, Callable[[object], Any]]] = {
     "access_log": _switch,
     "body_idle_seconds": _seconds,
     "body_least_rate": _whole(0, 1 << 30),
+    "header_seconds": _seconds,
+    "connections": _whole(1, 1_000_000),
+    "requests": _whole(1, 1_000_000),
+    "caller_requests": _whole(1, 1_000_000),
+    "body_memory_mib": _whole(16, 1 << 20),
     "discard_grace_seconds": _seconds,
     "lifecycle_seconds": _seconds,
     "lifecycle_rate": _whole(0, 1_000_000),

@@ -11,6 +11,7 @@ import structlog
 from strongroom.api.operation import Register
 from strongroom.config import Config
 from strongroom.edge.gate import EdgeSettings, Gate
+from strongroom.edge.load import Ceilings
 from strongroom.edge.pages import Handle, Pages
 from strongroom.edge.stall import Pace
 from strongroom.iam.callers import Callers
@@ -22,7 +23,7 @@ from strongroom.kms.key_use_anchors import keep_head
 from strongroom.kms.key_use_files import KeyUseRecord
 from strongroom.kms.rooms import kms_rooms
 from strongroom.numbers import Numbers
-from strongroom.observing import KeyUses, Lifecycles, Requests, numbers_page
+from strongroom.observing import KeyUses, Lifecycles, Requests, numbers_page, show_load
 from strongroom.s3.condition_values import object_values, request_values
 from strongroom.s3.dependents import Dependents
 from strongroom.s3.lifecycle_working import LifecycleWork
@@ -85,11 +86,14 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
             domains=config.domains,
             plain_http_secrets=config.plain_http_secrets,
             pace=Pace(config.body_idle_seconds, config.body_least_rate),
+            ceilings=Ceilings(config.requests, config.caller_requests, config.body_memory_mib << 20),
             access_log=config.access_log,
         ),
         clock=now,
         observe=None if numbers is None else Requests(numbers).observe,
     )
+    if numbers is not None:
+        show_load(numbers, gate.load)
     chores = (kms.deletion.destroy_due, kms.rotation.rotate_due, kms.importing.remove_expired, blobs.sweep_unfinished)
     upkeep = Upkeep(rooms, chores, soon=(Dependents(rooms).tell_scheduled,), grace=config.discard_grace_seconds)
     lifecycle = LifecycleWork(

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 Labels = tuple[str, ...]
@@ -42,6 +42,26 @@ class Counter:
 
     def family(self) -> CounterMetricFamily:
         family = CounterMetricFamily(self.name, self.about, labels=self.labels)
+        for labels, value in sorted(self.values.items()):
+            family.add_metric(labels, value)
+        return family
+
+
+@dataclass(slots=True)
+class Gauge:
+    """How much there is now, over all workers that live: ``look`` tells it for this one."""
+
+    name: str
+    about: str
+    labels: Labels = ()
+    values: dict[Labels, float] = field(default_factory=dict[Labels, float])
+    look: Callable[[], float] | None = None
+
+    def merge(self, labels: Labels, amount: float) -> None:
+        self.values[labels] = self.values.get(labels, 0) + amount
+
+    def family(self) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(self.name, self.about, labels=self.labels)
         for labels, value in sorted(self.values.items()):
             family.add_metric(labels, value)
         return family
@@ -81,13 +101,16 @@ class Durations:
         return family
 
 
+Table = Counter | Gauge | Durations
+
+
 class Numbers(Collector):
     """The tables of one worker. Whoever counts asks for a table once and adds to it; ``flush`` is called once a second."""
 
     def __init__(self, folder: Path | None = None) -> None:
         """``folder``: where all workers of a server leave their tables; None: this process is alone."""
         self._folder = folder
-        self._tables: dict[str, Counter | Durations] = {}
+        self._tables: dict[str, Table] = {}
 
     def counter(self, name: str, about: str, *labels: str) -> Counter:
         table = self._tables[name] = Counter(name, about, labels)
@@ -97,8 +120,14 @@ class Numbers(Collector):
         table = self._tables[name] = Durations(name, about, labels)
         return table
 
+    def gauge(self, name: str, about: str, look: Callable[[], float]) -> None:
+        self._tables[name] = Gauge(name, about, look=look)
+
     def flush(self) -> None:
         """Leave the tables where the other workers find them, whole or not at all."""
+        for table in self._tables.values():
+            if isinstance(table, Gauge) and table.look is not None:
+                table.values = {(): table.look()}
         if self._folder is None:
             return
         path = self._folder / f"{os.getpid()}.json"
@@ -113,8 +142,8 @@ class Numbers(Collector):
         registry.register(self)
         return generate_latest(registry)
 
-    def collect(self) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
-        sums: dict[str, Counter | Durations] = {
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]:
+        sums: dict[str, Table] = {
             name: type(table)(table.name, table.about, table.labels) for name, table in self._tables.items()
         }
         for name, rows in self._everybody():
@@ -130,4 +159,17 @@ class Numbers(Collector):
             yield from ((name, list(table.values.items())) for name, table in self._tables.items())
             return
         for path in sorted(self._folder.glob("*.json")):
-            yield from orjson.loads(path.read_bytes()).items()
+            gone = not _lives(int(path.stem))
+            for name, rows in orjson.loads(path.read_bytes()).items():
+                if not (gone and isinstance(self._tables.get(name), Gauge)):  # its counts stay, but it has nothing now
+                    yield name, rows
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

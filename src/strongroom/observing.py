@@ -13,6 +13,7 @@ import orjson
 import structlog
 
 from strongroom.edge.gate import Seen
+from strongroom.edge.load import Load
 from strongroom.edge.pages import Page
 from strongroom.kms.key_use import KeyUse
 from strongroom.kms.key_use_files import KeyUseRecord
@@ -66,6 +67,16 @@ class Requests:
         self._seconds(which, seen.seconds)
         if seen.received:
             self._received(which, seen.received)
+
+
+def show_load(numbers: Numbers, load: Load) -> None:
+    """What a worker has in hand, and what it refused because that was too much."""
+    refused = numbers.counter("strongroom_overload_refusals", "Requests refused because a ceiling was reached", "ceiling").add
+    load.tell = lambda ceiling: refused((ceiling,))
+    numbers.gauge("strongroom_requests_in_flight", "Requests that are being answered", lambda: load.requests)
+    numbers.gauge("strongroom_unproven_in_flight", "Of them, with a body read before its signature", lambda: load.unproven)
+    numbers.gauge("strongroom_callers_in_flight", "Callers that have requests in flight", lambda: load.callers)
+    numbers.gauge("strongroom_body_bytes_in_flight", "Memory set aside for bodies under way", lambda: load.body_bytes)
 
 
 class KeyUses:

@@ -10,6 +10,7 @@ import http.client
 import logging
 import multiprocessing
 import os
+import resource
 import shutil
 import socket
 import ssl
@@ -23,6 +24,7 @@ from typing import Final
 
 import structlog
 from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from strongroom.config import Config, parse_key_form, url_of
@@ -39,6 +41,9 @@ from strongroom.store.sqlite import SqliteCatalog
 from strongroom.worker import Unlocked, load_worker
 
 _RESPAWN_SECONDS: Final = 0.1
+_BACKLOG: Final = 1024  # connections that wait to be taken
+_READ_AHEAD: Final = 128 << 10  # bytes of a connection that are read before they are asked for; the longest head is far below it
+_FILES: Final = 512  # open files of a worker beside connections, and beside two for each request
 _CERTIFICATE_SECONDS: Final = 2.0  # between two looks at the certificate's files
 _LOG = structlog.get_logger("strongroom.server")
 
@@ -154,6 +159,9 @@ def _run(
         loop=Loops.uvloop,
         http=HTTPModes.http1,
         websockets=False,
+        backlog=_BACKLOG,
+        backpressure=_connections(config),
+        http1_settings=HTTP1Settings(header_read_timeout=int(config.header_seconds * 1000), max_buffer_size=_READ_AHEAD),
         workers=config.workers,
         workers_kill_timeout=config.stop_seconds,
         respawn_failed_workers=True,
@@ -175,6 +183,23 @@ def _run(
 
     server.on_shutdown(forgive)
     server.serve(target_loader=partial(load_worker, config, unlocked, numbers), wrap_loader=False)
+
+
+def _connections(config: Config) -> int:
+    """How many connections a worker may keep open, so that files are left for its work; asks the system for as many as it gives."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    work = _FILES + 2 * config.requests
+    if soft != resource.RLIM_INFINITY and soft < config.connections + work:
+        wanted = config.connections + work
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= config.connections + work:
+        return config.connections
+    most = max(64, soft - work)
+    _LOG.warning("fewer connections than asked for: too few open files are allowed", connections=most, open_files=soft)
+    return most
 
 
 def _renew(certificate: tls.Certificate | None) -> tuple[str, str] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import time
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,6 +36,7 @@ from strongroom.edge.form import FormFile, PostedForm
 from strongroom.edge.head import Head, RawBody, Reply
 from strongroom.edge.judge import Governed, Judge, Place, check_owner, has_policies
 from strongroom.edge.limits import DOCUMENT_MOST, LIST_DOCUMENT_MOST, check_head, check_metadata
+from strongroom.edge.load import Ceilings, Load, Overloaded, Ticket, until_sent
 from strongroom.edge.promises import describes_body, read_promises, without_chunked
 from strongroom.edge.refusals import REFUSALS, Refusals
 from strongroom.edge.signing_key import SigningKeys
@@ -64,6 +66,7 @@ class EdgeSettings:
     domains: tuple[str, ...] = ()  # host names below which BUCKET.DOMAIN names a bucket
     plain_http_secrets: Literal["loopback", "refuse", "allow"] = "loopback"
     pace: Pace = field(default_factory=Pace)
+    ceilings: Ceilings = field(default_factory=Ceilings)
     access_log: bool = False
 
 
@@ -93,6 +96,7 @@ class _Trail:
     request_id: str = ""
     caller: Caller = ANONYMOUS
     body: RequestBody | None = None
+    ticket: Ticket | None = None
     code: str = ""
     denied: list[Denied] = field(default_factory=list[Denied])
     why: str = ""  # of an AccessDenied
@@ -134,6 +138,7 @@ class Gate:
         self._observe = observe
         self._router = Router(settings.domains)
         self._codec = Codec()
+        self.load = Load(settings.ceilings)
         self._keys = SigningKeys()
         self._host_id = base64.b64encode(random(48)).decode()
 
@@ -146,6 +151,7 @@ class Gate:
         trail.request_id = self._request_id(trail.service)
         try:
             # 1. head
+            ticket = trail.ticket = self.load.enter()
             check_head(head)
             now = self._clock()
             claim = None if head.method == PREFLIGHT else self._claim(head, trail.service)
@@ -154,12 +160,12 @@ class Gate:
             headers = sigv4.carried_headers(asked, head.headers) if asked else head.headers
             route = self._router.route(head.method, head.path, asked, headers, "" if claim is None else claim.service)
             trail.service, trail.operation = route.service, route.operation
-            form = await self._form(trail, route, claim, headers, raw)
+            form = await self._form(trail, ticket, route, claim, head, headers, raw)
             if form is not None:
                 claim, route, headers, asked = form.claim, form.route, form.headers, ""
             document: bytes | None = None
             if route.service not in _S3:
-                route, document = await self._front_end(trail, route, claim, head, raw)
+                route, document = await self._front_end(trail, ticket, route, claim, head, raw)
             operation = self._register.find(route.service, route.operation)
             place = await self._place(route.bucket) if route.bucket else None
             # 3. caller
@@ -172,6 +178,7 @@ class Gate:
                 signer = self._verify(claim, head, payload, credential, route.service)
                 if form is not None:
                     form.check_policy(now)
+            ticket.proven(caller.access_key_id, head.client_ip)
             if operation is None:
                 raise self._codec.not_built(route.service, route.operation)  # noqa: TRY301 - the eight steps stand in one function
             if route.bucket and place is None and operation.need.on not in _PLACELESS:
@@ -179,6 +186,7 @@ class Gate:
             kind = self._codec.body_kind(route.service, route.operation)
             body = trail.body or self._body(raw, headers, payload, signer, route, kind)
             trail.body = body
+            ticket.hold(body.length)
             # 5. decode
             if document is None:
                 headers = without_chunked(headers)
@@ -227,21 +235,31 @@ class Gate:
             reply = _reply(encoded, answer, head)
         except ApiError as error:
             reply = self._refuse(error, trail, head)
+        except Overloaded:
+            reply = self._refuse(REFUSALS[trail.service].too_much(), trail, head)
         except Unavailable as error:
             _LOG.warning("store unavailable", request_id=trail.request_id, operation=trail.operation, exc_info=error)
             reply = self._refuse(ApiError("ServiceUnavailable"), trail, head)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client learns nothing but the request id
             _LOG.error("internal error", request_id=trail.request_id, operation=trail.operation, exc_info=error)
             reply = self._refuse(ApiError("InternalError"), trail, head)
+        except CancelledError:
+            if trail.ticket is not None:
+                trail.ticket.release()
+            raise
         finally:
             if trail.body is not None and not trail.body.ended:
                 await trail.body.close()
+            if trail.ticket is not None:
+                trail.ticket.let_go()
         if trail.denied or trail.why:
             denial_log.tell(trail.denied, trail.why, trail.request_id, trail.operation, trail.caller.arn)
         if "origin" in head.headers and head.method != PREFLIGHT and trail.service == "s3":
             reply.headers += await cross_origin_headers(head, self._router, self._place)
         if self._observe is not None or self._settings.access_log:
             self._record(trail, head, reply, time.perf_counter() - started)
+        if trail.ticket is not None:
+            until_sent(reply, trail.ticket)
         return reply
 
     # ------------------------------------------------------------------------------------------------------ who is calling
@@ -314,7 +332,7 @@ class Gate:
     # ------------------------------------------------------------------------------------------------------------ the body
 
     async def _form(
-        self, trail: _Trail, route: Route, claim: Claim | None, headers: dict[str, str], raw: RawBody
+        self, trail: _Trail, ticket: Ticket, route: Route, claim: Claim | None, head: Head, headers: dict[str, str], raw: RawBody
     ) -> PostedForm | None:
         """The form of a form upload, read up to its file: it says who signed what, and its fields stand for the headers."""
         if not self._codec.takes_form(route):
@@ -323,13 +341,17 @@ class Gate:
         file = FormFile(headers, raw)
         if claim is not None:
             raise refusals.both(headers.get("authorization", ""))
+        ticket.unproven(head.client_ip)
+        ticket.hold(None)
         form = await PostedForm.read(file, route, headers, refusals, self._settings.pace)
         promises = read_promises(form.headers, sigv4.UNSIGNED)
         promises.wire_length = promises.length = None  # the end of the form tells
         trail.body = RequestBody(file, promises, self._settings.pace)
         return form
 
-    async def _front_end(self, trail: _Trail, route: Route, claim: Claim | None, head: Head, raw: RawBody) -> tuple[Route, bytes]:
+    async def _front_end(
+        self, trail: _Trail, ticket: Ticket, route: Route, claim: Claim | None, head: Head, raw: RawBody
+    ) -> tuple[Route, bytes]:
         """A KMS, IAM or STS call: its signature covers the digest of its whole body, and a form's body names the operation."""
         if route.service == "kms" and not is_modelled(route):
             raise self._codec.not_built(route.service, route.operation)
@@ -338,6 +360,8 @@ class Gate:
         if route.service == "kms" and not self._is_secure(head):
             raise ApiError("AccessDenied", "Requests to KMS must be made over a secure connection.")
         trail.body = RequestBody(raw, read_promises(head.headers, sigv4.UNSIGNED, checksummed=False), self._settings.pace)
+        ticket.unproven(head.client_ip)
+        ticket.hold(trail.body.length)
         document = await trail.body.read(DOCUMENT_MOST)
         if not route.operation:
             route = self._router.action(route, document)

@@ -25,6 +25,7 @@ DOCUMENT_MOST: Final = 1 << 20  # bytes of an XML, JSON or form body
 LIST_DOCUMENT_MOST: Final = 8 << 20  # bytes of a body that lists up to 10,000 parts or 1,000 keys
 INLINE_MOST: Final = 64 << 10  # bytes of a body that is received at once and digested without a thread
 PIECE: Final = 1 << 20  # bytes of one piece of a longer body
+STREAM_HELD: Final = 6 * PIECE  # bytes of memory that a long body takes on its way: pieces being digested, sealed, written
 DRAIN_MOST: Final = 1 << 20  # bytes of a refused body that are still received, so that the client can read the answer
 _METADATA: Final = "x-amz-meta-"
 

@@ -38,6 +38,7 @@ class Refusals(Protocol):
     def mismatch(self, access_key_id: str, string_to_sign: str, signature: str, canonical: str) -> ApiError: ...
     def bad_token(self, token: str) -> ApiError: ...
     def expired_token(self, token: str) -> ApiError: ...
+    def too_much(self) -> ApiError: ...
 
 
 def iso(moment: datetime) -> str:
@@ -153,16 +154,20 @@ class S3Refusals:
     def expired_token(self, token: str) -> ApiError:
         return ApiError("ExpiredToken", fields={"Token-0": token})
 
+    def too_much(self) -> ApiError:
+        return ApiError("SlowDown")
+
 
 class FrontEndRefusals:
     """KMS, IAM and STS: one front end, two sets of codes."""
 
-    def __init__(self, *, incomplete: str, signature: str, access_key: str, missing: str, expired: str) -> None:
+    def __init__(self, *, incomplete: str, signature: str, access_key: str, missing: str, expired: str, throttled: str) -> None:
         self._incomplete = incomplete
         self._signature = signature
         self._access_key = access_key
         self._missing = missing
         self._expired = expired
+        self._throttled = throttled
 
     def both(self, authorization: str) -> ApiError:  # noqa: ARG002 - S3 echoes it
         return ApiError(
@@ -244,6 +249,9 @@ class FrontEndRefusals:
     def expired_token(self, token: str) -> ApiError:  # noqa: ARG002 - as above
         return ApiError(self._expired)
 
+    def too_much(self) -> ApiError:
+        return ApiError(self._throttled)
+
 
 _TITLES: Final = {"host": "Host' or ':authority"}
 
@@ -255,6 +263,7 @@ def _query_refusals() -> Refusals:
         access_key="InvalidClientTokenId",
         missing="MissingAuthenticationToken",
         expired="ExpiredToken",
+        throttled="Throttling",
     )
 
 
@@ -267,6 +276,7 @@ REFUSALS: Final[dict[str, Refusals]] = {
         access_key="UnrecognizedClientException",
         missing="MissingAuthenticationTokenException",
         expired="ExpiredTokenException",
+        throttled="ThrottlingException",
     ),
     "iam": _query_refusals(),
     "sts": _query_refusals(),

@@ -1,0 +1,224 @@
+"""What a worker has in hand, and how much it takes on: requests, requests of one caller, memory for bodies under way.
+
+Beyond a ceiling a request is refused at once (``Overloaded``), before anything is stored; nobody waits in a line that an attacker could
+fill. A caller is who proved to be: an access key, or the address of who signs nothing. Only where a body must be read before its
+signature can be checked (KMS, IAM, STS, forms) is the sender counted before, by address, and all such senders together have half
+a worker. Plain additions on the worker's one thread. Never knows what a request means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv6Address
+from typing import Any, Final
+
+from strongroom.edge.head import Reply
+from strongroom.edge.limits import STREAM_HELD
+
+_ADDRESS: Final = "@"  # no access key begins so
+
+
+class Overloaded(Exception):
+    """A ceiling is reached: ``worker``, ``caller``, ``unproven``, ``bodies`` or ``caller-bodies``."""
+
+    def __init__(self, ceiling: str) -> None:
+        super().__init__(ceiling)
+        self.ceiling = ceiling
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """Of one worker."""
+
+    requests: int = 512  # in hand
+    caller_requests: int = 128  # of them, one caller's
+    body_bytes: int = 512 << 20  # of memory that bodies under way may take; one caller's half of it
+
+
+class _Share:
+    """What one caller has in hand."""
+
+    __slots__ = ("body_bytes", "requests")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.body_bytes = 0
+
+
+class Load:
+    """One a worker. ``tell`` hears of each refusal by its ceiling's name."""
+
+    __slots__ = ("_ceilings", "_shares", "body_bytes", "requests", "tell", "unproven")
+
+    def __init__(self, ceilings: Ceilings) -> None:
+        self._ceilings = ceilings
+        self._shares: dict[str, _Share] = {}
+        self.requests = 0
+        self.unproven = 0
+        self.body_bytes = 0
+        self.tell: Callable[[str], None] = lambda _: None
+
+    @property
+    def callers(self) -> int:
+        return len(self._shares)
+
+    def enter(self) -> Ticket:
+        """Take a request on. Raises Overloaded."""
+        if self.requests >= self._ceilings.requests:
+            raise self._full("worker")
+        self.requests += 1
+        return Ticket(self)
+
+    def _full(self, ceiling: str) -> Overloaded:
+        self.tell(ceiling)
+        return Overloaded(ceiling)
+
+    # The four that follow are a ticket's alone.
+
+    def join(self, name: str, body_bytes: int) -> _Share:
+        share = self._shares.get(name)
+        if share is None:
+            share = self._shares[name] = _Share()
+        elif share.requests >= self._ceilings.caller_requests:
+            raise self._full("caller")
+        share.requests += 1
+        share.body_bytes += body_bytes
+        return share
+
+    def leave(self, name: str, share: _Share, body_bytes: int) -> None:
+        share.requests -= 1
+        share.body_bytes -= body_bytes
+        if not share.requests:
+            del self._shares[name]
+
+    def wait_for_proof(self) -> None:
+        if self.unproven >= max(1, self._ceilings.requests // 2):
+            raise self._full("unproven")
+        self.unproven += 1
+
+    def hold(self, share: _Share, count: int) -> None:
+        most = self._ceilings.body_bytes
+        if self.body_bytes + count > most:
+            raise self._full("bodies")
+        if share.body_bytes + count > most // 2:
+            raise self._full("caller-bodies")
+        self.body_bytes += count
+        share.body_bytes += count
+
+
+class Ticket:
+    """One request in hand, until ``release``. Dropping it releases it too: a request that is cancelled leaves nothing behind."""
+
+    __slots__ = ("_body_bytes", "_load", "_name", "_share", "_unproven")
+
+    def __init__(self, load: Load) -> None:
+        self._load: Load | None = load
+        self._name = ""
+        self._share: _Share | None = None
+        self._body_bytes = 0
+        self._unproven = False
+
+    def unproven(self, address: str) -> None:
+        """Who it is shows only after the body, which is about to be read. Raises Overloaded."""
+        load = self._load
+        if load is not None:
+            self._join(load, _network(address))
+            load.wait_for_proof()
+            self._unproven = True
+
+    def proven(self, access_key_id: str, address: str) -> None:
+        """It is known whose request this is; "" for nobody's. Raises Overloaded."""
+        load = self._load
+        if load is None:
+            return
+        if self._unproven:
+            self._unproven = False
+            load.unproven -= 1
+        self._join(load, access_key_id or _network(address))
+
+    def _join(self, load: Load, name: str) -> None:
+        if self._share is None:
+            self._share = load.join(name, 0)
+        elif name != self._name:
+            share = load.join(name, self._body_bytes)
+            load.leave(self._name, self._share, self._body_bytes)
+            self._share = share
+        self._name = name
+
+    def hold(self, length: int | None) -> None:
+        """A body of ``length`` bytes (None: unknown) is about to be read. Raises Overloaded."""
+        load, share = self._load, self._share
+        if load is not None and share is not None and length != 0 and not self._body_bytes:
+            count = STREAM_HELD if length is None or length > STREAM_HELD else length
+            load.hold(share, count)
+            self._body_bytes = count
+
+    def let_go(self) -> None:
+        """No body is read any more."""
+        load, share, count = self._load, self._share, self._body_bytes
+        if count and load is not None and share is not None:
+            load.body_bytes -= count
+            share.body_bytes -= count
+            self._body_bytes = 0
+
+    def release(self) -> None:
+        load = self._load
+        if load is None:
+            return
+        self.let_go()
+        self._load = None
+        load.requests -= 1
+        if self._unproven:
+            load.unproven -= 1
+        if self._share is not None:
+            load.leave(self._name, self._share, 0)
+
+    __del__ = release
+
+
+def until_sent(reply: Reply, ticket: Ticket) -> None:
+    """A request is in hand until its answer was sent; one that is sent at once ends here."""
+    if isinstance(reply.body, bytes):
+        ticket.release()
+    else:
+        reply.body = _Sending(reply.body, ticket)
+
+
+class _Sending:
+    """A streamed answer, and the ticket of its request."""
+
+    __slots__ = ("_body", "_ticket")
+
+    def __init__(self, body: AsyncIterator[bytes], ticket: Ticket) -> None:
+        self._body = body
+        self._ticket = ticket
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await self._body.__anext__()
+        except BaseException:
+            self._ticket.release()
+            raise
+
+    async def aclose(self) -> None:
+        self._ticket.release()
+        close: Any = getattr(self._body, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _network(address: str) -> str:
+    """Whose address it is: one of IPv4, or the 64 bits of IPv6 that a single subscriber is given."""
+    if ":" in address:
+        try:
+            whole = IPv6Address(address)
+        except AddressValueError:
+            return _ADDRESS + address
+        if whole.ipv4_mapped is None:
+            return f"{_ADDRESS}{int(whole) >> 64:x}"
+        return f"{_ADDRESS}{whole.ipv4_mapped}"
+    return _ADDRESS + address
