@@ -11,11 +11,9 @@ import pytest
 
 from strongroom.edge.gate import EdgeSettings
 from strongroom.edge.head import Reply
-from strongroom.edge.limits import STREAM_HELD
+from strongroom.edge.limits import INLINE_MOST, STREAM_HELD
 from strongroom.edge.load import Ceilings, Load, Overloaded, until_sent
 from tests.edge.tiny import FOREIGN_KEY, Asked, signed, tiny_gate
-
-MIB = 1 << 20
 
 
 class Slow:
@@ -154,15 +152,15 @@ async def test_a_caller_takes_half_the_memory_for_bodies_and_all_take_no_more_th
     size = STREAM_HELD + 1
     await worker.begin(put("first", size))
     assert worker.in_hand[3] == STREAM_HELD
-    assert (await worker.ask(put("second", 1)))[0] == 503
-    assert (await worker.ask(put("empty", 0)))[0] == 200
+    assert (await worker.ask(put("second", INLINE_MOST + 1)))[0] == 503
+    assert (await worker.ask(put("short", INLINE_MOST)))[0] == 200
     assert worker.refused == ["caller-bodies"]
     form = signed("PUT", "/other/object", body=b"x" * size, access_key=FOREIGN_KEY)
     await worker.begin(form)
-    assert (await worker.ask(put("third", 1)))[0] == 503
+    assert (await worker.ask(put("third", INLINE_MOST + 1)))[0] == 503
     assert worker.refused[1:] == ["bodies"]
     assert await worker.end() == [200, 200]
-    assert set(worker.room.objects) == {"first", "empty", "object"}
+    assert set(worker.room.objects) == {"first", "short", "object"}
     assert worker.in_hand == (0, 0, 0, 0)
 
 

@@ -47,3 +47,15 @@ def test_a_process_that_is_alone_needs_no_folder(monkeypatch):
 def test_a_worker_that_died_goes_on_to_count(tmp_path, monkeypatch):
     worker(tmp_path, monkeypatch, 1, ["a"], []).flush()
     assert 'things_total{kind="a"} 2.0' in worker(tmp_path, monkeypatch, 2, ["a"], []).page().decode()
+
+
+def test_a_gauge_adds_up_the_workers_that_live(tmp_path, monkeypatch):
+    alive, dead = os.getpid(), 2**22 + 1  # beyond the greatest process id there is
+    in_hand = {alive: 3, dead: 4, 1: 5}  # 1 lives, as somebody else's
+    for pid, number in in_hand.items():
+        numbers = worker(tmp_path, monkeypatch, pid, ["a"], [])
+        numbers.gauge("in_hand", "What there is now", lambda number=number: number)
+        numbers.flush()
+    page = numbers.page().decode()
+    assert "\nin_hand 8.0\n" in page
+    assert 'things_total{kind="a"} 3.0' in page

@@ -14,7 +14,7 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import Any, Final
 
 from strongroom.edge.head import Reply
-from strongroom.edge.limits import STREAM_HELD
+from strongroom.edge.limits import INLINE_MOST, STREAM_HELD
 
 _ADDRESS: Final = "@"  # no access key begins so
 
@@ -147,9 +147,11 @@ class Ticket:
         self._name = name
 
     def hold(self, length: int | None) -> None:
-        """A body of ``length`` bytes (None: unknown) is about to be read. Raises Overloaded."""
+        """A body of ``length`` bytes (None: unknown) is about to be read; short ones are bounded by their number. Raises Overloaded."""
+        if length is not None and length <= INLINE_MOST:
+            return
         load, share = self._load, self._share
-        if load is not None and share is not None and length != 0 and not self._body_bytes:
+        if load is not None and share is not None and not self._body_bytes:
             count = STREAM_HELD if length is None or length > STREAM_HELD else length
             load.hold(share, count)
             self._body_bytes = count
