@@ -53,12 +53,13 @@ class House:
 
 @pytest.fixture
 async def house(tmp_path):
-    os.umask(0o077)
+    mask = os.umask(0o077)
     house = House(tmp_path)
     await house.catalog.write(lambda tx: tx.set_document(SCOPE, KIND, {"format": 1, "sealed": os.urandom(9).hex()}))
     yield house
     await house.blobs.close()
     await house.catalog.close()
+    os.umask(mask)
 
 
 @pytest.fixture

@@ -207,6 +207,36 @@ async def test_the_record_of_key_uses_is_in_it(house):
     assert house.target.path("", first[0]).read_bytes() == b"one\ntwo\n"  # nothing replaces what an earlier snapshot has
 
 
+async def test_a_chain_that_begins_meanwhile_is_whole_or_absent(house, monkeypatch):
+    folder = house.data / "key-use"
+    folder.mkdir()
+    (folder / RECORD).write_bytes(b"one\n")
+    (folder / f"{'0' * 20}.head").write_bytes(b"head")
+    later = [folder / f"{'1' * 20}-000001.jsonl", folder / f"{'1' * 20}.head", folder / f"{'0' * 20}-000002.jsonl"]
+    real = taking._record_files
+
+    def files(source):
+        found = real(source)
+        if later:
+            path = later.pop(0)
+            path.write_bytes(path.name.encode() + b"\n")
+        return found
+
+    monkeypatch.setattr(taking, "_record_files", files)
+    done = await house.take()
+    names = [entry.name for entry in entries(house, done.snapshot) if entry.kind == "record"]
+    # What began after the last look is absent, and nothing that was copied tells of it.
+    assert names == [f"{'0' * 20}.head", f"{'1' * 20}.head", RECORD, f"{'1' * 20}-000001.jsonl"]
+    assert len(list(folder.iterdir())) == 5
+
+
+async def test_a_chain_whose_head_is_lost_holds_nothing_up(house):
+    (house.data / "key-use").mkdir()
+    (house.data / "key-use" / RECORD).write_bytes(b"one\n")
+    done = await house.take()
+    assert [entry.name for entry in entries(house, done.snapshot) if entry.kind == "record"] == [RECORD]
+
+
 # -------------------------------------------------------------------------------------------------------------- many snapshots
 
 

@@ -39,7 +39,6 @@ _NAMES: Final = {
     "missing": re.compile(r"[0-9a-f]{32}"),
 }
 _BLOB_FILE: Final = re.compile(r"([0-9a-f]{32})-([0-9a-f]{64})")
-_OURS: Final = frozenset({ABOUT_FILE, SNAPSHOTS, BLOBS, RECORDS, UNFINISHED, _LOCK_FILE})
 
 Kind = Literal["catalog", "record", "blob", "missing"]
 
@@ -165,9 +164,6 @@ class Target:
     def every_record(self) -> Iterator[str]:
         """SHA-256 of each."""
         return (each.name for each in (self.folder / RECORDS).iterdir() if _SHA256.fullmatch(each.name))
-
-    def strangers(self) -> list[str]:
-        return sorted({each.name for each in self.folder.iterdir()} - _OURS - {"lost+found"})
 
 
 # ---------------------------------------------------------------------------------------------------------------- manifests

@@ -39,7 +39,9 @@ def restore(target: Target, data: Path, snapshot: str | None, seen: Callable[[in
     name = target.chosen(snapshot)
     manifest = target.snapshots_folder / name / MANIFEST_FILE
     done = Restored(check_manifest(manifest))
-    (catalog,) = [entry for entry in read_manifest(manifest) if entry.kind == "catalog"]
+    catalog = next((entry for entry in read_manifest(manifest) if entry.kind == "catalog"), None)
+    if catalog is None:
+        raise StartError(f"{manifest} names no catalog")
     if copying.digest(target.path(name, catalog)) != (catalog.size, catalog.sha256):
         raise StartError(f"{target.path(name, catalog)} is damaged: choose another snapshot")
     data.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ import os
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ from strongroom.store.contract import Catalog
 from strongroom.store.sqlite import FILE, SqliteCatalog
 
 _ACCOUNTS: Final = 10  # named in the manifest
+_TRIES: Final = 5  # a chain that lacks its head for longer was not begun just now: its server died
+_AGAIN: Final = 0.02  # seconds
 
 
 @dataclass(slots=True)
@@ -119,6 +122,22 @@ def _name(now: datetime) -> str:
     return now.astimezone(UTC).strftime("%Y%m%dT%H%M%S.") + f"{now.microsecond // 1000:03d}Z"
 
 
+def _listed(source: Path) -> tuple[list[Path], dict[str, bytes]]:
+    """The files of the record and the heads of their chains; again, when a worker began a file or a chain meanwhile."""
+    files, heads = _record_files(source), dict[str, bytes]()
+    for _ in range(_TRIES):
+        heads = {path.name: path.read_bytes() for path in sorted(source.glob(f"*{HEAD_SUFFIX}"))}
+        before, files = files, _record_files(source)
+        if files == before and all(f"{path.name.partition('-')[0]}{HEAD_SUFFIX}" in heads for path in files):
+            break
+        time.sleep(_AGAIN)
+    return files, heads
+
+
+def _record_files(source: Path) -> list[Path]:
+    return sorted(path for path in source.iterdir() if FILE_NAME.fullmatch(path.name))
+
+
 class _Taking:
     """Runs in a thread; the lease is renewed meanwhile."""
 
@@ -192,13 +211,12 @@ class _Taking:
     # ---- the record of key uses
 
     def _records(self) -> Iterator[Entry]:
-        """Heads first, and files in the order in which they were listed: no copy then tells of lines that another lacks."""
+        """Heads were read before any file is, and no file began meanwhile: no copy then tells of lines that another lacks."""
         source = self._data / KEY_USE_FOLDER
         if not source.is_dir():
             return
-        heads = [(path.name, path.read_bytes()) for path in sorted(source.glob(f"*{HEAD_SUFFIX}"))]
-        files = sorted(path for path in source.iterdir() if FILE_NAME.fullmatch(path.name))
-        for name, data in heads:
+        files, heads = _listed(source)
+        for name, data in heads.items():
             yield self._record(name, data)
         for path in files:
             data = path.read_bytes()  # of a bounded size
