@@ -24,7 +24,7 @@ from strongroom.kms.key_use_files import KeyUseRecord
 from strongroom.kms.rooms import kms_rooms
 from strongroom.numbers import Numbers
 from strongroom.observing import KeyUses, Lifecycles, Requests, numbers_page, show_load
-from strongroom.s3.condition_values import object_values, request_values
+from strongroom.s3.condition_values import request_values, resource_values
 from strongroom.s3.dependents import Dependents
 from strongroom.s3.lifecycle_working import LifecycleWork
 from strongroom.s3.object_owners import governed
@@ -80,7 +80,7 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
         authority=lower.authority,
         of_object=partial(governed, rooms),
         known=partial(request_values, rooms),
-        existing=partial(object_values, rooms),
+        existing=partial(resource_values, rooms),
         settings=EdgeSettings(
             regions=config.regions,
             domains=config.domains,

@@ -198,5 +198,7 @@ def test_s3_control_is_told_by_its_header_and_its_version() -> None:
         assert route == Route("s3control", "PutPublicAccessBlock", "", "", virtual_host=False)
     assert ROUTER.route("GET", "/v20180820/accesspoint", "", HOST | account).operation == "ListAccessPoints"
     assert ROUTER.route("GET", "/v20180820/accesspoint/a/policy", "", HOST | account)[:2] == ("s3control", "")  # 501
+    tags = ROUTER.route("DELETE", "/v20180820/tags/arn:aws:s3:::b", "tagKeys=a&tagKeys=b", HOST | account)
+    assert tags == Route("s3control", "UntagResource", "", "arn:aws:s3:::b", virtual_host=False)
     assert ROUTER.route("PUT", path, "", HOST)[:4] == ("s3", "PutObject", "v20180820", "configuration/publicAccessBlock")
     assert ROUTER.route("PUT", "/b/k", "", HOST | account)[:2] == ("s3", "PutObject")

@@ -110,7 +110,13 @@ def ask(service, client, name, house):
     shape = client.meta.service_model.operation_model(name).input_shape
     wanted = [] if shape is None else list(shape.required_members)
     if service == "s3control":
-        members = {"AccountId": OWNER, "PublicAccessBlockConfiguration": {}}
+        members = {
+            "AccountId": OWNER,
+            "PublicAccessBlockConfiguration": {},
+            "ResourceArn": f"arn:aws:s3:::{house['bucket']}",
+            "Tags": [{"Key": "k", "Value": "v"}],
+            "TagKeys": ["k"],
+        }
     elif service == "sts":
         members = {
             "AccessKeyId": house["who"].access_key_id,

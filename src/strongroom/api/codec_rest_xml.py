@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
 
 from strongroom.api import post_form, preflight
 from strongroom.api.encoded import BodyKind, Encoded
@@ -58,6 +59,8 @@ class RestXmlCodec:
             key = given["Key"] = route.key
             if len(key) > KEY_BYTES // 4 and len(key.encode("utf-8", "replace")) > KEY_BYTES:
                 raise ApiError("KeyTooLongError", Size=str(len(key.encode("utf-8", "replace"))), MaxSizeAllowed=str(KEY_BYTES))
+        if plan.label:
+            given[plan.label] = route.key
         table, prefix = plan.headers, plan.prefix
         for name, value in headers.items():
             entry = table.get(name)
@@ -68,6 +71,8 @@ class RestXmlCodec:
                 given.setdefault(plan.map_member, {})[name[len(prefix) :]] = text_of_header(value)
         if query:
             _read_query(plan, query, given)
+            if plan.lists:
+                _read_lists(plan.lists, query, given)
         for member, location, wire in plan.required:
             if given.get(member) is None:
                 raise _missing(location, wire)
@@ -180,6 +185,12 @@ def _read_query(plan: Asked, query: str, given: dict[str, Any]) -> None:
                 given[member] = value if convert is None else convert(value)
         elif prefix and lowered.startswith(prefix):
             given.setdefault(plan.map_member, {}).setdefault(lowered[len(prefix) :], value)
+
+
+def _read_lists(lists: Mapping[str, str], query: str, given: dict[str, Any]) -> None:
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name in lists:
+            given.setdefault(lists[name], []).append(value)
 
 
 def _read_body(plan: Asked, body: bytes, given: dict[str, Any]) -> None:

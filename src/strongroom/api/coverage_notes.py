@@ -19,7 +19,6 @@ PARTIAL: Final[dict[tuple[str, str], str]] = {
     ("s3", "CreateMultipartUpload"): "no event holds",
     ("s3", "DeleteObject"): "no conditions on time or size (directory buckets), no MFA delete",
     ("s3", "DeleteObjects"): "no conditions on time or size (directory buckets), no MFA delete",
-    ("s3", "PutBucketAbac"): "takes `Disabled` only: tags of buckets decide nothing",
     ("s3", "PutBucketVersioning"): "no MFA delete",
     ("s3", "RestoreObject"): "no selecting from archives, which AWS has closed to new customers; all tiers take the same time",
     ("s3", "UpdateObjectEncryption"): "keys of the bucket owner's account only",

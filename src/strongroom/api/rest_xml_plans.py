@@ -87,6 +87,8 @@ class Asked:
     map_member: str = ""
     bucket: bool = False
     key: bool = False
+    label: str = ""  # member of another variable part of the path, "" for none
+    lists: dict[str, str] = field(default_factory=dict[str, str])  # wire name of a query that may be repeated -> member
     required: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]])  # member, location, wire name
     root: str = ""  # of the XML body, "" for none
     node: Node | None = None
@@ -119,6 +121,9 @@ def compile_asked(model: OperationModel) -> Asked:
         location, wire = trait(place, "location"), str(trait(place, "name") or member)
         if location == "uri":
             plan.bucket, plan.key = plan.bucket or wire == "Bucket", plan.key or wire == "Key"
+            plan.label = "" if wire in {"Bucket", "Key"} else member
+        elif location == "querystring" and place.type_name == "list":
+            plan.lists[wire] = member
         elif location == "querystring":
             plan.queries[wire] = (member, _header_reader(place, member, wire))
         elif location == "header":

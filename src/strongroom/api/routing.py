@@ -82,7 +82,7 @@ class Router:
         Raises ApiError MethodNotAllowed, InvalidArgument (conflicting subresources).
         """
         if CONTROL_HEADER in headers and path.startswith(_CONTROL):
-            return Route("s3control", self._control.get((method, path), ""), "", "", virtual_host=False)
+            return self._control_route(method, path)
         host = headers.get("host", "")
         bucket = self._hosts.get(host)
         if bucket is None:
@@ -102,6 +102,13 @@ class Router:
             if operation is not None:
                 return Route("s3", operation, bucket, key, virtual_host)
         return Route("s3", self._operation(where, path, query, headers), bucket, key, virtual_host)
+
+    def _control_route(self, method: str, path: str) -> Route:
+        operation = self._control.get((method, path))
+        if operation is not None:
+            return Route("s3control", operation, "", "", virtual_host=False)
+        start = path.find("/", len(_CONTROL)) + 1
+        return Route("s3control", self._control.get((method, path[:start]), ""), "", path[start:], virtual_host=False)
 
     def bucket(self, path: str, host: str) -> str:
         """The bucket that an address names, whatever is asked of it; "" for none."""
@@ -227,12 +234,15 @@ def _compile() -> tuple[dict[tuple[str, str], _Level], frozenset[str], frozenset
 
 
 def _compile_control() -> dict[tuple[str, str], str]:
-    """The operations of S3 Control whose address has no variable part, by method and path. None of the others is built."""
+    """The operations of S3 Control by method and path: whole where it has no variable part, and up to its slash where all that follows is
+    one. None of the others is built.
+    """
     found: dict[tuple[str, str], str] = {}
     for name in operation_names("s3control"):
         http = operation_model("s3control", name).http
-        if not {"{", "?"} & set(str(http["requestUri"])):
-            found[str(http["method"]), str(http["requestUri"])] = name
+        path, brace, label = str(http["requestUri"]).partition("{")
+        if "?" not in path and (not brace or label.endswith("+}")):
+            found[str(http["method"]), path] = name
     return found
 
 

@@ -20,7 +20,7 @@ from strongroom.policy import s3_actions
 from strongroom.policy.acls import OF_OBJECT_OWNER
 from strongroom.policy.decide import NO_CONTEXT, Authority, Decision, Question, explain
 from strongroom.policy.templates import Untold, Value
-from strongroom.s3.condition_values import object_values
+from strongroom.s3.condition_values import resource_values
 from strongroom.s3.object_owners import governed
 from strongroom.startup.opening import LowerRooms, now
 
@@ -121,7 +121,7 @@ class Explaining:
         about = await self._about_key(principal, asked)
         authority = await self._authority(principal, asked, about)
         existing = Existing()
-        existing.told = await object_values(self._lower.rooms, asked.resource, asked.version_id) if asked.on_object else {}
+        existing.told = await resource_values(self._lower.rooms, asked.resource, asked.version_id) if asked.on_object else {}
         first = self._judged(principal, asked, asked.action, asked.resource, authority, about, existing)
         if asked.action not in _READS and asked.action != _WRITES:
             return Explained(principal, (first,))

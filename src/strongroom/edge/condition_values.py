@@ -85,6 +85,8 @@ class RequestValues:
                 return about.value(key)
             if key.startswith("s3:"):
                 return self._s3(key, action, owner, version_id, existing, known)
+            if key.startswith(_OF_TAGS) and action.startswith("s3:"):
+                return value_in(known, key) if not key.startswith(_OF_RESOURCE) or existing is None else existing.value(key)
             if key == "aws:resourceaccount":
                 return owner
             if key in self.caller.values:
@@ -126,7 +128,8 @@ class RequestValues:
 
 #: Keys of which in questions about KMS keys only the room of KMS knows the values.
 _TOLD_BY_KMS: Final = ("kms:", "aws:resourcetag/", "aws:requesttag/", "aws:tagkeys", "aws:viaawsservice")
-_OF_RESOURCE: Final = "s3:existingobjecttag/"
+_OF_RESOURCE: Final = ("s3:existingobjecttag/", "s3:buckettag/", "aws:resourcetag/")
+_OF_TAGS: Final = ("aws:resourcetag/", "aws:requesttag/", "aws:tagkeys")
 #: The server of connections takes no older one, and does not tell which it was.
 _TLS: Final = OneOf(("1.2", "1.3"))
 _PLAIN_HEADERS: Final = frozenset({"s3:if-match", "s3:if-none-match"})

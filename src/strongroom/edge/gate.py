@@ -199,7 +199,7 @@ class Gate:
             # 6. decide
             region = self._region(claim, place)
             standing = ROOT if credential is None else credential.standing
-            weighed = place is not None and (place.authority.policies or has_policies(standing))
+            weighed = has_policies(standing) or (place is not None and place.authority.policies)
             known: Told = await self._known(given) if weighed else {}
             asked_of = partial(RequestValues, caller, head, headers, claim, given, route.key, region, now, known)
             version_id = given.get("VersionId")

@@ -44,6 +44,8 @@ CORS: Final = "cors"
 PAYER: Final = "request-payment"
 LIFECYCLE: Final = "lifecycle"
 OWNERSHIP: Final = "ownership"
+TAGS: Final = "tags"
+ABAC: Final = "abac"
 ACL: Final = "acl"
 OBJECT_LOCK: Final = "object-lock"
 _MOST: Final = 10_000  # buckets kept; beyond that the cache starts anew
@@ -115,6 +117,7 @@ class Bucket:
     lifecycle: Judge | None = None  # None: there are no rules
     block: PublicAccessBlock = NOT_BLOCKED  # what holds: of its own and its account's the stricter
     ownership: str | None = ENFORCED  # None: the controls were deleted
+    tags: Mapping[str, str] | None = None  # None: they decide nothing here
     grants: tuple[AclGrant, ...] | None = None  # of its list as it was put; None: its owner's full control
     lock_rule: LockRule | None = None  # None: no object lock
 
@@ -174,6 +177,9 @@ class BucketCache:
         account_block = stored_account_block(await self._catalog.document(account_scope(row.account_id), ACCOUNT_ACCESS))
         block = (own_block or NOT_BLOCKED).with_account(account_block or NOT_BLOCKED)
         ownership = stored_ownership(await self._catalog.document(scope, OWNERSHIP))
+        tags: dict[str, str] | None = None
+        if await self._catalog.document(scope, ABAC) == "Enabled":
+            tags = dict(await self._catalog.document(scope, TAGS) or ())
         listed = await self._catalog.document(scope, ACL)
         grants = None if listed is None else stored_grants(listed["grants"])
         acl = None if ownership == ENFORCED else Acl(f"{ARN_PREFIX}{name}", effective(grants or (), block), of_bucket=True)
@@ -195,6 +201,7 @@ class BucketCache:
             stored_judge(await self._catalog.document(scope, LIFECYCLE)),
             block,
             ownership,
+            tags,
             grants,
             stored_rule(await self._catalog.document(scope, OBJECT_LOCK)),
         )

@@ -1,4 +1,7 @@
-"""Tags of a bucket: put, got and deleted as one set. Conditions of policies do not see them, as on AWS where ABAC is off."""
+"""Tags of a bucket: put, got and deleted as one set in S3, and one by one in S3 Control. Conditions of policies see them where ABAC is on.
+
+Sources: the reference pages of the operations; "Enabling ABAC in general purpose buckets" in the S3 user guide.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,17 @@ from typing import TYPE_CHECKING, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
-from strongroom.s3.bucket_cache import bucket_scope, no_such_bucket
-from strongroom.s3.tag_sets import BUCKET_TAGS, read_tag_set, show_tag_set
+from strongroom.s3.bucket_cache import ARN_PREFIX, TAGS, Bucket, bucket_scope, no_such_bucket
+from strongroom.s3.tag_sets import BUCKET_TAGS, brought, check_tags, read_tag_set, show_tag_set
 
 if TYPE_CHECKING:
-    from strongroom.api.operation import Call
+    from collections.abc import Callable
+
+    from strongroom.api.operation import Call, Told
     from strongroom.s3.rooms import Rooms
     from strongroom.store.contract import Transaction
 
-TAGS: Final = "tags"  # kind of the document
+_ON: Final = "Attribute-based access control is enabled for this bucket: use TagResource and UntagResource instead."
 
 
 def stored_tags(tags: dict[str, str]) -> list[list[str]] | None:
@@ -49,10 +54,52 @@ class BucketTagging:
 
     async def _set(self, call: Call, tags: dict[str, str]) -> None:
         bucket = await self._rooms.buckets.find(call.input["Bucket"])
+        if bucket.tags is not None:
+            raise ApiError("InvalidRequest", _ON)
+        await self._change(bucket, lambda _before: tags)
+
+    # --------------------------------------------------------------------------------------------------------- S3 Control
+
+    @operation("s3control", "TagResource", "s3:TagResource", on="run")
+    async def tag_resource(self, call: Call) -> Answer:
+        """Tags are added, or get other values."""
+        tags = read_tag_set({"TagSet": call.input.get("Tags") or []}, BUCKET_TAGS)
+        bucket = await self._named(call, brought(tags))
+        await self._change(bucket, lambda before: check_tags(before | tags, BUCKET_TAGS))
+        return Answer(status=204)
+
+    @operation("s3control", "UntagResource", "s3:UntagResource", on="run")
+    async def untag_resource(self, call: Call) -> Answer:
+        """A key that is not there is no error."""
+        names = frozenset(call.input.get("TagKeys") or ())
+        bucket = await self._named(call, {"aws:TagKeys": tuple(sorted(names))} if names else {})
+        await self._change(bucket, lambda before: {key: value for key, value in before.items() if key not in names})
+        return Answer(status=204)
+
+    @operation("s3control", "ListTagsForResource", "s3:ListTagsForResource", on="run")
+    async def list_tags_for_resource(self, call: Call) -> Answer:
+        bucket = await self._named(call, {})
+        stored: list[tuple[str, str]] | None = await self._rooms.catalog.document(bucket_scope(bucket.bucket_id), TAGS)
+        return Answer({"Tags": show_tag_set(dict(stored or ()))})
+
+    async def _named(self, call: Call, told: Told) -> Bucket:
+        """The bucket of an ARN, which must be of the account that is named. Raises ApiError."""
+        arn: str = call.input["ResourceArn"]
+        name = arn.removeprefix(ARN_PREFIX)
+        if not arn.startswith(ARN_PREFIX) or name.count("/"):
+            raise ApiError("NotImplemented", "Only general purpose buckets have tags here.")
+        await call.allow(call.operation.need.action, arn, told=told)
+        bucket = await self._rooms.buckets.find(name)
+        if call.input["AccountId"] != bucket.account_id:
+            raise ApiError("AccessDenied")
+        return bucket
+
+    async def _change(self, bucket: Bucket, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
+        scope = bucket_scope(bucket.bucket_id)
 
         def work(tx: Transaction) -> None:
             if not tx.bucket_exists(bucket.bucket_id):
                 raise no_such_bucket(bucket.name)
-            tx.set_document(bucket_scope(bucket.bucket_id), TAGS, stored_tags(tags))
+            tx.set_document(scope, TAGS, stored_tags(change(dict(tx.document(scope, TAGS) or ()))))
 
         await self._rooms.catalog.write(work)

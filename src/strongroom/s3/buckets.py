@@ -14,15 +14,15 @@ from urllib.parse import urlsplit
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call, operation
 from strongroom.s3.acl_grantees import new_settings
-from strongroom.s3.bucket_cache import ACL, ENCRYPTION, OBJECT_LOCK, VERSIONING, bucket_scope, no_such_bucket
+from strongroom.s3.bucket_cache import ACL, ENCRYPTION, OBJECT_LOCK, TAGS, VERSIONING, bucket_scope, no_such_bucket
 from strongroom.s3.bucket_names import bucket_region, check_bucket_name, check_new_bucket
-from strongroom.s3.bucket_tagging import TAGS, stored_tags
+from strongroom.s3.bucket_tagging import stored_tags
 from strongroom.s3.encryption import BucketEncryption
 from strongroom.s3.object_lock import LockRule
 from strongroom.s3.owners import bucket_arn, owner_of
 from strongroom.s3.positions import bad_token, read_number, read_position, show_position
 from strongroom.s3.rooms import Rooms
-from strongroom.s3.tag_sets import BUCKET_TAGS, read_tag_set
+from strongroom.s3.tag_sets import BUCKET_TAGS, brought, read_tag_set
 from strongroom.s3.versions import ENABLED, milliseconds, stored_blobs
 from strongroom.store.contract import BucketRow, Conflict, Transaction
 
@@ -44,7 +44,7 @@ class Buckets:
         configuration: Mapping[str, Any] = call.input.get("CreateBucketConfiguration") or {}
         tags = read_tag_set({"TagSet": configuration.get("Tags") or []}, BUCKET_TAGS)
         if tags:
-            await call.allow("s3:TagResource", bucket_arn(name), new=True)
+            await call.allow("s3:TagResource", bucket_arn(name), told=brought(tags), new=True)
             settings[TAGS] = stored_tags(tags)
         region = bucket_region(configuration.get("LocationConstraint"), call.region, rooms.settings.regions)
         row = BucketRow(rooms.random(16).hex(), name, call.caller.account_id, region, milliseconds(call.now))

@@ -1,4 +1,5 @@
-"""Settings of a bucket that are checked, kept and answered as S3 does, and have no effect here (request payment has one: see the gate).
+"""Settings of a bucket that are checked, kept and answered as S3 does, and have no effect here (but request payment: see the gate; and ABAC: see
+``condition_values``).
 
 Two shapes: one state of a bucket (acceleration, ABAC, who pays), and configurations by id of which a bucket has up to a thousand
 (analytics, metrics, intelligent tiering). A table says what is special about each. Never knows XML or HTTP.
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
-from strongroom.s3.bucket_cache import PAYER, Bucket, bucket_scope, no_such_bucket
+from strongroom.s3.bucket_cache import ABAC, PAYER, Bucket, bucket_scope, no_such_bucket
 from strongroom.s3.kept_configurations import Configuration, check_analytics, check_metrics, check_tiering
 from strongroom.s3.positions import bad_token, read_position, show_position
 
@@ -38,12 +39,6 @@ def _check_acceleration(bucket: Bucket, _state: str) -> None:
         raise ApiError("InvalidRequest", text)
 
 
-def _check_abac(_bucket: Bucket, state: str) -> None:
-    """Enabled, tags would decide who may what: a promise that nothing here would keep."""
-    if state != "Disabled":
-        raise ApiError("NotImplemented", "Attribute-based access control by the tags of buckets is not implemented.")
-
-
 @dataclass(frozen=True, slots=True)
 class _State:
     kind: str  # of the document
@@ -56,7 +51,7 @@ class _State:
 
 _STATES: Final = {
     "AccelerateConfiguration": _State("accelerate", "AccelerateConfiguration", "Status", None, _check_acceleration),
-    "Abac": _State("abac", "AbacStatus", "Status", "Disabled", _check_abac, wrapped=True),
+    "Abac": _State(ABAC, "AbacStatus", "Status", "Disabled", wrapped=True),
     "RequestPayment": _State(PAYER, "RequestPaymentConfiguration", "Payer", "BucketOwner"),
 }
 

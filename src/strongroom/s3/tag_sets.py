@@ -76,6 +76,19 @@ def requested_tags(given: Mapping[str, Any]) -> dict[str, str]:
     return read_tag_set(document, OBJECT_TAGS)
 
 
+def check_tags(tags: Mapping[str, str], rules: TagRules) -> dict[str, str]:
+    """A set that came about by adding to another. Raises ApiError InvalidTag, BadRequest."""
+    return _checked(tags.items(), rules)
+
+
+def brought(tags: Mapping[str, str]) -> dict[str, str | tuple[str, ...]]:
+    """What conditions see of the tags that a request brings for a bucket."""
+    values: dict[str, str | tuple[str, ...]] = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
+    if tags:
+        values["aws:TagKeys"] = tuple(tags)
+    return values
+
+
 def show_tag_set(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
