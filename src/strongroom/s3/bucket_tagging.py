@@ -71,7 +71,7 @@ class BucketTagging:
     @operation("s3control", "UntagResource", "s3:UntagResource", on="run")
     async def untag_resource(self, call: Call) -> Answer:
         """A key that is not there is no error."""
-        names = frozenset(call.input.get("TagKeys") or ())
+        names: frozenset[str] = frozenset(call.input.get("TagKeys") or ())
         bucket = await self._named(call, {"aws:TagKeys": tuple(sorted(names))} if names else {})
         await self._change(bucket, lambda before: {key: value for key, value in before.items() if key not in names})
         return Answer(status=204)
