@@ -12,11 +12,12 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 import load
@@ -30,6 +31,7 @@ OBJECTS: Final = 2_000  # that are read
 PUT_KEYS: Final = 10_000  # that are written, and then overwritten
 PREFIXES: Final = 100  # in both listings, so that both pages are alike
 LISTED: Final = (1_000, 100_000)
+CATALOG: Final = (10_000, 1_000_000)  # rows of a bucket whose pages are counted in this process
 MEMORY_LIMIT: Final = 300.0  # MiB
 _MIB: Final = 1 << 20
 
@@ -44,7 +46,10 @@ class Run:
     account: servers.Account
     seconds: int  # of wrk, for one sample
     listed: tuple[int, int]
+    catalog: tuple[int, int]
     say: Callable[[str], None]
+    servers: ExitStack  # those that a measurement starts for itself end with the run
+    made: dict[str, Any] = field(default_factory=dict[str, Any])  # what several measurements share
     _file: Path | None = None
 
     @property

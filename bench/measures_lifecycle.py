@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
+import load
+import servers
 import uvloop
 from inprocess import Rooms
 from load import BenchError
 from measures import SMALL, Measure, Run, Sample
 
+from strongroom.s3 import lifecycle_working
 from strongroom.s3 import rooms as s3_rooms
 from strongroom.s3.bucket_cache import BucketCache, bucket_scope, stored_judge
 from strongroom.s3.lifecycle_judging import Facts, Told, today_of
@@ -31,6 +37,8 @@ WANTED: Final = 50_000.0  # versions a second
 _SIZE: Final = 200_000
 _GETS: Final = 4_000
 _AT_ONCE: Final = 16
+_READ: Final = 500  # objects
+_PATIENCE: Final = 120.0  # seconds for a walk
 _DAY_MS: Final = 86_400_000
 _MADE_MS: Final = 20_000 * _DAY_MS
 _NOW_MS: Final = _MADE_MS + 40 * _DAY_MS  # one version in five is due for its first transition, so its record is opened
@@ -84,10 +92,8 @@ def _walk(run: Run) -> Callable[[], Sample]:
     """Pages read from the catalog, each version judged, the sealed record opened where the answer hangs on it; nothing is done."""
     runner, rooms = asyncio.Runner(), Rooms(run.folder / "lifecycle")
     runner.run(rooms.__aenter__())
-    house = rooms.house
-    buckets = BucketCache(house.catalog, house.keys, "blocked")
-    s3 = s3_rooms.Rooms(house.catalog, house.blobs, house.keys, buckets, s3_rooms.S3Settings(), now, os.urandom)
-    runner.run(_prepared(rooms, s3))
+    s3 = _s3(rooms)
+    runner.run(_prepared(rooms, s3, KEYS * VERSIONS, _document()))
     work = LifecycleWork(s3, rate=0, dry_run=True)
 
     async def walked() -> float:
@@ -105,10 +111,8 @@ def _beside(run: Run) -> Callable[[], Sample]:
     """What a request waits at worst (p99, of 16 GETs at a time) while a lifecycle goes through another bucket at its usual rate."""
     runner, rooms = asyncio.Runner(loop_factory=uvloop.new_event_loop), Rooms(run.folder / "beside")
     runner.run(rooms.__aenter__())
-    house = rooms.house
-    buckets = BucketCache(house.catalog, house.keys, "blocked")
-    s3 = s3_rooms.Rooms(house.catalog, house.blobs, house.keys, buckets, s3_rooms.S3Settings(), now, os.urandom)
-    runner.run(_prepared(rooms, s3))
+    s3 = _s3(rooms)
+    runner.run(_prepared(rooms, s3, KEYS * VERSIONS, _document()))
     runner.run(rooms.request(rooms.head("PUT", "read")))
     runner.run(rooms.request(rooms.head("PUT", "read", "key", SMALL), bytes(SMALL)))
     get = rooms.head("GET", "read", "key")
@@ -140,24 +144,89 @@ def _beside(run: Run) -> Callable[[], Sample]:
     return lambda: runner.run(both())
 
 
-async def _prepared(rooms: Rooms, s3: s3_rooms.Rooms) -> None:
+def _beside_worker(run: Run) -> Callable[[], Sample]:
+    """The same of a server, over a socket, with as many requests as it answers: its own worker goes through a bucket meanwhile.
+
+    Every version is old enough for the rule and lacks its tag, so each record is opened and nothing is done.
+    """
+    versions = int(lifecycle_working.RATE * run.seconds * 1.7)
+    folder = run.folder / "walked"
+    account = asyncio.run(_walked_folder(folder / "data", versions))
+    server = run.servers.enter_context(servers.strongroom(folder, account, lifecycle_seconds="1"))
+    its = replace(run, ours=server.host, account=account)
+    gets = its.targets("walked", "GET", "read", [f"{number:04d}" for number in range(_READ)])
+    walks = 0
+
+    def begin() -> None:
+        """Rules that differ from the last ones, so that the worker sets out again."""
+        nonlocal walks
+        walks += 1
+        body = (
+            f"<LifecycleConfiguration><Rule><ID>{walks}</ID><Status>Enabled</Status><Filter><Tag><Key>k</Key><Value>v</Value></Tag>"
+            "</Filter><Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>"
+        ).encode()
+        its.request("PUT", its.one("PUT", "bucket", lifecycle=""), body)
+
+    def judged() -> int:
+        found = re.search(
+            r"^strongroom_lifecycle_versions_total(?:{[^}]*})? (\d+)", its.request("GET", "/-/metrics").decode(), re.MULTILINE
+        )
+        return 0 if found is None else int(float(found[1]))
+
+    def until(wanted: int) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while judged() < wanted:
+            if time.monotonic() > deadline:
+                raise BenchError(f"the worker has judged {judged():,} versions, not {wanted:,}")
+            time.sleep(0.1)
+
+    def sample() -> Sample:
+        alone = load.wrk(server.host, gets, run.seconds)
+        begin()
+        until(walks * versions - versions + 1)
+        beside = load.wrk(server.host, gets, run.seconds)
+        if judged() >= walks * versions:
+            raise BenchError("the walk was over before the requests were")
+        until(walks * versions)
+        return Sample(beside.p99_ms, alone.p99_ms, {"per_second": beside.per_second, "per_second_alone": alone.per_second})
+
+    return sample
+
+
+async def _walked_folder(data: Path, versions: int) -> servers.Account:
+    """A data folder with objects to be read, and a bucket to go through."""
+    async with Rooms(data) as rooms:
+        await _prepared(rooms, _s3(rooms), versions, None)
+        await rooms.request(rooms.head("PUT", "read"))
+        for number in range(_READ):
+            await rooms.request(rooms.head("PUT", "read", f"{number:04d}", SMALL), bytes(SMALL))
+        return rooms.account
+
+
+def _s3(rooms: Rooms) -> s3_rooms.Rooms:
+    house = rooms.house
+    buckets = BucketCache(house.catalog, house.keys, "blocked")
+    return s3_rooms.Rooms(house.catalog, house.blobs, house.keys, buckets, s3_rooms.S3Settings(), now, os.urandom)
+
+
+async def _prepared(rooms: Rooms, s3: s3_rooms.Rooms, versions: int, lifecycle: dict[str, Any] | None) -> None:
     """Rows as a writer makes them, with records of their own; nothing is behind them, since no walk looks there."""
     await rooms.request(rooms.head("PUT", "bucket"))
     bucket = await s3.buckets.find("bucket")
     meta = ObjectMeta("e" * 32, checksums={"CRC64NVME": "AAAAAAAAAAA="}, checksum_type="FULL_OBJECT")
 
     def rows(first: int, tx: Transaction) -> None:
-        for number in range(first, first + 1_000):
+        for number in range(first, min(first + 1_000, versions)):
             place = f"logs/{number // VERSIONS:06d}", f"{number:032d}"
             record = meta.seal(bucket, *place, size=_SIZE, seal=bytes(200), manifest=bytes(31))
             tx.insert_version(VersionRow(bucket.bucket_id, *place, False, False, _SIZE, _MADE_MS, bytes(200), record, bytes(31)))
 
-    for first in range(0, KEYS * VERSIONS, 1_000):
+    for first in range(0, versions, 1_000):
         await s3.catalog.write(lambda tx, first=first: rows(first, tx))
 
     def settings(tx: Transaction) -> None:
         tx.set_document(bucket_scope(bucket.bucket_id), "versioning", {"status": "Enabled"})
-        tx.set_document(bucket_scope(bucket.bucket_id), "lifecycle", _document())
+        tx.set_document(bucket_scope(bucket.bucket_id), "lifecycle", lifecycle)
 
     await s3.catalog.write(settings)
 
@@ -166,4 +235,7 @@ MEASURES: Final = (
     Measure("judge", "versions judged by the rules alone", "/s", "50,000/s", 1.0, _rules),
     Measure("lifecycle", "versions read and judged by a lifecycle", "/s", "50,000/s", 1.0, _walk),
     Measure("beside", "p99 of GETs beside a lifecycle at its usual rate", "ms", "alone", 1.2, _beside, at_most=True),
+    Measure(
+        "beside-worker", "p99 of GETs by wrk beside the worker's lifecycle", "ms", "alone", 1.2, _beside_worker, at_most=True
+    ),
 )

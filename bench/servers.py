@@ -122,14 +122,15 @@ def bare(folder: Path) -> Server:
     return Server("the bare worker", command, host, "/", folder / "bare.log", environ)
 
 
-def strongroom(folder: Path, account: Account) -> Server:
-    """One worker on ``folder/data``, everything else as an operator gets it."""
+def strongroom(folder: Path, account: Account, **settings: str) -> Server:
+    """One worker on ``folder/data``; but for ``settings``, everything else as an operator gets it."""
     host = _free_host()
     command = [sys.executable, "-m", "strongroom", "serve", str(folder / "data"), "--listen", host, "--workers", "1"]
     environ = _environ() | {
         "STRONGROOM_ROOT_ACCESS_KEY_ID": account.access_key_id,
         "STRONGROOM_ROOT_SECRET_ACCESS_KEY": account.secret_access_key,
         "STRONGROOM_ACCOUNT_ID": "111122223333",
+        **{f"STRONGROOM_{name.upper()}": value for name, value in settings.items()},
     }
     return Server("strongroom", command, host, "/-/ready", folder / "strongroom.log", environ)
 
