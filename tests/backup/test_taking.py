@@ -187,6 +187,16 @@ async def test_what_the_data_folder_has_lost_is_told(house):
     assert (kinds[first], kinds[second], kinds[third]) == ("blob", "blob", "missing")
 
 
+async def test_a_sound_copy_is_not_given_up_for_a_blob_that_was_cut_on_the_server(house):
+    blob_id = await house.put(b"1" * 100)
+    await house.take()
+    house.file(blob_id).write_bytes(b"1" * 50)
+    done = await house.take(keep=1, prune=True)
+    assert (done.lost, done.copied, done.size, done.blobs_removed) == ([blob_id], 0, 100, 0)
+    (copy,) = house.copies(blob_id)
+    assert copy.read_bytes() == b"1" * 100
+
+
 # ---------------------------------------------------------------------------------------------------------- the key-use record
 
 

@@ -179,6 +179,22 @@ def test_a_blob_that_was_damaged_in_the_backup_is_found(drilled, tmp_path):
     assert (verified.returncode, verified.stdout.splitlines()[-1]) == (1, "Found: 1 missing.")
 
 
+def test_a_blob_that_the_data_folder_has_lost_is_told(drilled, tmp_path):
+    data, target = tmp_path / "data", tmp_path / "backup"
+    shutil.copytree(drilled.data, data)
+    shutil.copytree(drilled.target, target)
+    lost = max((each for each in (data / "blobs").rglob("*") if each.is_file()), key=lambda each: each.stat().st_size)
+    lost.unlink()
+    done = here("backup", target, "--data", data)
+    assert done.returncode == 1
+    assert f"the data folder has lost blob {lost.name}, or part of it; the backup has it" in done.stderr
+    done = here("backup", tmp_path / "other", "--data", data)
+    assert done.returncode == 1
+    assert f"the data folder has lost blob {lost.name}, and the backup has none" in done.stderr
+    checked = here("backup", "verify", tmp_path / "other")
+    assert (checked.returncode, checked.stdout.splitlines()[-1]) == (1, "Found: 1.")
+
+
 def test_prune(drilled, tmp_path):
     target = tmp_path / "backup"
     shutil.copytree(drilled.target, target)

@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -56,7 +56,7 @@ class Taken:
     copied: int = 0
     copied_size: int = 0
     missing: list[str] = field(default_factory=list[str])  # in the data folder and in the backup
-    lost: list[str] = field(default_factory=list[str])  # in the data folder; the backup has them
+    lost: list[str] = field(default_factory=list[str])  # in the data folder, or of another length there; the backup has them
     snapshots_removed: int = 0
     blobs_removed: int = 0
 
@@ -258,6 +258,10 @@ class _Taking:
             try:
                 kept = there.get((blob_id, source.stat().st_size))
                 if kept is None:
+                    kept = self._sound(there.values(), blob_id)
+                    if kept is not None:  # a blob never changes: it is the data folder's that is damaged
+                        self.taken.lost.append(blob_id)
+                if kept is None:
                     kept = self._copy(source, shard)
                     changed = True
             except FileNotFoundError:
@@ -269,6 +273,13 @@ class _Taking:
             for each in (shard, shard.parent, shard.parent.parent):
                 if each.exists():
                     folder.sync_folder(each)
+
+    def _sound(self, there: Iterable[Entry], blob_id: str) -> Entry | None:
+        """A copy of that blob that is what it was, whatever its size."""
+        for entry in there:
+            if entry.name == blob_id and copying.digest(self._target.path("", entry), self._going_on)[1] == entry.sha256:
+                return entry
+        return None
 
     def _copy(self, source: Path, shard: Path) -> Entry:
         new = self._target.unfinished / source.name

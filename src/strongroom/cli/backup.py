@@ -86,7 +86,7 @@ def _show_taken(target: Path, done: Taken, *, as_json: bool) -> None:
             typer.echo(f"Removed {done.snapshots_removed} old snapshots and {done.blobs_removed} blobs that no other names.")
     typer.echo(_ROOT_KEY, err=True)
     for blob_id in done.lost:
-        typer.echo(f"the data folder has lost blob {blob_id}; the backup has it", err=True)
+        typer.echo(f"the data folder has lost blob {blob_id}, or part of it; the backup has it", err=True)
     for blob_id in done.missing:
         typer.echo(f"the data folder has lost blob {blob_id}, and the backup has none: see  strongroom verify", err=True)
 
