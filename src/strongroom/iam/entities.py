@@ -124,7 +124,7 @@ class Entity:
             access_keys=read.texts("access_keys"),
             members=read.texts("members"),
             trust=read.text("trust") if sort == "role" else "",
-            trust_ids=read.mapping("trust_ids") if sort == "role" else {},
+            trust_ids=read.mapping("trust_ids") if "trust_ids" in value else {},  # none before ids were noted
             description=read.text("description") if sort == "role" else "",
             session_seconds=read.number("session_seconds") if sort == "role" else 0,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from strongroom.kms.grant_records import COUNT_KIND, GRANT_KIND, GRANTEE_KIND, GrantRecord, grantee_scope, grants_scope
+from strongroom.kms.grant_records import COUNT_KIND, GRANT_KIND, GRANTEE_KIND, GrantRecord, grantee_scope, grants_scope, read_rows
 from strongroom.kms.names import ALIAS_PREFIX, KeyName
 from strongroom.kms.principals import root_of
 from strongroom.policy.binding import bound
@@ -127,8 +127,8 @@ def _places(name: KeyName, grantees: tuple[str, ...]) -> list[tuple[str, str]]:
 async def _records(catalog: Reader, name: KeyName, kind: str, prefix: str) -> AsyncIterator[GrantRecord]:
     after = prefix
     while rows := await catalog.documents(kind, prefix=prefix, after=after, limit=_PAGE):
-        for scope, value in rows:
-            yield GrantRecord.read(name, scope.removeprefix(prefix), value)
+        for record in await read_rows(catalog, name, prefix, rows):
+            yield record
         after = rows[-1][0]
 
 

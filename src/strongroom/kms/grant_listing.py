@@ -17,6 +17,7 @@ from strongroom.kms.grant_records import (
     GrantRecord,
     grantee_scope,
     grants_scope,
+    read_rows,
     retirable_scope,
 )
 from strongroom.kms.grants import checked_grant_id, invalid_principal
@@ -60,7 +61,7 @@ class GrantListing:
         else:
             prefix = grants_scope(key)
             rows = await self._ring.catalog.documents(GRANT_KIND, prefix=prefix, after=prefix + after, limit=size + 1)
-            grants = [GrantRecord.read(key, scope.removeprefix(prefix), value) for scope, value in rows]
+            grants = await read_rows(self._ring.catalog, key, prefix, rows)
         return self._page(call, grants, size, within, lambda grant: grant.grant_id)
 
     @operation("kms", "ListRetirableGrants", "kms:ListRetirableGrants", on="service")
@@ -84,7 +85,7 @@ class GrantListing:
     async def _of_grantee(self, key: KeyName, grantee: str, after: str, count: int) -> list[GrantRecord]:
         prefix = grantee_scope(key, grantee)
         rows = await self._ring.catalog.documents(GRANTEE_KIND, prefix=prefix, after=prefix + after, limit=count)
-        return [GrantRecord.read(key, scope.removeprefix(prefix), value) for scope, value in rows]
+        return await read_rows(self._ring.catalog, key, prefix, rows)
 
     async def _retirable(self, call: Call, retiring: str, after: str, count: int) -> list[GrantRecord]:
         """At least ``count`` grants behind ``after``, if there are so many, on keys that are not gone."""

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 from strongroom.kms.names import KeyName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from strongroom.store.contract import Transaction
+    from strongroom.store.contract import Reader, Transaction
 
 GRANT_KIND: Final = "kms-grant"
 NAME_KIND: Final = "kms-grant-name"  # which grant of a key has this name and these parameters
@@ -94,7 +94,7 @@ class GrantRecord:
 
     @classmethod
     def read(cls, key: KeyName, grant_id: str, value: Any) -> GrantRecord:
-        """Raises ValueError or KeyError for a document that this version did not write."""
+        """Raises ValueError or KeyError for a document that no version wrote."""
         if value["format"] != _FORMAT:
             raise ValueError(f"a grant on {key.arn} has an unknown format")
         terms = Terms(
@@ -105,7 +105,7 @@ class GrantRecord:
             constraints=Constraints.read(value["constraints"]),
             name=value["name"],
         )
-        return cls(key, grant_id, value["created_ms"], terms, value["ids"])
+        return cls(key, grant_id, value["created_ms"], terms, value.get("ids", {}))  # earlier versions bound nobody
 
 
 def grants_scope(key: KeyName) -> str:
@@ -137,6 +137,17 @@ def named(transaction: Transaction, key: KeyName, terms: Terms) -> str | None:
 def read_grant(transaction: Transaction, key: KeyName, grant_id: str) -> GrantRecord | None:
     value = transaction.document(grants_scope(key) + grant_id, GRANT_KIND)
     return None if value is None else GrantRecord.read(key, grant_id, value)
+
+
+async def read_rows(catalog: Reader, key: KeyName, prefix: str, rows: Sequence[tuple[str, Any]]) -> list[GrantRecord]:
+    """The grants of a key that stand below ``prefix``. By grantee, earlier versions kept only their ids: then each is read where it is whole."""
+    found: list[GrantRecord] = []
+    for scope, value in rows:
+        grant_id = scope.removeprefix(prefix)
+        whole = value if "format" in value else await catalog.document(grants_scope(key) + grant_id, GRANT_KIND)
+        if whole is not None:
+            found.append(GrantRecord.read(key, grant_id, whole))
+    return found
 
 
 def add(transaction: Transaction, grant: GrantRecord) -> None:

@@ -22,6 +22,16 @@ ENCRYPT_DECRYPT: Final = "ENCRYPT_DECRYPT"
 AWS_KMS: Final = "AWS_KMS"  # the origin of keys whose material was made here
 EXTERNAL: Final = "EXTERNAL"  # or brought by a customer
 _FORMAT: Final = 1
+#: Members that came later, with what they are where an earlier version left them out. A policy without ids means whom it names by name.
+_LATER_OF_MATERIAL: Final = {"rotated": None, "expires_ms": None, "description": "", "pending": False}
+_LATER_OF_KEY: Final[dict[str, Any]] = {
+    "origin": AWS_KMS,
+    "rotation": None,
+    "primary": None,
+    "regions": [],
+    "waiting_days": None,
+    "policy_ids": {},
+}
 
 State = Literal["Enabled", "Disabled", "PendingImport", "PendingDeletion", "PendingReplicaDeletion"]
 Manager = Literal["CUSTOMER", "AWS"]
@@ -57,7 +67,10 @@ class Material:
 
     @classmethod
     def read(cls, value: Any) -> Material:
-        """Raises ValueError or KeyError for a document that this version did not write."""
+        """Raises ValueError, KeyError or TypeError for a document that no version wrote."""
+        if isinstance(value, list):  # as the first version wrote it
+            value = dict(zip(("id", "created_ms", "provider", "wrapped"), value, strict=True))
+        value = {**_LATER_OF_MATERIAL, **value}
         if value["rotated"] not in _ROTATED:
             raise ValueError("a key material has an unknown rotation")
         return cls(
@@ -164,7 +177,8 @@ class KeyRecord:
 
     @classmethod
     def read(cls, name: KeyName, value: Any) -> KeyRecord:
-        """Raises ValueError or KeyError for a document that this version did not write."""
+        """Raises ValueError, KeyError or TypeError for a document that no version wrote."""
+        value = {**_LATER_OF_KEY, **value}
         if value["format"] != _FORMAT or value["state"] not in _STATES:
             raise ValueError(f"the document of {name.arn} has an unknown format")
         return cls(
@@ -186,7 +200,7 @@ class KeyRecord:
             primary=value["primary"],
             regions=tuple(value["regions"]),
             waiting_days=value["waiting_days"],
-            policy_ids=tuple(sorted(value.get("policy_ids", {}).items())),  # none in what earlier versions wrote
+            policy_ids=tuple(sorted(value["policy_ids"].items())),
         )
 
 

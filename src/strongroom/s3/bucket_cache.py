@@ -169,7 +169,7 @@ class BucketCache:
         versioning = await self._catalog.document(scope, VERSIONING)
         policy = await self._catalog.document(scope, POLICY)
         text: str | None = None if policy is None else policy["text"]
-        ids: Mapping[str, str] = {} if policy is None else policy["ids"]
+        ids: Mapping[str, str] = {} if policy is None else policy.get("ids", {})  # none before ids were noted
         compiled = None if text is None else _compiled(text, name, tuple(sorted(ids.items())))
         cors = stored_rules(await self._catalog.document(scope, CORS))
         requester_pays = await self._catalog.document(scope, PAYER) == "Requester"
