@@ -69,7 +69,9 @@ class Material:
     def read(cls, value: Any) -> Material:
         """Raises ValueError, KeyError or TypeError for a document that no version wrote."""
         if isinstance(value, list):  # as the first version wrote it
-            value = dict(zip(("id", "created_ms", "provider", "wrapped"), value, strict=True))
+            earlier: list[Any] = value
+            material_id, created_ms, provider, wrapped = earlier
+            value = {"id": material_id, "created_ms": created_ms, "provider": provider, "wrapped": wrapped}
         value = {**_LATER_OF_MATERIAL, **value}
         if value["rotated"] not in _ROTATED:
             raise ValueError("a key material has an unknown rotation")
