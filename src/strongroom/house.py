@@ -24,6 +24,7 @@ from strongroom.kms.key_use_files import KeyUseRecord
 from strongroom.kms.rooms import kms_rooms
 from strongroom.numbers import Numbers
 from strongroom.observing import KeyUses, Lifecycles, Requests, numbers_page, show_load
+from strongroom.readiness import Readiness
 from strongroom.s3.condition_values import request_values, resource_values
 from strongroom.s3.dependents import Dependents
 from strongroom.s3.lifecycle_working import LifecycleWork
@@ -102,12 +103,14 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
         every=config.lifecycle_seconds,
         tell=Lifecycles(numbers or Numbers()).tell,
     )
-    pages = Pages(gate.handle, partial(_ready, catalog), {} if numbers is None else {"metrics": numbers_page(numbers)})
+    readiness = Readiness(catalog, blobs)
+    more = {} if numbers is None else {"metrics": numbers_page(numbers, readiness)}
+    pages = Pages(gate.handle, partial(_ready, catalog, readiness), more)
     return House(catalog, blobs, keys, record, register, gate, upkeep, lifecycle, pages.handle)
 
 
-async def _ready(catalog: SqliteCatalog) -> bool:
+async def _ready(catalog: SqliteCatalog, readiness: Readiness) -> bool:
     try:
-        return await catalog.document(SCOPE, KIND) is not None
+        return await catalog.document(SCOPE, KIND) is not None and await readiness.writable()
     except StoreError:
         return False

@@ -68,6 +68,21 @@ class Gauge:
 
 
 @dataclass(slots=True)
+class State:
+    """What is so now, as the worker that is asked for the page knows it: nothing is added up."""
+
+    name: str
+    about: str
+    value: float | None = None
+
+    def show(self, value: float) -> None:
+        self.value = value
+
+    def family(self) -> GaugeMetricFamily:
+        return GaugeMetricFamily(self.name, self.about, value=self.value)
+
+
+@dataclass(slots=True)
 class Durations:
     """Durations in seconds by labels, counted in classes (a Prometheus histogram)."""
 
@@ -111,6 +126,7 @@ class Numbers(Collector):
         """``folder``: where all workers of a server leave their tables; None: this process is alone."""
         self._folder = folder
         self._tables: dict[str, Table] = {}
+        self._states: list[State] = []
 
     def counter(self, name: str, about: str, *labels: str) -> Counter:
         table = self._tables[name] = Counter(name, about, labels)
@@ -122,6 +138,11 @@ class Numbers(Collector):
 
     def gauge(self, name: str, about: str, look: Callable[[], float]) -> None:
         self._tables[name] = Gauge(name, about, look=look)
+
+    def state(self, name: str, about: str) -> State:
+        state = State(name, about)
+        self._states.append(state)
+        return state
 
     def flush(self) -> None:
         """Leave the tables where the other workers find them, whole or not at all."""
@@ -143,6 +164,7 @@ class Numbers(Collector):
         return generate_latest(registry)
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]:
+        yield from (state.family() for state in self._states if state.value is not None)
         sums: dict[str, Table] = {
             name: type(table)(table.name, table.about, table.labels) for name, table in self._tables.items()
         }

@@ -18,6 +18,7 @@ from strongroom.edge.pages import Page
 from strongroom.kms.key_use import KeyUse
 from strongroom.kms.key_use_files import KeyUseRecord
 from strongroom.numbers import Numbers
+from strongroom.readiness import Readiness
 
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -114,10 +115,12 @@ class Lifecycles:
             self._actions((kind,), count)
 
 
-def numbers_page(numbers: Numbers) -> Page:
+def numbers_page(numbers: Numbers, readiness: Readiness) -> Page:
     """``/-/metrics``."""
+    show = numbers.state("strongroom_store_writable", "Whether the store can write (1) or not (0)").show
 
     async def page() -> tuple[str, bytes]:
+        show(float(await readiness.writable()))
         return "text/plain; version=0.0.4; charset=utf-8", numbers.page()
 
     return page

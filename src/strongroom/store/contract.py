@@ -305,6 +305,10 @@ class Catalog(Reader, Protocol):
         """Those of the given ids that are kept because a row names them."""
         ...
 
+    async def prove_writing(self) -> None:
+        """Commit something that nobody asks for; no cache need know. Raises Unavailable when it cannot be committed."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -344,6 +348,10 @@ class Blobs(Protocol):
 
     def list(self) -> AsyncIterator[tuple[str, int]]:
         """(blob_id, committed at in ms) of every committed blob, in no order."""
+        ...
+
+    async def prove_writing(self) -> None:
+        """After a write that failed: write as much as a large body does at a time, and take it away again. Raises Unavailable."""
         ...
 
     async def close(self) -> None: ...

@@ -64,6 +64,7 @@ class FileBlobs:
         self._unfinished = str(folder / "tmp")
         self._random = random
         self._buffers: deque[mmap.mmap] = deque(maxlen=_BUFFERS_KEPT)
+        self.failed = False  # the last write did
         self._durable: set[str] = set()  # shard folders known to be on the disk with their names
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="blobs")
         try:
@@ -77,7 +78,7 @@ class FileBlobs:
     async def create(self) -> FileBlobWriter:
         writer = FileBlobWriter(self)
         try:
-            await self.run(writer.open, missing=Unavailable)
+            await self.run_writing(writer.open)
         except BaseException:  # cancelled: it may be open all the same
             await writer.abort()
             raise
@@ -104,6 +105,11 @@ class FileBlobs:
         """Delete what dead processes left unfinished; returns how many. Files that a live writer holds stay."""
         return await self.run(self._sweep)
 
+    async def prove_writing(self) -> None:
+        if self.failed:
+            await self.run(self._prove_writing, missing=Unavailable)
+            self.failed = False
+
     async def close(self) -> None:
         """Idempotent. Waits for file calls under way."""
         await asyncio.to_thread(self._threads.shutdown)
@@ -122,6 +128,14 @@ class FileBlobs:
             raise missing("blobs: no such file") from error
         except OSError as error:
             raise Unavailable(f"blobs: {error.strerror}") from error
+
+    async def run_writing(self, call: Callable[[], None]) -> None:
+        """As ``run``; that it failed is remembered until a write succeeds."""
+        try:
+            await self.run(call, missing=Unavailable)
+        except Unavailable:
+            self.failed = True
+            raise
 
     def take_buffer(self) -> mmap.mmap:
         """``GATHERED`` bytes on the borders of pages, as direct writing wants them."""
@@ -163,6 +177,17 @@ class FileBlobs:
             self._durable.add(shard)
 
     # ---- in threads
+
+    def _prove_writing(self) -> None:
+        _, path, descriptor = self.begin()
+        try:
+            rest = memoryview(bytes(GATHERED))
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+            os.unlink(path)
 
     def _path(self, blob_id: str) -> str:
         if _BLOB_ID.fullmatch(blob_id) is None:  # never a path of someone's making
@@ -238,10 +263,11 @@ class FileBlobWriter:
         return self._id
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
-        await self._owner.run(partial(self._write, data), missing=Unavailable)
+        await self._owner.run_writing(partial(self._write, data))
 
     async def commit(self) -> None:
-        await self._owner.run(self._commit, missing=Unavailable)
+        await self._owner.run_writing(self._commit)
+        self._owner.failed = False
 
     async def abort(self) -> None:
         if not self._over:

@@ -177,6 +177,13 @@ class SqliteCatalog:
     async def write(self, work: Callable[[Transaction], T]) -> T:
         return await self._commits.write(work)
 
+    async def prove_writing(self) -> None:
+        def work(tx: Transaction) -> None:
+            assert isinstance(tx, SqliteTransaction)
+            tx.prove_writing()
+
+        await self._commits.write(work)
+
     async def close(self) -> None:
         """Idempotent. Finishes the writes under way; the last one out copies the log back, in its turn."""
         if self._closed:

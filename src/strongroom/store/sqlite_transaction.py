@@ -6,6 +6,7 @@ change, and only if a work before it in the same transaction has changed somethi
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
@@ -95,6 +96,11 @@ class SqliteTransaction:
     def forget(self) -> None:
         """The transaction was undone as a whole."""
         self._rows.forget_numbers()
+
+    def prove_writing(self) -> None:
+        """A change of a row that nobody reads."""
+        self._change(self._sql.delete_about, ("probe",))
+        self._change(self._sql.set_format, ("probe", secrets.token_hex(8)))
 
     # ---- buckets
 

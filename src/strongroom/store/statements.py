@@ -26,6 +26,7 @@ class Statements:
 
     format: str
     set_format: str
+    delete_about: str
     bucket: str
     bucket_number: str
     buckets: str
@@ -116,6 +117,7 @@ def _buckets() -> dict[str, _Declared]:
     return {
         "format": (select(about.c.content).where(about.c.name == _of("name")), ("name",)),
         "set_format": _insert(about),
+        "delete_about": (delete(about).where(about.c.name == _of("name")), ("name",)),
         "bucket": (select(*columns).where(bucket.c.name == _bytes("name")), ("name",)),
         "bucket_number": (select(bucket.c.id).where(bucket.c.bucket_id == _of("bucket_id")), ("bucket_id",)),
         "buckets": (ordered, ("account_id", "low", "high", "limit")),
