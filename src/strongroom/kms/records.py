@@ -68,9 +68,9 @@ class Material:
     @classmethod
     def read(cls, value: Any) -> Material:
         """Raises ValueError, KeyError or TypeError for a document that no version wrote."""
+        row: Any = value
         if isinstance(value, list):  # as the first version wrote it
-            earlier: list[Any] = value
-            material_id, created_ms, provider, wrapped = earlier
+            material_id, created_ms, provider, wrapped = row
             value = {"id": material_id, "created_ms": created_ms, "provider": provider, "wrapped": wrapped}
         value = {**_LATER_OF_MATERIAL, **value}
         if value["rotated"] not in _ROTATED:
