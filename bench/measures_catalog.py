@@ -37,6 +37,7 @@ PAGE: Final = 1_000
 GROUPS: Final = 1_000  # common prefixes, written by turns: the rows of neighbouring keys are far apart in the file
 OLD: Final = 20  # versions of a key, one of them current
 _AT_ONCE: Final = 10_000  # rows of one commit
+_WRITERS: Final = 32
 _PAGES: Final = 10  # of each bucket in a sample
 _MADE_MS: Final = 1_700_000_000_000
 # As long as those of an object of one byte under SSE-S3. Listings bind the record to envelope and manifest, and open neither.
@@ -157,7 +158,8 @@ def _delete_objects(run: Run) -> Callable[[], Sample]:
     listing = opened.rooms.head("GET", "bucket")
 
     async def put() -> None:
-        await asyncio.gather(*[opened.rooms.request(one, b"x") for one in puts])
+        for first in range(0, len(puts), _WRITERS):
+            await asyncio.gather(*[opened.rooms.request(one, b"x") for one in puts[first : first + _WRITERS]])
 
     def sample() -> Sample:
         opened.runner.run(put())
