@@ -19,12 +19,13 @@ TERRAFORM ?= terraform
 FUZZ  ?=
 TORTURE ?=
 POWERCUT ?=
+HOSTILE ?=
 
 # Pyright comes from the package index with its Node; it must neither look for updates nor use another Node.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 
-.PHONY: help setup serve test clients terraform lint format demo bench fuzz torture powercut docs lock clean
+.PHONY: help setup serve test clients terraform lint format demo bench fuzz torture powercut hostile docs lock clean
 
 help:
 	@echo "make serve   start a server on $(DATA) (first start prints the root credentials)"
@@ -39,6 +40,7 @@ help:
 	@echo "make fuzz    malformed bytes for every reader  FUZZ=\"--seconds 300\" for longer"
 	@echo "make torture kill a server under load, 100 times  TORTURE=\"--rounds 5\" for a short one"
 	@echo "make powercut  what is left when the power goes, from a recording of the disk (needs strace)"
+	@echo "make hostile  what others keep of the server while somebody attacks it"
 	@echo "make docs    write the generated pages of docs/ anew"
 	@echo "make lock    pin the newest dependencies in requirements/"
 	@echo "make clean   remove .venv and caches (never data)"
@@ -124,6 +126,9 @@ torture: $(VENV)/.dev
 
 powercut: $(VENV)/.dev
 	@$(BIN)/python -m torture.power $(POWERCUT)
+
+hostile: $(VENV)/.dev
+	@$(BIN)/python -m torture.hostile $(HOSTILE)
 
 docs: $(VENV)/.dev
 	@$(BIN)/python -m strongroom.api.coverage strongroom.s3 strongroom.kms strongroom.iam > docs/operations.md

@@ -58,6 +58,9 @@ class Config:
     requests: int = _setting(512, "requests that a worker has in hand; more are answered SlowDown")
     caller_requests: int = _setting(128, "of them, those of one access key, or of one address without one")
     body_memory_mib: int = _setting(512, "memory for uploads under way, in a worker; one caller's may take half of it")
+    refusals: int = _setting(
+        100, "a second: how many refusals one sender is told at once, the others are held back; 0: any number"
+    )
     discard_grace_seconds: float = _setting(
         900.0, "how long the bytes of replaced and deleted objects stay for downloads under way"
     )
@@ -334,6 +337,7 @@ _READ: Final[dict[str, Callable[[object], Any]]] = {
     "requests": _whole(1, 1_000_000),
     "caller_requests": _whole(1, 1_000_000),
     "body_memory_mib": _whole(16, 1 << 20),
+    "refusals": _whole(0, 1_000_000),
     "discard_grace_seconds": _seconds,
     "lifecycle_seconds": _seconds,
     "lifecycle_rate": _whole(0, 1_000_000),

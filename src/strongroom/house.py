@@ -87,7 +87,7 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
             domains=config.domains,
             plain_http_secrets=config.plain_http_secrets,
             pace=Pace(config.body_idle_seconds, config.body_least_rate),
-            ceilings=Ceilings(config.requests, config.caller_requests, config.body_memory_mib << 20),
+            ceilings=Ceilings(config.requests, config.caller_requests, config.body_memory_mib << 20, config.refusals),
             access_log=config.access_log,
         ),
         clock=now,

@@ -119,6 +119,12 @@ class Server:
         if self.process is not None:
             self.kill()
 
+    def peak_mib(self) -> float:
+        """The most memory that any of its processes ever had (VmHWM)."""
+        assert self.process is not None
+        texts = [Path(f"/proc/{pid}/status").read_text() for pid in (*_children(self.process.pid), self.process.pid)]
+        return max(int(line.split()[1]) for text in texts for line in text.splitlines() if line.startswith("VmHWM:")) / 1024
+
     def _forget(self) -> None:
         assert self.process is not None
         assert self.process.stdout is not None

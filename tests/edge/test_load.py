@@ -233,3 +233,46 @@ def test_a_ticket_is_given_back_once() -> None:
     ticket.release()
     ticket.proven("AKIA", "")
     assert (load.requests, load.callers) == (0, 0)
+
+
+def refuse(load: Load, address: str, now: float, *, key: str = "", overloaded: bool = False) -> float:
+    ticket = load.enter()
+    ticket.proven(key, address)
+    ticket.release()
+    return load.held_back(ticket, address, now, overloaded=overloaded)
+
+
+def test_a_flood_of_refusals_is_told_evenly_and_another_address_at_once() -> None:
+    load = Load(Ceilings(refusals=10))
+    waits = [refuse(load, "192.0.2.1", 100.0) for _ in range(70)]
+    assert waits[:10] == [0.0] * 10
+    assert waits[10:13] == pytest.approx([0.1, 0.2, 0.3])
+    assert waits[-1] == 5.0  # never longer
+    assert refuse(load, "192.0.2.2", 100.0) == 0.0
+    assert load.held_back(None, "192.0.2.1", 100.0, overloaded=True) == 5.0
+    assert refuse(load, "192.0.2.1", 110.0) == 0.0  # it has been quiet
+
+
+def test_a_callers_own_errors_are_told_at_once_but_not_what_was_too_much() -> None:
+    load = Load(Ceilings(refusals=1))
+    assert [refuse(load, "192.0.2.1", 100.0, key="AKIA") for _ in range(5)] == [0.0] * 5
+    assert [refuse(load, "192.0.2.1", 100.0, key="AKIA", overloaded=True) for _ in range(3)] == [0.0, 1.0, 2.0]
+    assert refuse(load, "192.0.2.1", 100.0) == 0.0  # its address has done nothing
+
+
+def test_no_rate_of_refusals_holds_nothing_back() -> None:
+    load = Load(Ceilings(refusals=0))
+    assert [refuse(load, "192.0.2.1", 100.0) for _ in range(500)] == [0.0] * 500
+
+
+async def test_a_wrong_signature_in_a_flood_waits_and_holds_nothing_meanwhile() -> None:
+    worker = Worker(refusals=10)
+    for _ in range(10):
+        assert (await worker.ask(put("object", secret="wrong")))[0] == 403
+    late = asyncio.create_task(worker.ask(put("object", secret="wrong")))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    assert not late.done()
+    assert worker.in_hand == (0, 0, 0, 0)
+    assert (await worker.ask(put("object")))[0] == 200
+    assert (await late)[0] == 403

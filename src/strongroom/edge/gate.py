@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import time
-from asyncio import CancelledError
+from asyncio import CancelledError, sleep
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -55,6 +55,7 @@ _LOG = structlog.get_logger("strongroom.edge")
 _SERVER: Final = ("server", "Strongroom")
 _PLACELESS: Final = frozenset({"service", "nobody"})  # what an operation may be asked for where no bucket is
 _S3: Final[frozenset[Service]] = frozenset({"s3", "s3control"})  # sign, number and word alike
+_REFUSED: Final = frozenset({400, 401, 403})
 _LOOPBACK: Final = ("127.", "::ffff:127.")
 
 
@@ -97,6 +98,7 @@ class _Trail:
     caller: Caller = ANONYMOUS
     body: RequestBody | None = None
     ticket: Ticket | None = None
+    overloaded: bool = False
     code: str = ""
     denied: list[Denied] = field(default_factory=list[Denied])
     why: str = ""  # of an AccessDenied
@@ -236,6 +238,7 @@ class Gate:
         except ApiError as error:
             reply = self._refuse(error, trail, head)
         except Overloaded:
+            trail.overloaded = True
             reply = self._refuse(REFUSALS[trail.service].too_much(), trail, head)
         except Unavailable as error:
             _LOG.warning("store unavailable", request_id=trail.request_id, operation=trail.operation, exc_info=error)
@@ -260,6 +263,10 @@ class Gate:
             self._record(trail, head, reply, time.perf_counter() - started)
         if trail.ticket is not None:
             until_sent(reply, trail.ticket)
+        if reply.status in _REFUSED or trail.overloaded:
+            wait = self.load.held_back(trail.ticket, head.client_ip, time.monotonic(), overloaded=trail.overloaded)
+            if wait:
+                await sleep(wait)
         return reply
 
     # ------------------------------------------------------------------------------------------------------ who is calling

@@ -17,6 +17,9 @@ from strongroom.edge.head import Reply
 from strongroom.edge.limits import INLINE_MOST, STREAM_HELD
 
 _ADDRESS: Final = "@"  # no access key begins so
+_BURST: Final = 1.0  # seconds' worth of refusals that go out at once
+_HELD_BACK_MOST: Final = 5.0  # seconds; a connection is worth more than that to nobody
+_NAMES_MOST: Final = 10_000  # whose refusals are counted; beyond that the count starts anew
 
 
 class Overloaded(Exception):
@@ -34,6 +37,7 @@ class Ceilings:
     requests: int = 512  # in hand
     caller_requests: int = 128  # of them, one caller's
     body_bytes: int = 512 << 20  # of memory that bodies under way may take; one caller's half of it
+    refusals: int = 100  # a second, that one sender is told at once; 0: any number
 
 
 class _Share:
@@ -49,11 +53,12 @@ class _Share:
 class Load:
     """One a worker. ``tell`` hears of each refusal by its ceiling's name."""
 
-    __slots__ = ("_ceilings", "_shares", "body_bytes", "requests", "tell", "unproven")
+    __slots__ = ("_ceilings", "_due", "_shares", "body_bytes", "requests", "tell", "unproven")
 
     def __init__(self, ceilings: Ceilings) -> None:
         self._ceilings = ceilings
         self._shares: dict[str, _Share] = {}
+        self._due: dict[str, float] = {}  # by sender: when the last refusal was due, had they come evenly
         self.requests = 0
         self.unproven = 0
         self.body_bytes = 0
@@ -73,6 +78,22 @@ class Load:
     def _full(self, ceiling: str) -> Overloaded:
         self.tell(ceiling)
         return Overloaded(ceiling)
+
+    def held_back(self, ticket: Ticket | None, address: str, now: float, *, overloaded: bool) -> float:
+        """How many seconds a refusal is held back, so that who is refused in a flood does not take the worker from the others.
+
+        Of an address, whatever is refused before somebody proved to be a caller; of a caller, only what was too much.
+        """
+        name = "" if ticket is None else ticket.caller
+        rate = self._ceilings.refusals
+        if not rate or (name and not overloaded):
+            return 0.0
+        name = name or _network(address)
+        due = max(self._due.get(name, 0.0), now - _BURST) + 1 / rate
+        if len(self._due) >= _NAMES_MOST:
+            self._due.clear()
+        self._due[name] = due
+        return min(max(0.0, due - now), _HELD_BACK_MOST)
 
     # The four that follow are a ticket's alone.
 
@@ -118,6 +139,11 @@ class Ticket:
         self._share: _Share | None = None
         self._body_bytes = 0
         self._unproven = False
+
+    @property
+    def caller(self) -> str:
+        """The access key that this request proved to be of, else ""."""
+        return "" if self._name.startswith(_ADDRESS) else self._name
 
     def unproven(self, address: str) -> None:
         """Who it is shows only after the body, which is about to be read. Raises Overloaded."""

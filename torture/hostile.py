@@ -1,0 +1,309 @@
+"""``make hostile``: what a well-behaved caller keeps of its throughput while others attack, and what memory the worker takes.
+
+One server with one worker on the loopback interface, with the default ceilings. A caller puts and gets 16 KiB objects over four connections that stay
+open, first alone and then beside each attack; a new connection is tried meanwhile. Attackers are processes on the same machine, so what they cost
+its processors counts against the server too. Everything is bounded in number and time, and ends by itself. Exit code 1 if something did not hold.
+
+    make hostile                              5 seconds for each phase, about a minute
+    make hostile HOSTILE="--seconds 10"
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import resource
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from http.client import HTTPConnection, HTTPException
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.clients.house import STRANGER, Account, Server
+
+LEAST: Final = 0.5  # of its throughput that the well-behaved caller keeps
+CONNECTIONS: Final = 4
+OBJECT: Final = bytes(16 << 10)
+LARGE: Final = 64 << 20
+PIECE: Final = bytes(256 << 10)
+LEAD_IN: Final = 2.0  # seconds until an attack is in full swing
+HEADER_SECONDS: Final = 5
+#: Of the worker, MiB: what it is without load and its caches grow to; beside it stand memory for bodies, and connections at their worst.
+BASE_MIB: Final = 192
+BODY_MIB: Final = 512
+CONNECTIONS_MOST: Final = 2048
+
+Target = str  # path and query of a presigned URL
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What an attack is pointed at."""
+
+    port: int
+    targets: tuple[Target, ...]
+
+
+# ------------------------------------------------------------------------------------------------------------- the attacks
+
+
+async def _reader_writer(goal: Goal) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.wait_for(asyncio.open_connection("127.0.0.1", goal.port), 5)
+
+
+async def _drips(goal: Goal, head: bytes, drop: bytes) -> None:
+    """Say ``head``, and then a little every second, until one is cut off."""
+    reader, writer = await _reader_writer(goal)
+    try:
+        writer.write(head)
+        while True:
+            await writer.drain()
+            with suppress(TimeoutError):
+                if not await asyncio.wait_for(reader.read(1 << 16), 1):
+                    return
+            writer.write(drop)
+    finally:
+        writer.close()
+
+
+async def slowloris(goal: Goal, _number: int) -> None:
+    await _drips(goal, b"GET / HTTP/1.1\r\nHost: h\r\n", b"a: b\r\n")
+
+
+async def idle(goal: Goal, _number: int) -> None:
+    await _drips(goal, b"", b"")
+
+
+async def slow_bodies(goal: Goal, _number: int) -> None:
+    """Calls to STS that nobody signed well: the body is to be read before that can be seen."""
+    credential = "AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/sts/aws4_request"
+    head = (
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 60000\r\n"
+        f"Authorization: AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature={'0' * 64}\r\n"
+        "X-Amz-Date: 20260101T000000Z\r\n\r\n"
+    )
+    await _drips(goal, head.encode(), b"a")
+
+
+async def bad_signatures(goal: Goal, number: int) -> None:
+    """As fast as they are answered, over one connection."""
+    reader, writer = await _reader_writer(goal)
+    try:
+        target = goal.targets[number % len(goal.targets)][:-8] + "00000000"
+        while True:
+            writer.write(f"PUT {target} HTTP/1.1\r\nHost: 127.0.0.1:{goal.port}\r\nContent-Length: 0\r\n\r\n".encode())
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
+            await reader.readexactly(length)
+    finally:
+        writer.close()
+
+
+async def large_uploads(goal: Goal, number: int) -> None:
+    """One after the other, tried again at once when it is refused."""
+    reader, writer = await _reader_writer(goal)
+    try:
+        target = goal.targets[number % len(goal.targets)]
+        writer.write(f"PUT {target} HTTP/1.1\r\nHost: 127.0.0.1:{goal.port}\r\nContent-Length: {LARGE}\r\n\r\n".encode())
+        answer = asyncio.create_task(reader.read(1 << 16))
+        for _ in range(LARGE // len(PIECE)):
+            if answer.done():
+                return
+            writer.write(PIECE)
+            await writer.drain()
+        await answer
+    finally:
+        writer.close()
+
+
+Attack = Callable[[Goal, int], Awaitable[None]]
+
+
+def _attack(attack: Attack, goal: Goal, count: int, over: Event) -> None:
+    """``count`` of them at a time, until it is over."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, count + 200)), hard))
+
+    async def again(number: int) -> None:
+        while True:
+            with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
+                await attack(goal, number)
+            await asyncio.sleep(0.01)
+
+    async def run() -> None:
+        tasks: list[asyncio.Task[None]] = []
+        for number in range(count):
+            tasks.append(asyncio.create_task(again(number)))
+            if number % 100 == 99:
+                await asyncio.sleep(0.05)
+        await asyncio.to_thread(over.wait, 120)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+# ------------------------------------------------------------------------------------------------------ the well-behaved caller
+
+
+def _behave(goal: Goal, seconds: float, tell: Any) -> None:
+    """Put, get, put, get: tells how many were answered 200, and what else was answered."""
+    end = time.monotonic() + seconds
+    answers: Counter[int] = Counter()
+
+    def one(number: int) -> None:
+        put, get = goal.targets[2 * number : 2 * number + 2]
+        connection = HTTPConnection("127.0.0.1", goal.port, timeout=seconds + 10)
+        while time.monotonic() < end:
+            try:
+                connection.request("PUT", put, OBJECT)
+                response = connection.getresponse()
+                response.read()
+                answers[response.status] += 1
+                connection.request("GET", get)
+                response = connection.getresponse()
+                response.read()
+                answers[response.status] += 1
+            except (OSError, HTTPException):
+                answers[0] += 1
+                connection.close()
+        connection.close()
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    tell.send(answers)
+
+
+def _newcomer(port: int) -> float:
+    """Seconds until a connection that is made now is answered."""
+    started = time.monotonic()
+    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("GET", "/-/live")
+        connection.getresponse().read()
+    except OSError:
+        return float("inf")
+    finally:
+        connection.close()
+    return time.monotonic() - started
+
+
+# ------------------------------------------------------------------------------------------------------------------- the run
+
+
+@dataclass(frozen=True)
+class Seen:
+    rate: float
+    others: int  # answers to the well-behaved caller that were not 200
+    newcomer: float
+
+
+class Run:
+    def __init__(self, server: Server, seconds: float) -> None:
+        self._server = server
+        self._seconds = seconds
+        self._spawn = multiprocessing.get_context("spawn")
+        self._stranger = server.account(STRANGER, "stranger")
+        server.client("s3").create_bucket(Bucket="behaved")
+        server.client("s3", self._stranger).create_bucket(Bucket="hostile")
+        self._good = Goal(server.port, tuple(self._presigned(server.owner, "behaved", CONNECTIONS, "put_object", "get_object")))
+        self._bad = Goal(server.port, tuple(self._presigned(self._stranger, "hostile", 32, "put_object")))
+
+    def _presigned(self, who: Account, bucket: str, count: int, *methods: str) -> list[Target]:
+        client = self._server.client("s3", who, signature_version="s3v4")
+        return [
+            client.generate_presigned_url(method, {"Bucket": bucket, "Key": f"key-{number}"}).removeprefix(self._server.url)
+            for number in range(count)
+            for method in methods
+        ]
+
+    def alone(self) -> Seen:
+        heard, tell = self._spawn.Pipe(duplex=False)
+        caller = self._spawn.Process(target=_behave, args=(self._good, self._seconds, tell))
+        started = time.monotonic()
+        caller.start()
+        time.sleep(self._seconds / 2)
+        newcomer = _newcomer(self._server.port)
+        if not heard.poll(self._seconds + 60):
+            raise SystemExit(f"the well-behaved caller was not done after {time.monotonic() - started:.0f} s")
+        answers: Counter[int] = heard.recv()
+        caller.join(10)
+        return Seen(answers[200] / self._seconds, answers.total() - answers[200], newcomer)
+
+    def beside(self, attack: Attack, count: int) -> Seen:
+        over = self._spawn.Event()
+        attacker = self._spawn.Process(target=_attack, args=(attack, replace(self._bad), count, over))
+        attacker.start()
+        try:
+            time.sleep(LEAD_IN + 1)
+            return self.alone()
+        finally:
+            over.set()
+            attacker.join(10)
+            if attacker.is_alive():
+                attacker.kill()
+                attacker.join()
+
+
+ATTACKS: Final[tuple[tuple[str, Attack, int], ...]] = (
+    ("slow heads", slowloris, 1000),
+    ("idle connections", idle, 3000),
+    ("slow unsigned bodies", slow_bodies, 300),
+    ("bad signatures", bad_signatures, 64),
+    ("parallel large uploads", large_uploads, 500),
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make hostile")
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each phase")
+    seconds: float = parser.parse_args().seconds
+    console = Console()
+    folder = Path(tempfile.mkdtemp(prefix="strongroom-hostile-"))
+    server = Server(folder, {"STRONGROOM_HEADER_SECONDS": str(HEADER_SECONDS)})
+    server.start()
+    failed = False
+    table = Table("attack", "at a time", "alone, per s", "beside it", "kept", "not 200", "newcomer, s", "peak MiB", "")
+    most = BASE_MIB + BODY_MIB + CONNECTIONS_MOST * 128 // 1024
+    try:
+        run = Run(server, seconds)
+        run.alone()  # warm
+        for name, attack, count in ATTACKS:
+            alone, beside = run.alone(), run.beside(attack, count)
+            kept = beside.rate / alone.rate if alone.rate else 0.0
+            peak = server.peak_mib()
+            held = kept >= LEAST and not beside.others and peak <= most
+            failed |= not held
+            rates = (f"{alone.rate:.0f}", f"{beside.rate:.0f}", f"{kept:.0%}")
+            table.add_row(name, str(count), *rates, str(beside.others), f"{beside.newcomer:.2f}", f"{peak:.0f}", _word(held=held))
+            time.sleep(1)
+    finally:
+        server.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    console.print(table)
+    console.print(f"Holds: {LEAST:.0%} of the throughput is kept, every answer is 200, and the worker stays below {most} MiB.")
+    return 1 if failed else 0
+
+
+def _word(*, held: bool) -> str:
+    return "holds" if held else "FAILS"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
