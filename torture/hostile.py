@@ -1,10 +1,11 @@
 """``make hostile``: what a well-behaved caller keeps of its throughput while others attack, and what memory the worker takes.
 
-One server with one worker on the loopback interface, with the default ceilings. A caller puts and gets 16 KiB objects over four connections that stay
-open, first alone and then beside each attack; a new connection is tried meanwhile. Attackers are processes on the same machine, so what they cost
-its processors counts against the server too. Everything is bounded in number and time, and ends by itself. Exit code 1 if something did not hold.
+One server with one worker on the loopback interface, with the default ceilings. A caller puts and gets 16 KiB objects over four
+connections that stay open, first alone and then beside each attack; meanwhile the time until a new connection is answered is
+taken ("new"). Attackers are processes on the same machine, so what they cost its processors counts against the server too.
+Everything is bounded in number and time, and ends by itself. Exit code 1 if something did not hold.
 
-    make hostile                              5 seconds for each phase, about a minute
+    make hostile                              5 seconds for each phase, about two minutes
     make hostile HOSTILE="--seconds 10"
 """
 
@@ -22,7 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -38,7 +39,7 @@ CONNECTIONS: Final = 4
 OBJECT: Final = bytes(16 << 10)
 LARGE: Final = 64 << 20
 PIECE: Final = bytes(256 << 10)
-LEAD_IN: Final = 2.0  # seconds until an attack is in full swing
+LEAD_IN: Final = 3.0  # seconds until an attack is in full swing
 HEADER_SECONDS: Final = 5
 #: Of the worker, MiB: what it is without load and its caches grow to; beside it stand memory for bodies, and connections at their worst.
 BASE_MIB: Final = 192
@@ -159,32 +160,39 @@ def _attack(attack: Attack, goal: Goal, count: int, over: Event) -> None:
 # ------------------------------------------------------------------------------------------------------ the well-behaved caller
 
 
-def _behave(goal: Goal, seconds: float, tell: Any) -> None:
-    """Put, get, put, get: tells how many were answered 200, and what else was answered."""
-    end = time.monotonic() + seconds
+def _behave(goal: Goal, seconds: float, go: Event, tell: Any) -> None:
+    """Put, get, put, get, from when it may: tells how many were answered 200, and what else was answered."""
     answers: Counter[int] = Counter()
+    connected = threading.Barrier(CONNECTIONS + 1)
+
+    def ask(connection: HTTPConnection, method: str, target: Target, body: bytes | None = None) -> int:
+        try:
+            connection.request(method, target, body)
+            response = connection.getresponse()
+            response.read()
+        except (OSError, HTTPException):
+            connection.close()
+            return 0
+        return response.status
 
     def one(number: int) -> None:
         put, get = goal.targets[2 * number : 2 * number + 2]
         connection = HTTPConnection("127.0.0.1", goal.port, timeout=seconds + 10)
+        ask(connection, "GET", "/-/live")
+        connected.wait()
+        while not go.wait(1):
+            ask(connection, "GET", "/-/live")  # the connection does not rest
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
-            try:
-                connection.request("PUT", put, OBJECT)
-                response = connection.getresponse()
-                response.read()
-                answers[response.status] += 1
-                connection.request("GET", get)
-                response = connection.getresponse()
-                response.read()
-                answers[response.status] += 1
-            except (OSError, HTTPException):
-                answers[0] += 1
-                connection.close()
+            answers[ask(connection, "PUT", put, OBJECT)] += 1
+            answers[ask(connection, "GET", get)] += 1
         connection.close()
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(CONNECTIONS)]
     for thread in threads:
         thread.start()
+    connected.wait()
+    tell.send("connected")
     for thread in threads:
         thread.join()
     tell.send(answers)
@@ -234,31 +242,41 @@ class Run:
         ]
 
     def alone(self) -> Seen:
-        heard, tell = self._spawn.Pipe(duplex=False)
-        caller = self._spawn.Process(target=_behave, args=(self._good, self._seconds, tell))
-        started = time.monotonic()
-        caller.start()
-        time.sleep(self._seconds / 2)
-        newcomer = _newcomer(self._server.port)
-        if not heard.poll(self._seconds + 60):
-            raise SystemExit(f"the well-behaved caller was not done after {time.monotonic() - started:.0f} s")
-        answers: Counter[int] = heard.recv()
-        caller.join(10)
-        return Seen(answers[200] / self._seconds, answers.total() - answers[200], newcomer)
+        return self._watch(None)
 
     def beside(self, attack: Attack, count: int) -> Seen:
         over = self._spawn.Event()
-        attacker = self._spawn.Process(target=_attack, args=(attack, replace(self._bad), count, over))
-        attacker.start()
+        attacker = self._spawn.Process(target=_attack, args=(attack, self._bad, count, over))
         try:
-            time.sleep(LEAD_IN + 1)
-            return self.alone()
+            return self._watch(attacker)
         finally:
             over.set()
             attacker.join(10)
             if attacker.is_alive():
                 attacker.kill()
                 attacker.join()
+
+    def _watch(self, attacker: Any) -> Seen:
+        """The well-behaved caller connects, then the attack begins, then the caller goes to work."""
+        heard, tell = self._spawn.Pipe(duplex=False)
+        go = self._spawn.Event()
+        caller = self._spawn.Process(target=_behave, args=(self._good, self._seconds, go, tell))
+        caller.start()
+        self._hear(heard)
+        if attacker is not None:
+            attacker.start()
+            time.sleep(LEAD_IN)
+        go.set()
+        time.sleep(self._seconds / 2)
+        newcomer = _newcomer(self._server.port)
+        answers: Counter[int] = self._hear(heard)
+        caller.join(10)
+        return Seen(answers[200] / self._seconds, answers.total() - answers[200], newcomer)
+
+    def _hear(self, heard: Any) -> Any:
+        if not heard.poll(self._seconds + 60):
+            raise SystemExit("the well-behaved caller did not come to its end")
+        return heard.recv()
 
 
 ATTACKS: Final[tuple[tuple[str, Attack, int], ...]] = (
@@ -273,18 +291,22 @@ ATTACKS: Final[tuple[tuple[str, Attack, int], ...]] = (
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make hostile")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each phase")
-    seconds: float = parser.parse_args().seconds
+    parser.add_argument("--only", default="", help="a word of the attack's name")
+    asked = parser.parse_args()
+    seconds: float = asked.seconds
     console = Console()
     folder = Path(tempfile.mkdtemp(prefix="strongroom-hostile-"))
     server = Server(folder, {"STRONGROOM_HEADER_SECONDS": str(HEADER_SECONDS)})
     server.start()
     failed = False
-    table = Table("attack", "at a time", "alone, per s", "beside it", "kept", "not 200", "newcomer, s", "peak MiB", "")
+    table = Table("attack", "count", "alone/s", "beside/s", "kept", "not 200", "new, s", "MiB", "")
     most = BASE_MIB + BODY_MIB + CONNECTIONS_MOST * 128 // 1024
     try:
         run = Run(server, seconds)
         run.alone()  # warm
         for name, attack, count in ATTACKS:
+            if asked.only not in name:
+                continue
             alone, beside = run.alone(), run.beside(attack, count)
             kept = beside.rate / alone.rate if alone.rate else 0.0
             peak = server.peak_mib()
