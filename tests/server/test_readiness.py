@@ -8,9 +8,15 @@ import sqlite3
 
 import pytest
 
+from strongroom.config import Config
+from strongroom.edge.head import Head
+from strongroom.house import build
 from strongroom.numbers import Numbers
 from strongroom.observing import numbers_page
 from strongroom.readiness import Readiness
+from strongroom.server import first_start
+from strongroom.startup import folder
+from strongroom.startup.sealing import ensure_root_key
 from strongroom.store import files
 from strongroom.store.contract import Unavailable
 from strongroom.store.files import FileBlobs
@@ -144,3 +150,23 @@ async def test_the_metric_says_the_same(catalog):
     shown = await page()
     assert shown is not None
     assert b"\nstrongroom_store_writable 0.0\n" in shown[1]
+
+
+async def test_the_page_of_a_whole_server_is_red_and_green_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("strongroom.readiness._HOLDS", 0.0)
+    config = Config(data_dir=tmp_path / "data")
+    folder.prepare(config.data_dir)
+    root_key = ensure_root_key(config)
+    await first_start(config, root_key)
+    house = await build(config, root_key, Numbers())
+
+    async def status(page: str) -> int:
+        head = Head("GET", f"/-/{page}", None, "", {}, "http", "127.0.0.1")
+        return (await house.handle(head, None)).status  # type: ignore[arg-type]
+
+    assert (await status("ready"), await status("live")) == (200, 200)
+    house.catalog._writing.execute("PRAGMA query_only=ON")
+    assert (await status("ready"), await status("live"), await status("metrics")) == (503, 200, 200)
+    house.catalog._writing.execute("PRAGMA query_only=OFF")
+    assert await status("ready") == 200
+    await house.close()
