@@ -67,6 +67,7 @@ def test_s3_commands(aws, tmp_path):
         assert (tmp_path / "back" / "tree" / path).read_bytes() == files[path]
     (tree / "a.txt").unlink()
     (tree / "deep er/ü.bin").write_bytes(b"shorter")
+    os.utime(tree / "deep er/ü.bin", (1_700_000_000, 1_700_000_000))
     printed = aws("s3", "sync", tree, f"s3://{name}/tree", "--delete", "--no-progress")
     assert [line.split()[0] for line in printed.splitlines()] == ["upload:"]  # a.txt has been moved away before
     (tree / "big").unlink()

@@ -16,11 +16,11 @@ def test_every_kind_of_finding_can_be_told(kind, verdict):
     finding = Finding(kind, "P", verdict, 1, "S")
     told = place(finding)
     assert told.endswith("P")
-    with_statement = verdict is not None and kind not in {Kind.GRANT, Kind.ACL}
-    assert told.startswith('statement 2 ("S") of the ') is with_statement
-    assert fields(finding) == {"policy": "P", "policy_type": kind.value} | (
-        {"statement": 2, "sid": "S"} if with_statement else {}
-    )
+    counted = verdict is not None and kind is not Kind.GRANT
+    word = "grant" if kind is Kind.ACL else "statement"
+    assert told.startswith(f'{word} 2 ("S") of the ') is counted
+    by = {"grant": 2, "gives": "S"} if kind is Kind.ACL else {"statement": 2, "sid": "S"}
+    assert fields(finding) == {"policy": "P", "policy_type": kind.value} | (by if counted else {})
 
 
 @pytest.mark.parametrize("reason", Reason)

@@ -41,9 +41,9 @@ NO_BYTES = {
 
 
 def may_store(operation) -> bool:
-    if operation.need.action == "s3:PutObject" or operation.name not in operation_names("s3"):
+    if operation.need.action == "s3:PutObject" or operation.name not in operation_names(operation.service):
         return True  # whatever the model does not know (a form of a browser, say) has to be told of
-    model = operation_model("s3", operation.name)
+    model = operation_model(operation.service, operation.name)
     taken = members(model.input_shape)
     writes = model.http["method"] in {"PUT", "POST"}
     return writes and (model.has_streaming_input or bool({"ServerSideEncryption", "SSECustomerKey", "CopySource"} & set(taken)))

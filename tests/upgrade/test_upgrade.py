@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import tarfile
 from contextlib import closing
@@ -22,8 +23,8 @@ KEPT = sorted(path.name.removesuffix(".tar.xz") for path in FOLDERS.glob("*.tar.
 
 def unpacked(name: str, folder: Path) -> list[dict[str, Any]]:
     """The data folder in ``folder/data``; what was asked of its program."""
-    with tarfile.open(FOLDERS / f"{name}.tar.xz") as file:
-        file.extractall(folder, filter="data")
+    chosen = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # which Debian 12's Python has not
+    shutil.unpack_archive(FOLDERS / f"{name}.tar.xz", folder, **chosen)
     return json.loads((folder / "asked.json").read_bytes())
 
 

@@ -60,7 +60,8 @@ def fields(finding: Finding) -> dict[str, str | int]:
     """The statement that decided, or a policy that was looked at, for programs to read."""
     found: dict[str, str | int] = {"policy": finding.policy, "policy_type": finding.kind.value}
     if finding.verdict is not None and finding.kind is not Kind.GRANT:
-        found["statement"] = finding.statement + 1
+        number, name = ("grant", "gives") if finding.kind is Kind.ACL else ("statement", "sid")
+        found[number] = finding.statement + 1
         if finding.sid:
-            found["sid"] = finding.sid
+            found[name] = finding.sid
     return found

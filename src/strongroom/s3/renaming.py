@@ -128,7 +128,12 @@ class Renaming:
         for _ in range(TRIES):
             if wish.is_done(bucket, await self._rooms.catalog.latest(bucket.bucket_id, wish.destination)):
                 return Answer()
-            row = await find_version_for(call, self._rooms, bucket, {"Key": wish.source})
+            try:
+                row = await find_version_for(call, self._rooms, bucket, {"Key": wish.source})
+            except ApiError:
+                if wish.is_done(bucket, await self._rooms.catalog.latest(bucket.bucket_id, wish.destination)):
+                    return Answer()  # by another try of the same, since the last look
+                raise
             try:
                 await self._rename(call, bucket, row, wish)
             except _Changed:
