@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from strongroom.config import Config, load
 from strongroom.s3.upkeep import Upkeep
 from strongroom.startup.opening import LowerRooms
-from tests.clients.house import COMMAND, Server
+from tests.clients.house import Server
 from torture.ledger import State
 from torture.writers import PLAIN, VERSIONED, Writer, digest, whole
 
@@ -107,7 +107,7 @@ def tools(server: Server, *, bodies: bool) -> list[str]:
     faults: list[str] = []
     for words in (("verify", "--json", *(() if bodies else ("--quick",))), ("audit", "verify")):
         done = subprocess.run(
-            [*COMMAND, *words, "--data", str(server.data)],
+            [*server.command, *words, "--data", str(server.data)],
             env=server.environ,
             capture_output=True,
             text=True,

@@ -18,15 +18,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 
-from tests.clients.house import COMMAND, Server
+from tests.clients.house import Server
 from torture import checks, trace
 from torture.disk import Disk
 from torture.ledger import Current, State
@@ -79,21 +77,9 @@ def expected(acts: list[Act], moment: float) -> Current:
     return current
 
 
-@contextmanager
-def traced(folder: Path) -> Iterator[None]:
-    """Servers started within are traced to ``folder/trace.*``."""
-    command = list(COMMAND)
-    COMMAND[:] = ["strace", *trace.OPTIONS, "-e", f"trace={trace.CALLS}", "-o", str(folder / "trace"), *command]
-    try:
-        yield
-    finally:
-        COMMAND[:] = command
-
-
 def record(server: Server, seed: int) -> tuple[list[Act], float]:
     """Let clients work on a traced server; returns what they did, and when it began."""
-    with traced(server.folder):
-        server.start()
+    server.start("strace", *trace.OPTIONS, "-e", f"trace={trace.CALLS}", "-o", str(server.folder / "trace"))
     s3 = server.client("s3", max_pool_connections=16)
     for bucket, algorithm in zip(PLAIN, ("AES256", "aws:kms", "aws:kms:dsse"), strict=True):
         s3.create_bucket(Bucket=bucket)

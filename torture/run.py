@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from tests.clients.house import COMMAND, Server
+from tests.clients.house import Server
 from torture import checks
 from torture.writers import PLAIN, VERSIONED, Writer
 
@@ -133,7 +133,7 @@ class Torture:
 
     def _rewrap(self) -> subprocess.Popen[str]:
         words = ("rewrap", "--bucket", self._random.choice(("under-kms", VERSIONED)), "--to-key", self._random.choice(self._keys))
-        command = [*COMMAND, *words, "--json", "--data", str(self._server.data)]
+        command = [*self._server.command, *words, "--json", "--data", str(self._server.data)]
         return subprocess.Popen(
             command,
             env=self._server.environ,

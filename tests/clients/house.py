@@ -78,11 +78,21 @@ class Server:
         }
 
     @property
-    def _command(self) -> tuple[str, ...]:
+    def command(self) -> tuple[str, ...]:
         return (self.python, "-m", "strongroom")
 
-    def start(self) -> None:
-        command = [*self._command, "serve", str(self.data), "--listen", f"127.0.0.1:{self.port}", "--workers", str(self.workers)]
+    def start(self, *under: str) -> None:
+        """``under``: a program that runs it, such as strace."""
+        command = [
+            *under,
+            *self.command,
+            "serve",
+            str(self.data),
+            "--listen",
+            f"127.0.0.1:{self.port}",
+            "--workers",
+            str(self.workers),
+        ]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, env=self.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
@@ -133,7 +143,7 @@ class Server:
 
     def run(self, *words: str) -> str:
         """Another command of ours, on the same folder."""
-        done = subprocess.run([*self._command, *words], env=self.environ, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run([*self.command, *words], env=self.environ, capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
