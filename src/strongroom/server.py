@@ -43,7 +43,7 @@ from strongroom.worker import Unlocked, load_worker
 
 _RESPAWN_SECONDS: Final = 0.1
 _BACKLOG: Final = 1024  # connections that wait to be taken
-_READ_AHEAD: Final = 128 << 10  # bytes of a connection that are read before they are asked for; the longest head is far below it
+_READ_AHEAD: Final = 256 << 10  # bytes of a connection that are read before they are asked for; the longest head is far below it
 _FILES: Final = 512  # open files of a worker beside connections, and beside two for each request
 _CERTIFICATE_SECONDS: Final = 2.0  # between two looks at the certificate's files
 _LOG = structlog.get_logger("strongroom.server")
