@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 from prometheus_client import CollectorRegistry, generate_latest
@@ -20,9 +20,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 Labels = tuple[str, ...]
+F = TypeVar("F", CounterMetricFamily, GaugeMetricFamily)
 FLUSH_SECONDS: Final = 1.0  # how old what other workers counted may be on the page
 #: Upper bounds, in seconds, of the classes that durations are counted in; one more class has no bound.
 BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+def _filled(family: F, values: Mapping[Labels, float]) -> F:
+    for labels, value in sorted(values.items()):
+        family.add_metric(labels, value)
+    return family
 
 
 @dataclass(slots=True)
@@ -41,10 +48,7 @@ class Counter:
     merge = add
 
     def family(self) -> CounterMetricFamily:
-        family = CounterMetricFamily(self.name, self.about, labels=self.labels)
-        for labels, value in sorted(self.values.items()):
-            family.add_metric(labels, value)
-        return family
+        return _filled(CounterMetricFamily(self.name, self.about, labels=self.labels), self.values)
 
 
 @dataclass(slots=True)
@@ -61,10 +65,7 @@ class Gauge:
         self.values[labels] = self.values.get(labels, 0) + amount
 
     def family(self) -> GaugeMetricFamily:
-        family = GaugeMetricFamily(self.name, self.about, labels=self.labels)
-        for labels, value in sorted(self.values.items()):
-            family.add_metric(labels, value)
-        return family
+        return _filled(GaugeMetricFamily(self.name, self.about, labels=self.labels), self.values)
 
 
 @dataclass(slots=True)

@@ -45,6 +45,13 @@ def kms(server):
     client.close()
 
 
+@pytest.fixture(scope="session")
+def iam(server):
+    client = server.client("iam")
+    yield client
+    client.close()
+
+
 @pytest.fixture
 def bucket(s3):
     name = unique()

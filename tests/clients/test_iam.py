@@ -17,13 +17,6 @@ def statement(**more):
     return json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*", **more}})
 
 
-@pytest.fixture(scope="module")
-def iam(server):
-    client = server.client("iam")
-    yield client
-    client.close()
-
-
 @pytest.fixture
 def user(iam):
     name = unique("user")

@@ -12,13 +12,6 @@ from tests.clients.test_user_rights import ALLOW_ALL, arn_of, new_user, policy
 
 
 @pytest.fixture(scope="module")
-def iam(server):
-    client = server.client("iam")
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
 def other(server):
     """An account of its own, so that what is in it can be counted."""
     client = server.client("iam", server.account("777788889999", "counted"))

@@ -30,13 +30,6 @@ REFUSALS = {"AccessDenied", "AccessDeniedException", "403", "MissingAuthenticati
 OTHERWISE = {"RetireGrant": {"NotFoundException"}, "DeleteAlias": {"NotFoundException"}, "UpdateAlias": {"NotFoundException"}}
 
 
-@pytest.fixture(scope="module")
-def iam(server):
-    client = server.client("iam")
-    yield client
-    client.close()
-
-
 class Clients:
     """Those of one caller; ``None`` for whoever signs nothing."""
 

@@ -25,13 +25,6 @@ def told(error):
 
 
 @pytest.fixture(scope="module")
-def iam(server):
-    client = server.client("iam")
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
 def s3(server):
     client = server.client("s3", signature_version="s3v4")
     yield client

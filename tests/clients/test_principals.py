@@ -12,13 +12,6 @@ from tests.clients.test_sessions import new_role
 from tests.clients.test_user_rights import ALLOW_ALL, arn_of, new_user, policy
 
 
-@pytest.fixture(scope="module")
-def iam(server):
-    client = server.client("iam")
-    yield client
-    client.close()
-
-
 def put(s3, bucket, *arns):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     statement = {

@@ -20,13 +20,6 @@ def trust(principal, **more):
 
 
 @pytest.fixture(scope="module")
-def iam(server):
-    client = server.client("iam")
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
 def user(server, iam):
     return new_user(server, iam)
 

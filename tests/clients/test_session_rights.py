@@ -54,13 +54,6 @@ def client_of(server, service, credentials):
 
 
 @pytest.fixture(scope="module")
-def iam(server):
-    client = server.client("iam")
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
 def house(server, s3, kms, iam):
     name = unique("owned")
     s3.create_bucket(Bucket=name)

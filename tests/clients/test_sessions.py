@@ -16,13 +16,6 @@ TEAM = [{"Key": "Team", "Value": "blue"}]
 
 
 @pytest.fixture(scope="module")
-def iam(server):
-    client = server.client("iam")
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
 def user(server, iam):
     return new_user(server, iam, ALLOW_ALL, Tags=[{"Key": "Cost", "Value": "7"}])
 

@@ -14,13 +14,6 @@ OBJECT, OTHER = "arn:aws:s3:::b/k", "arn:aws:s3:::other/k"
 CALLER, FOREIGN = f"arn:aws:iam::{OWNER}:user/ann", f"arn:aws:iam::{STRANGER}:user/bob"
 
 
-@pytest.fixture(scope="module")
-def iam(server):
-    client = server.client("iam")
-    yield client
-    client.close()
-
-
 def custom(iam, *statements, actions=("s3:GetObject",), **more):
     """The results of a simulation of one policy."""
     answer = iam.simulate_custom_policy(PolicyInputList=[policy(*statements)], ActionNames=list(actions), **more)

@@ -13,13 +13,6 @@ from tests.clients.test_user_rights import ALLOW_ALL, arn_of, new_user
 PUBLIC = {"StringEquals": {"s3:ExistingObjectTag/Class": "public"}}
 
 
-@pytest.fixture(scope="module")
-def iam(server):
-    client = server.client("iam")
-    yield client
-    client.close()
-
-
 @pytest.fixture
 def user(server, iam, s3, bucket):
     """A client of a user who may what is said, on the bucket."""

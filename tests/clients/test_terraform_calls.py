@@ -53,13 +53,6 @@ def gone_by(*codes):
     return wrap
 
 
-@pytest.fixture(scope="module")
-def iam(server):
-    client = server.client("iam")
-    yield client
-    client.close()
-
-
 @pytest.fixture
 def name():
     return unique("tf")

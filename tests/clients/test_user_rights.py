@@ -61,13 +61,6 @@ def implicit(who, action, resource):
 
 
 @pytest.fixture(scope="module")
-def iam(server):
-    client = server.client("iam")
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
 def house(server, s3, kms, iam):
     name = unique("owned")
     s3.create_bucket(Bucket=name)

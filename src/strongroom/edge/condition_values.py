@@ -17,7 +17,7 @@ from strongroom.edge.claims import Claim
 from strongroom.edge.head import Head
 from strongroom.edge.identity_values import SERVICES, identity_value
 from strongroom.policy.s3_actions import CONDITION_KEYS, condition_key
-from strongroom.policy.templates import Lookup, OneOf, Untold, Value
+from strongroom.policy.templates import Lookup, OneOf, Untold, Value, caseless
 
 _HEADERS: Final = "s3:x-amz-"
 
@@ -38,15 +38,7 @@ class Existing:
         if self.told is None:
             self.asked = True
             raise Untold(key)
-        return value_in(self.told, key)
-
-
-def value_in(told: Told, key: str) -> Value:
-    """The value of a key in lower case. Raises Untold where two keys differ only by case: which of them a policy means, nobody knows."""
-    found = [value for name, value in told.items() if name.lower() == key]
-    if len(found) > 1:
-        raise Untold(key)
-    return found[0] if found else None
+        return caseless(self.told, key, key)
 
 
 @dataclass(slots=True)
@@ -86,7 +78,7 @@ class RequestValues:
             if key.startswith("s3:"):
                 return self._s3(key, action, owner, version_id, existing, known)
             if key.startswith(_OF_TAGS) and action.startswith("s3:"):
-                return value_in(known, key) if not key.startswith(_OF_RESOURCE) or existing is None else existing.value(key)
+                return caseless(known, key, key) if not key.startswith(_OF_RESOURCE) or existing is None else existing.value(key)
             if key == "aws:resourceaccount":
                 return owner
             if key in self.caller.values:
@@ -111,7 +103,7 @@ class RequestValues:
             return version_id
         if key.startswith(_OF_RESOURCE):
             return None if existing is None else existing.value(key)
-        if (value := value_in(known, key)) is not None:
+        if (value := caseless(known, key, key)) is not None:
             return value
         if key == "s3:prefix" and self.object_key:  # whether a key is there is a question about listing that key
             return None if "CopySource" in self.given else self.object_key

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from strongroom.kms.names import ALIAS_PREFIX
 from strongroom.kms.records import AWS_KMS, ENCRYPT_DECRYPT, SYMMETRIC
 from strongroom.kms.specs import Kind
-from strongroom.policy.templates import Untold, Value
+from strongroom.policy.templates import Untold, Value, caseless
 
 if TYPE_CHECKING:
     from strongroom.api.operation import Call, Caller, Input
@@ -47,11 +47,11 @@ class KeyQuestion:
     def value(self, key: str, /) -> Value:
         """Of a condition key in lower case. Raises Untold."""
         if key.startswith(_CONTEXT):
-            return _only(self.context, key.removeprefix(_CONTEXT), key)
+            return caseless(self.context, key.removeprefix(_CONTEXT), key)
         if key.startswith(_RESOURCE_TAG):
-            return None if self.record is None else _only(dict(self.record.tags), key.removeprefix(_RESOURCE_TAG), key)
+            return None if self.record is None else caseless(dict(self.record.tags), key.removeprefix(_RESOURCE_TAG), key)
         if key.startswith(_REQUEST_TAG):
-            return _only(_asked_tags(self), key.removeprefix(_REQUEST_TAG), key)
+            return caseless(_asked_tags(self), key.removeprefix(_REQUEST_TAG), key)
         if key.startswith(_ENCLAVE):
             return None
         entry = _VALUES.get(key)
@@ -87,14 +87,6 @@ def of_key(call: Call, action: str, record: KeyRecord | None, **known: Any) -> K
     ``known``: what else it has.
     """
     return KeyQuestion(action, call.caller, call.input if call.operation.service == "kms" else {}, record, **known)
-
-
-def _only(pairs: Mapping[str, str], name: str, key: str) -> Value:
-    """The value of a name that is compared without case. Raises Untold when two names differ by nothing else: which is meant?"""
-    found = [value for other, value in pairs.items() if other.lower() == name]
-    if len(found) > 1:
-        raise Untold(key)
-    return found[0] if found else None
 
 
 def _asked_tags(asked: KeyQuestion) -> Mapping[str, str]:

@@ -35,6 +35,16 @@ class OneOf(tuple[str, ...]):
 _VARIABLE: Final = re.compile(r"\$\{(?:([*?$])|\s*([^{}'$,]{1,300}?)\s*(?:,\s*'([^']{0,1024})'\s*)?)\}")
 
 
+def caseless(pairs: Mapping[str, str | tuple[str, ...]], name: str, key: str) -> Value:
+    """The value of ``name`` (in lower case) among names in any case. Raises Untold, of the condition key ``key``, where two names differ
+    by case alone: which of them a policy means, nobody knows.
+    """
+    found = [value for other, value in pairs.items() if other.lower() == name]
+    if len(found) > 1:
+        raise Untold(key)
+    return found[0] if found else None
+
+
 def no_values(_key: str, /) -> Value:
     """A request about which nothing is known."""
     return None
