@@ -14,6 +14,7 @@ CLIENTS := .venv-clients
 PIP   := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?=
 BENCH ?=
+BUDGET ?=
 REQUIRE ?=
 TERRAFORM ?= terraform
 FUZZ  ?=
@@ -25,7 +26,7 @@ HOSTILE ?=
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 
-.PHONY: help setup serve test clients terraform lint format demo bench fuzz torture powercut hostile docs lock clean
+.PHONY: help setup serve test clients terraform lint format demo bench budget fuzz torture powercut hostile docs lock clean
 
 help:
 	@echo "make serve   start a server on $(DATA) (first start prints the root credentials)"
@@ -37,6 +38,7 @@ help:
 	@echo "make format  let ruff lay out the code"
 	@echo "make demo    start a throw-away server and walk through it"
 	@echo "make bench   measure a throw-away server   BENCH=--quick for a look"
+	@echo "make budget  what each step of a small request costs, held to its line in bench/budget.toml"
 	@echo "make fuzz    malformed bytes for every reader  FUZZ=\"--seconds 300\" for longer"
 	@echo "make torture kill a server under load, 100 times  TORTURE=\"--rounds 5\" for a short one"
 	@echo "make powercut  what is left when the power goes, from a recording of the disk (needs strace)"
@@ -117,6 +119,9 @@ demo: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python bench/run.py $(BENCH)
+
+budget: $(VENV)/.dev
+	@$(BIN)/python bench/budget.py $(BUDGET)
 
 fuzz: $(VENV)/.fuzz
 	@$(BIN)/python fuzz/run.py $(FUZZ)

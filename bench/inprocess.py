@@ -17,6 +17,7 @@ from signing import Signer
 from strongroom import house, server
 from strongroom.config import load
 from strongroom.edge.head import Head
+from strongroom.numbers import Numbers
 from strongroom.startup import folder
 from strongroom.startup.sealing import ensure_root_key
 
@@ -39,8 +40,9 @@ class Raw:
 class Rooms:
     """Open with ``async with``; ``request`` is answered by the gate, as a granian worker would ask it."""
 
-    def __init__(self, data: Path) -> None:
-        account = Account()
+    def __init__(self, data: Path, account: Account | None = None, numbers: Numbers | None = None) -> None:
+        """``account``: the root's, of a folder that is there already. ``numbers``: where requests are counted, if they are."""
+        account = account or Account()
         environ = {
             "STRONGROOM_ROOT_ACCESS_KEY_ID": account.access_key_id,
             "STRONGROOM_ROOT_SECRET_ACCESS_KEY": account.secret_access_key,
@@ -48,6 +50,7 @@ class Rooms:
             "STRONGROOM_DATA_DIR": str(data),
         }
         self.account = account
+        self._numbers = numbers
         self.signer = Signer(HOST, account.access_key_id, account.secret_access_key)
         self._config = load({}, environ, None).config
         self.house: house.House
@@ -56,7 +59,7 @@ class Rooms:
         folder.prepare(self._config.data_dir)
         root_key = ensure_root_key(self._config)
         await server.first_start(self._config, root_key)
-        self.house = await house.build(self._config.without_secrets(), root_key)
+        self.house = await house.build(self._config.without_secrets(), root_key, self._numbers)
         return self
 
     async def __aexit__(self, *_: object) -> None:

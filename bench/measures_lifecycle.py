@@ -153,7 +153,7 @@ def _beside_worker(run: Run) -> Callable[[], Sample]:
     folder = run.folder / "walked"
     account = asyncio.run(_walked_folder(folder / "data", versions))
     server = run.servers.enter_context(servers.strongroom(folder, account, lifecycle_seconds="1"))
-    its = replace(run, ours=server.host, account=account)
+    its = replace(run, our_server=server, account=account)
     gets = its.targets("walked", "GET", "read", [f"{number:04d}" for number in range(_READ)])
     walks = 0
 

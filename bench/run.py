@@ -19,6 +19,7 @@ from pathlib import Path
 
 import load
 import measures
+import measures_budget
 import measures_catalog
 import measures_encryption
 import measures_lifecycle
@@ -33,6 +34,7 @@ from rich.console import Console
 RESULTS = servers.ROOT / "bench" / "results"  # not kept in git; on the disk of the repository, which is not a tmpfs
 MEASURES = (
     *measures.MEASURES,
+    *measures_budget.MEASURES,
     *measures_encryption.MEASURES,
     *measures_rooms.MEASURES,
     *measures_policies.MEASURES,
@@ -94,9 +96,8 @@ def _measured(
         status = stack.enter_context(console.status("starting"))
         listed = (500, 10_000) if chosen.quick else measures.LISTED
         catalog = (10_000, 40_000) if chosen.quick else measures.CATALOG
-        run = Run(folder, bare.host, "", account, chosen.seconds, listed, catalog, status.update, stack)
         with _failing_with_log(servers.strongroom(folder, account)) as ours:
-            run.ours = ours.host
+            run = Run(folder, bare, ours, account, chosen.seconds, listed, catalog, status.update, stack)
             samplers = {}
             for measure in MEASURES:
                 if measure.name in wanted:
@@ -110,7 +111,7 @@ def _measured(
             return results, None
         status.update("memory: eight transfers at once")
         with _failing_with_log(servers.strongroom(folder, account)) as fresh:
-            return results, measures.memory(replace(run, ours=fresh.host), fresh)
+            return results, measures.memory(replace(run, our_server=fresh))
 
 
 class _failing_with_log:  # noqa: N801 - reads like the context manager it is

@@ -94,6 +94,11 @@ class Server:
         assert self.process is not None
         return max(_peak_kib(pid) for pid in _family(self.process.pid)) / 1024
 
+    def processor_seconds(self) -> float:
+        """What all processes of the server have used of the processor so far."""
+        assert self.process is not None
+        return sum(_ticks(pid) for pid in _family(self.process.pid)) / os.sysconf("SC_CLK_TCK")
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -170,3 +175,12 @@ def _peak_kib(pid: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def _ticks(pid: int) -> int:
+    """User and system time of a process, threads included (proc_pid_stat(5), fields 14 and 15)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])

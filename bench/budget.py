@@ -1,0 +1,325 @@
+"""``make budget``: what each step of a signed 4 KiB request costs, held to its line in ``budget.toml``.
+
+The rooms and the face that granian calls run in this process, 32 requests at a time as wrk keeps them, with stand-ins for granian's objects.
+First nothing is counted but the processor time of whole requests; then the boundaries of counting.py are set and the steps are told apart.
+Every number is multiplied by what the reference work should take over what it took beside it, so that a line means the same
+on another machine. Ends with 1 if a step breaks its line. Prints a table, or with --json one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Coroutine
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+import counting
+import uvloop
+from inprocess import HOST, Rooms
+from load import BenchError
+from reference import Reference
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from servers import ROOT, Account
+
+from strongroom.edge.rsgi import RsgiApp
+from strongroom.numbers import Numbers
+from strongroom.worker import _SWITCH_SECONDS  # as a worker has it
+
+SMALL: Final = 4096
+AT_ONCE: Final = 32
+OBJECTS: Final = 2_000  # in a bucket, asked for in no order
+KINDS: Final = ("get", "put")
+TOTAL: Final = "all steps"
+_BODY: Final = bytes(range(256)) * (SMALL // 256)
+_METHODS: Final = {"get": "GET", "put": "PUT"}
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One kind of request: microseconds a request, on the reference machine."""
+
+    kind: str
+    steps: dict[str, float]
+    lines: dict[str, float]
+    processor_us: float  # of this process, all threads, whole requests that nothing counts within
+    thread_us: float  # of that, outside the loop's thread
+    reference_us: float  # what the reference work took, as measured
+
+    @property
+    def broken(self) -> list[str]:
+        return [step for step, line in self.lines.items() if self.steps[step] > line]
+
+    @property
+    def nearest(self) -> tuple[str, float]:
+        """The step that uses most of its line, and that part."""
+        return max(((step, self.steps[step] / line) for step, line in self.lines.items()), key=lambda pair: pair[1])
+
+
+# ------------------------------------------------------------------------------------------------- what granian would give
+class Headers:
+    __slots__ = ("_items",)
+
+    def __init__(self, items: list[tuple[str, str]]) -> None:
+        self._items = items
+
+    def items(self) -> list[tuple[str, str]]:
+        return self._items.copy()
+
+    def keys(self) -> list[str]:
+        return [name for name, _ in self._items]
+
+
+@dataclass(slots=True)
+class Scope:
+    method: str
+    path: str
+    query_string: str
+    headers: Headers
+    scheme: str = "http"
+    client: str = "127.0.0.1:50000"
+    authority: str | None = None
+
+
+class Connection:
+    """A request whose body has come; keeps its answer."""
+
+    __slots__ = ("_body", "answer", "status")
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.status, self.answer = 0, b""
+
+    async def __call__(self) -> bytes:
+        return self._body
+
+    async def __aiter__(self) -> Any:
+        yield self._body
+
+    def response_bytes(self, status: int, _headers: list[tuple[str, str]], body: bytes) -> None:
+        self.status, self.answer = status, body
+
+    def response_empty(self, status: int, _headers: list[tuple[str, str]]) -> None:
+        self.status = status
+
+
+class Worker:
+    """The rooms and their face, as in a worker process. Lives until ``close``."""
+
+    def __init__(self, data: Path, account: Account) -> None:
+        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self._rooms = Rooms(data, account, Numbers())
+        self._runner.run(self._rooms.__aenter__())
+        self.signer = self._rooms.signer
+        self._app = RsgiApp(self._handle, self._nothing)
+        self._app.__rsgi_init__(self._runner.get_loop())
+        gc.collect()
+        gc.freeze()
+
+    async def _handle(self) -> Any:
+        return self._rooms.house.handle
+
+    async def _nothing(self) -> None:
+        pass
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self._runner.run(work)
+
+    def request(self, method: str, target: str, body: bytes = b"") -> tuple[Coroutine[Any, Any, None], Connection]:
+        path, _, query = target.partition("?")
+        headers = [("host", HOST)] + ([("content-length", str(len(body)))] if body else [])
+        connection = Connection(body)
+        return self._app.__rsgi__(Scope(method, path, query, Headers(headers)), connection), connection
+
+    def group(
+        self, method: str, targets: list[str], body: bytes = b""
+    ) -> tuple[list[Coroutine[Any, Any, None]], list[Connection]]:
+        pairs = [self.request(method, target, body) for target in targets]
+        return [answer for answer, _ in pairs], [connection for _, connection in pairs]
+
+    def close(self) -> None:
+        self._runner.run(self._rooms.house.close())
+        self._runner.close()
+        gc.unfreeze()
+
+
+@dataclass(slots=True)
+class Load:
+    """Groups of requests of one kind, in an order that is always the same."""
+
+    kind: str
+    targets: list[str] = field(repr=False)
+    order: random.Random = field(default_factory=lambda: random.Random(4))
+
+    @property
+    def body(self) -> bytes:
+        return _BODY if self.kind == "put" else b""
+
+    def group(self, worker: Worker) -> tuple[list[Coroutine[Any, Any, None]], list[Connection]]:
+        return worker.group(_METHODS[self.kind], self.order.sample(self.targets, AT_ONCE), self.body)
+
+
+def checked(load: Load, connections: list[Connection]) -> None:
+    expected = _BODY if load.kind == "get" else b""
+    for connection in connections:
+        if connection.status != 200 or connection.answer != expected:
+            raise BenchError(f"{load.kind}: answered {connection.status} {connection.answer[:200]!r}")
+
+
+async def _all(answers: list[Coroutine[Any, Any, None]]) -> None:
+    await asyncio.gather(*answers)
+
+
+# --------------------------------------------------------------------------------------------------------------- counting
+def whole(worker: Worker, load: Load, groups: int, reference: Reference) -> tuple[float, float]:
+    """Nanoseconds of processor time a request, and what of it was not in the loop's thread, in the quickest groups."""
+    spent: list[tuple[float, float]] = []
+    for _ in range(groups):
+        answers, connections = load.group(worker)
+        mine, all_ = time.thread_time_ns(), time.process_time_ns()
+        worker.run(_all(answers))
+        all_, mine = time.process_time_ns() - all_, time.thread_time_ns() - mine
+        checked(load, connections)
+        reference.take()
+        spent.append((all_ / AT_ONCE, max(0, all_ - mine) / AT_ONCE))
+    quickest = sorted(spent)[: max(1, groups // counting.QUICKEST)]
+    return fmean(both for both, _ in quickest), fmean(other for _, other in quickest)
+
+
+def stepwise(worker: Worker, load: Load, groups: int, reference: Reference, counter: counting.Counter) -> dict[str, float]:
+    accounts: list[counting.Account] = []
+    shared: list[counting.Account] = []
+    for _ in range(groups):
+        answers, connections = load.group(worker)
+        its, common = worker.run(counting.together(counter, answers))
+        checked(load, connections)
+        reference.take()
+        accounts += its
+        shared.append(common)
+    return counter.typical(accounts, shared)
+
+
+def count(folder: Path, kinds: tuple[str, ...], groups: int) -> list[Counted]:
+    """Everything, on a data folder below ``folder``. Changes the product's classes in this process: nothing else is measured in it."""
+    plan, account = counting.Plan.read(), Account()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    worker = Worker(folder / "budget", account)
+    loads = _filled(worker, kinds)
+    totals: dict[str, tuple[float, float]] = {}
+    for kind, load in loads.items():
+        reference = Reference()
+        whole(worker, load, groups // 4 + 1, reference)  # warms up
+        reference.forget()
+        spent, elsewhere = whole(worker, load, groups, reference)
+        scale = plan.reference_us / reference.us / 1e3
+        totals[kind] = spent * scale, elsewhere * scale
+    worker.close()
+
+    counter = counting.Counter()
+    counter.set_boundaries(plan)
+    worker = Worker(folder / "budget", account)
+    results: list[Counted] = []
+    for kind, load in loads.items():
+        reference = Reference()
+        stepwise(worker, load, groups // 4 + 1, reference, counter)
+        reference.forget()
+        steps = stepwise(worker, load, groups, reference, counter)
+        scale = plan.reference_us / reference.us
+        scaled = {step: us * scale for step, us in steps.items()}
+        scaled[TOTAL] = sum(scaled.values())
+        lines = plan.lines[kind]
+        unknown = set(lines) - set(scaled)
+        if unknown:
+            raise BenchError(f"budget.toml has lines for steps that nothing begins: {', '.join(sorted(unknown))}")
+        results.append(Counted(kind, scaled, lines, *totals[kind], reference.us))
+    worker.close()
+    return results
+
+
+def _filled(worker: Worker, kinds: tuple[str, ...]) -> dict[str, Load]:
+    keys = [f"key/{number:05d}" for number in range(OBJECTS)]
+    made = [worker.request("PUT", worker.signer.presigned("PUT", "bench-budget", [""])[0])]
+    puts = worker.signer.presigned("PUT", "bench-budget", keys)
+    worker.run(_all([answer for answer, _ in made]))
+    for first in range(0, OBJECTS, AT_ONCE):
+        answers, connections = worker.group("PUT", puts[first : first + AT_ONCE], _BODY)
+        worker.run(_all(answers))
+        made += zip(answers, connections, strict=True)
+    if any(connection.status != 200 for _, connection in made):
+        raise BenchError("the bucket of the budget could not be filled")
+    return {kind: Load(kind, worker.signer.presigned(_METHODS[kind], "bench-budget", keys)) for kind in kinds}
+
+
+# ---------------------------------------------------------------------------------------------------------------- showing
+def show(console: Console, results: list[Counted]) -> None:
+    wanted = counting.Plan.read().reference_us
+    for counted in results:
+        console.print(
+            f"[bold]{counted.kind.upper()} 4 KiB[/]: µs a request on the reference machine "
+            f"(here and now everything takes {counted.reference_us / wanted:.2f} times as long)",
+            highlight=False,
+        )
+        table = Table(
+            box=box.SIMPLE_HEAD,
+        )
+        table.add_column("step")
+        for heading in ("µs", "line", ""):
+            table.add_column(heading, justify="right")
+        for step, us in counted.steps.items():
+            line = counted.lines.get(step)
+            if line is None and us < 0.05:
+                continue
+            verdict = "" if line is None else "[bold red]broken[/]" if us > line else "[green]held[/]"
+            table.add_row(step, f"{us:.1f}", "" if line is None else f"{line:.1f}", verdict)
+        console.print(table)
+        console.print(
+            f"  Whole requests that nothing counts within: {counted.processor_us:.1f} µs of processor time, "
+            f"{counted.thread_us:.1f} of them outside the loop's thread.\n",
+            highlight=False,
+        )
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="bench/budget.py", description=__doc__)
+    parser.add_argument("--kind", action="append", choices=KINDS, help="only these; may be repeated")
+    parser.add_argument("--groups", type=int, default=120, metavar="N", help=f"of {AT_ONCE} requests each (default 120)")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output, and always end with 0")
+    parser.add_argument("--folder", type=Path, default=ROOT / "bench" / "results", help="below which the data folder is made")
+    parser.add_argument("--draw", type=int, metavar="PERCENT", help="print lines that much above what was found, for budget.toml")
+    chosen = parser.parse_args(arguments)
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".budget-", dir=chosen.folder) as folder:
+            results = count(Path(folder), tuple(chosen.kind or KINDS), chosen.groups)
+    except BenchError as error:
+        print(f"budget: {error}", file=sys.stderr)
+        return 2
+    if chosen.json:
+        print(json.dumps({counted.kind: asdict(counted) for counted in results}))
+        return 0
+    if chosen.draw is not None:
+        for counted in results:
+            print(f"\n[lines.{counted.kind}]")
+            for step in counted.lines:
+                print(f"{json.dumps(step) if ' ' in step else step} = {counted.steps[step] * (1 + chosen.draw / 100):.1f}")
+        return 0
+    console = Console(width=None if sys.stdout.isatty() else 130)
+    show(console, results)
+    broken = [f"{counted.kind} {step}" for counted in results for step in counted.broken]
+    if broken:
+        console.print(f"[bold red]Over the line:[/] {', '.join(broken)}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
