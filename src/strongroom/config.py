@@ -66,6 +66,8 @@ class Config:
     )
     lifecycle_seconds: float = _setting(900.0, "how often the server looks whether a bucket's lifecycle has anything due")
     lifecycle_rate: int = _setting(4000, "versions a second that lifecycles go through; 0: as fast as it goes")
+    scrub_rate: int = _setting(8 << 20, "bytes a second that are read in the background to find damage; 0: none")
+    scrub_days: int = _setting(30, "how often everything is looked at so, at most")
     restore_seconds: int = _setting(0, "how long RestoreObject takes until an archived object can be read")
     stop_seconds: int = _setting(30, "how long running requests may take to finish when the server stops")
     root_access_key_id: str | None = _setting(None, "of the first account, on the first start", environment_only=True)
@@ -341,6 +343,8 @@ _READ: Final[dict[str, Callable[[object], Any]]] = {
     "discard_grace_seconds": _seconds,
     "lifecycle_seconds": _seconds,
     "lifecycle_rate": _whole(0, 1_000_000),
+    "scrub_rate": _whole(0, 1 << 40),
+    "scrub_days": _whole(1, 3650),
     "restore_seconds": _whole(0, 30 * 86_400),
     "stop_seconds": _whole(1, 3600),
     "root_access_key_id": _text,

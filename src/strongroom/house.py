@@ -23,19 +23,22 @@ from strongroom.kms.key_use_anchors import keep_head
 from strongroom.kms.key_use_files import KeyUseRecord
 from strongroom.kms.rooms import kms_rooms
 from strongroom.numbers import Numbers
-from strongroom.observing import KeyUses, Lifecycles, Requests, numbers_page, show_load
+from strongroom.observing import KeyUses, LastScrub, Lifecycles, Requests, Scrubs, numbers_page, show_load
 from strongroom.readiness import Readiness
 from strongroom.s3.condition_values import request_values, resource_values
 from strongroom.s3.dependents import Dependents
 from strongroom.s3.lifecycle_working import LifecycleWork
 from strongroom.s3.object_owners import governed
 from strongroom.s3.operations import s3_operations
+from strongroom.s3.scrubbing import TURN as SCRUB_TURN
+from strongroom.s3.scrubbing import Scrub
 from strongroom.s3.upkeep import Upkeep
 from strongroom.startup.opening import LowerRooms, now
 from strongroom.startup.root_key import KIND, SCOPE
 from strongroom.store.contract import StoreError
 from strongroom.store.files import FileBlobs
 from strongroom.store.sqlite import SqliteCatalog
+from strongroom.store.turn import Turn
 
 _LOG = structlog.get_logger("strongroom.server")
 
@@ -52,9 +55,12 @@ class House:
     gate: Gate
     upkeep: Upkeep
     lifecycle: LifecycleWork
+    scrub: Scrub
+    scrub_turn: Turn
     handle: Handle = field(repr=False)  # the gate behind the server's own pages
 
     async def close(self) -> None:
+        self.scrub_turn.close()
         await self.blobs.close()
         try:
             await asyncio.to_thread(self.record.close)
@@ -103,10 +109,19 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
         every=config.lifecycle_seconds,
         tell=Lifecycles(numbers or Numbers()).tell,
     )
+    scrub_turn = Turn(config.data_dir, SCRUB_TURN)
+    scrub = Scrub(
+        rooms,
+        partial(DataKeys, catalog, subkeys.kms, now),
+        rate=config.scrub_rate,
+        every=config.scrub_days * 86_400.0,
+        turn=scrub_turn,
+        watcher=Scrubs(numbers or Numbers()),
+    )
     readiness = Readiness(catalog, blobs)
-    more = {} if numbers is None else {"metrics": numbers_page(numbers, readiness)}
+    more = {} if numbers is None else {"metrics": numbers_page(numbers, readiness, LastScrub(numbers, catalog).look)}
     pages = Pages(gate.handle, partial(_ready, catalog, readiness), more)
-    return House(catalog, blobs, keys, record, register, gate, upkeep, lifecycle, pages.handle)
+    return House(catalog, blobs, keys, record, register, gate, upkeep, lifecycle, scrub, scrub_turn, pages.handle)
 
 
 async def _ready(catalog: SqliteCatalog, readiness: Readiness) -> bool:

@@ -6,7 +6,7 @@ Never knows what a request meant beyond what the gate says of it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
@@ -19,6 +19,9 @@ from strongroom.kms.key_use import KeyUse
 from strongroom.kms.key_use_files import KeyUseRecord
 from strongroom.numbers import Numbers
 from strongroom.readiness import Readiness
+from strongroom.s3.findings import Tally
+from strongroom.s3.scrub_records import read_state
+from strongroom.store.contract import Catalog
 
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -115,12 +118,54 @@ class Lifecycles:
             self._actions((kind,), count)
 
 
-def numbers_page(numbers: Numbers, readiness: Readiness) -> Page:
-    """``/-/metrics``."""
+class Scrubs:
+    """Counts what the scrub looks at and finds."""
+
+    def __init__(self, numbers: Numbers) -> None:
+        self._objects = numbers.counter(
+            "strongroom_scrub_objects", "Versions and parts that were looked at in the background"
+        ).add
+        self._bytes = numbers.counter("strongroom_scrub_bytes", "Of them, bytes of plaintext that were opened").add
+        self._findings = numbers.counter("strongroom_scrub_findings", "What was found so, by kind", "kind").add
+
+    def looked(self, objects: int, size: int) -> None:
+        self._objects((), objects)
+        self._bytes((), size)
+
+    def found(self, kind: str) -> None:
+        self._findings((kind,))
+
+
+class LastScrub:
+    """Tells of the last whole round of the scrub, as the catalog keeps it; of nothing while there is none."""
+
+    def __init__(self, numbers: Numbers, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._begin = numbers.state(
+            "strongroom_scrub_last_begin_seconds", "When the last whole round of the scrub began, in Unix time"
+        )
+        self._end = numbers.state("strongroom_scrub_last_end_seconds", "When it ended")
+        self._findings = numbers.state("strongroom_scrub_last_findings", "How much it found")
+        self._objects = numbers.state("strongroom_scrub_round_objects", "Versions and parts looked at in the round under way")
+
+    async def look(self) -> None:
+        state = await read_state(self._catalog)
+        if state.last is not None and state.last.ended_ms is not None:
+            self._begin.show(state.last.began_ms / 1000)
+            self._end.show(state.last.ended_ms / 1000)
+            self._findings.show(sum(state.last.tally.findings.values()))
+        tally = Tally() if state.under_way is None else state.under_way.tally
+        self._objects.show(tally.versions + tally.parts)
+
+
+def numbers_page(numbers: Numbers, readiness: Readiness, *looks: Callable[[], Awaitable[None]]) -> Page:
+    """``/-/metrics``. ``looks``: what looks first at what is to be shown."""
     show = numbers.state("strongroom_store_writable", "Whether the store can write (1) or not (0)").show
 
     async def page() -> tuple[str, bytes]:
         show(float(await readiness.writable()))
+        for look in looks:
+            await look()
         return "text/plain; version=0.0.4; charset=utf-8", numbers.page()
 
     return page

@@ -81,7 +81,7 @@ class Worker:
                 self._numbers.flush()
 
     async def _keep_up(self, house: House) -> None:
-        """One worker at a time does upkeep and carries out lifecycles: who has the lock, until its process ends."""
+        """One worker at a time does upkeep, carries out lifecycles and scrubs: who has the lock, until its process ends."""
         with (self._config.data_dir / _UPKEEP_LOCK).open("wb") as file:
             while True:
                 try:
@@ -90,7 +90,7 @@ class Worker:
                     await asyncio.sleep(_UPKEEP_AGAIN)
                 else:
                     break
-            await asyncio.gather(house.upkeep.run(), house.lifecycle.run())
+            await asyncio.gather(house.upkeep.run(), house.lifecycle.run(), house.scrub.run())
 
 
 async def _forget_keys(keys: DataKeys) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from datetime import timedelta
 
 import pytest
 
+from strongroom.s3.findings import Finding
 from strongroom.s3.upkeep import UNNAMED_FOR_MS
-from strongroom.s3.verifying import Finding, Verifying
+from strongroom.s3.verifying import Verifying
+from tests.s3.filled import LARGE, SMALL
 from tests.s3.vault import PART
 
-SMALL, LARGE = os.urandom(3000), os.urandom(300_000)
-KMS, DSSE = {"ServerSideEncryption": "aws:kms"}, {"ServerSideEncryption": "aws:kms:dsse"}
 UNDER_KMS = ("dsse/large", "dsse/small", "kms/large", "kms/small", "shared", "upload")
 
 
@@ -30,43 +29,6 @@ async def findings(vault, *where, **how):
 async def the_finding(vault, **how) -> Finding:
     (found,) = await findings(vault, **how)
     return found
-
-
-@pytest.fixture
-async def full(vault):
-    """Small and large objects of three modes, old versions, a delete marker, an unfinished upload of two parts."""
-    await vault.make()
-    await vault.versioned()
-    vault.key_id, vault.key_arn = await vault.kms_key()
-    for key in ("small", "large"):
-        await vault.put(f"s3/{key}", SMALL if key == "small" else LARGE)
-        await vault.put(f"kms/{key}", SMALL if key == "small" else LARGE, SSEKMSKeyId=vault.key_id, **KMS)
-        await vault.put(f"dsse/{key}", SMALL if key == "small" else LARGE, SSEKMSKeyId=vault.key_id, **DSSE)
-    await vault.put("s3/small", b"newer")
-    await vault.put("shared", SMALL, SSEKMSKeyId=vault.key_id, BucketKeyEnabled=True, **KMS)
-    await vault.put("empty", b"")
-    await vault.put("gone", LARGE)
-    await vault.delete_marker("gone")
-    created = await vault.run("CreateMultipartUpload", Bucket="bucket", Key="upload", SSEKMSKeyId=vault.key_id, **KMS)
-    vault.upload_id = created["UploadId"]
-    for number in (1, 2):
-        await vault.run("UploadPart", data=LARGE, PartNumber=number, Bucket="bucket", Key="upload", UploadId=vault.upload_id)
-    return vault
-
-
-@pytest.fixture
-def blob(full):
-    """The file of a blob that a row names, by the key of its object (or ``upload``)."""
-
-    def find(object_key: str):
-        if object_key == "upload":
-            ((manifest,),) = full.sql("SELECT manifest FROM part WHERE part_number = 2")
-        else:
-            ((manifest,),) = full.sql("SELECT manifest FROM version WHERE object_key = ? AND current = 1", object_key.encode())
-        (path,) = [path for path in full.files if path.name == manifest[5:21].hex()]
-        return path
-
-    return find
 
 
 @pytest.mark.parametrize("quick", [False, True])

@@ -87,6 +87,9 @@ class Vault:
     )  # questions about versions that the input does not name
     denied: set[tuple[str, str]] = field(default_factory=set)  # (action, resource)
     uses: Uses = field(default_factory=Uses)
+    key_id: str = ""  # these three of what ``filled`` makes
+    key_arn: str = ""
+    upload_id: str = ""
 
     def __post_init__(self) -> None:
         self.keys = DataKeys(self.catalog, KMS_KEY, lambda: self.now)

@@ -19,6 +19,7 @@ from strongroom.cli.explain import explain
 from strongroom.cli.keys import keys
 from strongroom.cli.lifecycle import lifecycle
 from strongroom.cli.rewrap import rewrap
+from strongroom.cli.scrub import scrub
 from strongroom.cli.serve import serve, show_config
 from strongroom.cli.verify import verify
 from strongroom.config import ConfigError
@@ -35,6 +36,7 @@ app.add_typer(account, name="account")
 app.add_typer(keys, name="keys")
 app.add_typer(audit, name="audit")
 app.add_typer(lifecycle, name="lifecycle")
+app.add_typer(scrub, name="scrub")
 app.add_typer(backup, name="backup")
 app.command()(restore)
 keys.command("seal-root")(custody.seal_root)

@@ -14,7 +14,7 @@ from strongroom.cli.settings import ConfigOption, DataOption
 from strongroom.cli.tables import one_line
 
 if TYPE_CHECKING:
-    from strongroom.s3.verifying import Finding, Tally
+    from strongroom.s3.findings import Finding, Tally
     from strongroom.startup.opening import LowerRooms
 
 
@@ -51,19 +51,19 @@ async def _verify(lower: LowerRooms, bucket: str | None, prefix: str, *, quick: 
             seen=lambda tally, where: far.to(tally.versions, total, where),
         )
         async for finding in verifying.findings(bucket, prefix):
-            _print(finding, as_json=as_json)
-    _print_summary(verifying.tally, as_json=as_json)
+            print_finding(finding, as_json=as_json)
+    print_summary(verifying.tally, as_json=as_json)
     return 1 if verifying.tally.findings else 0
 
 
-def _print(finding: Finding, *, as_json: bool) -> None:
+def print_finding(finding: Finding, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({name: value for name, value in asdict(finding).items() if value not in {"", None}}))
     else:
         typer.echo(f"{finding.kind}  {one_line(finding.what)}: {one_line(finding.why)}")
 
 
-def _print_summary(tally: Tally, *, as_json: bool) -> None:
+def print_summary(tally: Tally, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"summary": asdict(tally)}))
         return

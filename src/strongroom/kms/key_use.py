@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from strongroom.api.operation import Answer, Call
     from strongroom.kms.ring import KeyRing
 
-#: api: asked of the KMS API. s3: asked by S3 for one object. bucket-key: by S3 for a key that many objects share.
-Cause = Literal["api", "s3", "bucket-key"]
+#: api: asked of the KMS API. s3: asked by S3 for one object. bucket-key: by S3 for a key that many objects share. scrub: by the
+#: server itself, that looks whether objects are whole.
+Cause = Literal["api", "s3", "bucket-key", "scrub"]
 _LONGEST_NAME: Final = 2048  # characters that are kept of what a request named
 
 

@@ -5,6 +5,7 @@ Whoever has the root key can do all this anyhow; the operator's tools do it thro
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from strongroom.kms.ring import KeyRing
     from strongroom.store.contract import Transaction
 
-_PAGE: Final = 500
+_PAGE: Final = 100
 
 
 class KeyProblem(Exception):
@@ -90,6 +91,7 @@ class Operating:
     async def faults(self) -> AsyncIterator[KeyFault]:
         """Every material that does not open, of every key."""
         async for name, record in self.every_key():
+            await asyncio.sleep(0)  # there may be many, and a server may be asking
             if record is None:
                 yield KeyFault(f"KMS key {name.arn}", "its document is damaged")
                 continue

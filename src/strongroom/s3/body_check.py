@@ -5,13 +5,14 @@ Never knows rows, where data keys come from, or how many layers there are.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from strongroom.seal import Forged, Truncated
 from strongroom.seal.stream import FIRST_PLAIN, PLAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from strongroom.seal.format import Piece
     from strongroom.seal.layers import LayeredOpener, Layers
@@ -28,8 +29,13 @@ async def check_length(blobs: Blobs, piece: Piece, in_row: bytes | None, layers:
         raise Truncated(f"{_named(piece, in_row)} has {length} bytes instead of {wanted}")
 
 
-async def check_segments(blobs: Blobs, piece: Piece, in_row: bytes | None, layers: Layers) -> None:
-    """Of a stream of the right length. Raises SealError, which names the segment, and store.Gone, store.Unavailable."""
+async def check_segments(
+    blobs: Blobs, piece: Piece, in_row: bytes | None, layers: Layers, pace: Callable[[int], Awaitable[None]] | None = None
+) -> None:
+    """Of a stream of the right length. ``pace`` is told how many bytes are read next, and may wait; opening is then a thread's affair.
+
+    Raises SealError, which names the segment, and store.Gone, store.Unavailable.
+    """
     if in_row is not None:
         try:
             layers.open_whole(piece, in_row)
@@ -41,17 +47,31 @@ async def check_segments(blobs: Blobs, piece: Piece, in_row: bytes | None, layer
     except Forged:
         raise Forged(f"{_named(piece, in_row)}: its head is not authentic") from None
     for first, last in _ranges(piece.size, WINDOW):
+        if pace is not None:
+            await pace(last - first + 1)
         try:
-            await _open(blobs, piece, layers, opener, first, last)
+            await _open(blobs, piece, layers, opener, first, last, in_thread=pace is not None)
         except Forged:
             segment = await _first_forged(blobs, piece, layers, opener, first, last)
             raise Forged(f"{_named(piece, in_row)}: segment {segment} is not authentic") from None
 
 
-async def _open(blobs: Blobs, piece: Piece, layers: Layers, opener: LayeredOpener, first: int, last: int) -> None:
+async def _open(
+    blobs: Blobs, piece: Piece, layers: Layers, opener: LayeredOpener, first: int, last: int, *, in_thread: bool = False
+) -> None:
     plan = layers.plan(piece.size, first, last)
-    for _ in opener.read(plan, opener.strip(plan, await blobs.read(piece.blob_id, plan.offset, plan.length))):
-        pass
+    sealed = await blobs.read(piece.blob_id, plan.offset, plan.length)
+
+    def open_all() -> None:
+        for _ in opener.read(
+            plan, opener.strip(plan, sealed), at_once=1
+        ):  # a segment at a time: the others get the interpreter between
+            pass
+
+    if in_thread:
+        await asyncio.to_thread(open_all)
+    else:
+        open_all()
 
 
 async def _first_forged(blobs: Blobs, piece: Piece, layers: Layers, opener: LayeredOpener, first: int, last: int) -> int:

@@ -19,6 +19,8 @@ from strongroom.seal.layers import Layers
 from strongroom.seal.wrap import unwrap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from strongroom.kms.data_keys import DataKeys
     from strongroom.kms.records import KeyRecord
     from strongroom.s3.bucket_cache import Bucket
@@ -48,8 +50,11 @@ def lengths(sealed: bytes) -> Layers:
 
 
 class OperatorKeys:
-    def __init__(self, keys: DataKeys) -> None:
+    """``used`` is told of each opening by a KMS key: of the bucket, and of the key's record."""
+
+    def __init__(self, keys: DataKeys, used: Callable[[Bucket, KeyRecord], None] | None = None) -> None:
         self._keys = keys
+        self._used = used
         self.operating = Operating(keys.ring)
 
     async def open(
@@ -93,6 +98,8 @@ class OperatorKeys:
             raise MissingKey("corrupt", str(error)) from error
         if record is None:
             raise MissingKey("key-gone", f"the KMS key {envelope.key_arn} is gone")
+        if self._used is not None:
+            self._used(bucket, record)
         try:
             return record, await self.operating.unwrap(record, envelope.kms_wrapped, self.context(bucket, object_key, envelope))
         except BlobError:

@@ -1,102 +1,51 @@
 """Verifies a whole store, with a server on it or without: every row, envelope, record, manifest, key, blob and segment.
 
 Changes nothing. Whatever looks wrong is read again before it is judged, so that what a running server replaces meanwhile is no
-finding. Memory is bounded, however large the store is. Never knows how findings are shown.
+finding. Memory is bounded, however large the store is. Never knows how findings are shown, and never waits but for the store and
+where it is told to.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.s3 import annotation_records
 from strongroom.s3.body_check import check_length, check_segments
 from strongroom.s3.bucket_cache import ENCRYPTION, Bucket, bare_bucket, bucket_scope
 from strongroom.s3.encryption import BucketEncryption
+from strongroom.s3.findings import Finding, Position, Tally
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.operator_keys import MissingKey, OpenKeys, OperatorKeys, lengths
+from strongroom.s3.unnamed import Unnamed
 from strongroom.s3.uploads import PartRecord, UploadRecord, upload_place
-from strongroom.s3.versions import IN_ROW, milliseconds, stored_blobs
-from strongroom.s3.walking import every_bucket, every_part, every_upload, every_version
+from strongroom.s3.versions import IN_ROW
+from strongroom.s3.walking import PAGE, every_bucket, every_page, every_part, every_upload
 from strongroom.seal import SealError
 from strongroom.seal.format import decode_manifest
-from strongroom.store.blob_set import BlobSet
 from strongroom.store.contract import Gone, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from strongroom.kms.records import KeyRecord
     from strongroom.kms.service_keys import KeyFault
     from strongroom.s3.rooms import Rooms
     from strongroom.seal.format import Piece
     from strongroom.store.contract import BucketRow, PartRow, UploadRow, VersionRow
 
 _TRIES: Final = 5  # looks at one row that changes under our eyes
-_BATCH: Final = 500  # blobs
-SETTLING_MS: Final = 3_600_000  # a blob without a row that is younger may be that of a request under way
+_ROW: Final = 16 << 10  # bytes that take as long to open as it takes to look at a row
+_LISTED: Final = 512  # the same of a row or blob that is only listed
 _STATES: Final = {"Disabled": "key-disabled", "PendingDeletion": "key-pending-deletion"}  # of a KMS key -> kind of finding
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong. ``kind``: corrupt, missing, orphaned, unreadable, or key-… with what the matter is with a KMS key."""
-
-    kind: str
-    why: str
-    bucket: str = ""
-    object_key: str = ""
-    version_id: str = ""  # the row's own
-    upload_id: str = ""
-    part_number: int | None = None
-    blob_id: str = ""
-    key: str = ""  # a key of the server's or of KMS
-
-    @property
-    def what(self) -> str:
-        """The thing, in one line."""
-        if self.key:
-            return self.key
-        if not self.bucket:
-            return f"blob {self.blob_id}"
-        where = f"{self.bucket}/{self.object_key}" if self.object_key else f"bucket {self.bucket}"
-        if self.upload_id:
-            where += f" upload {self.upload_id}"
-        if self.version_id:
-            where += f" version {self.version_id}"
-        return where + ("" if self.part_number is None else f" part {self.part_number}")
-
-
-@dataclass(slots=True)
-class Tally:
-    """What has been looked at so far."""
-
-    buckets: int = 0
-    versions: int = 0
-    uploads: int = 0
-    parts: int = 0
-    size: int = 0  # bytes of plaintext whose segments were opened
-    customer_locked: int = 0  # streams whose segments only the client's key opens
-    blobs: int = 0
-    waiting: int = 0  # blobs that were given up and wait for upkeep
-    settling: int = 0  # young blobs that no row names yet
-    findings: dict[str, int] = field(default_factory=dict[str, int])
-
-
-@dataclass(slots=True)
-class Named:
-    """Where the blobs that rows name are collected; None when not all rows are walked."""
-
-    blobs: BlobSet | None
-
-    def add(self, manifest: bytes) -> None:
-        if self.blobs is not None:
-            self.blobs.add(stored_blobs(manifest))
+_BEGIN: Final = Position()
 
 
 class Verifying:
     """One verification. ``quick``: everything but the segments of bodies. ``served``: a server may be writing.
 
-    ``faults``: what is known of the server's own keys already. ``seen`` is told how far it is, and in which bucket.
+    ``faults``: what is known of the server's own keys already. ``seen`` is told how far it is, and in which bucket; ``passed`` is
+    called where it can be taken up again, which ends every ``page`` of rows; ``pace`` is told how many bytes are looked at next, and
+    may wait; ``used`` is told of openings by a KMS key.
     """
 
     def __init__(
@@ -107,61 +56,94 @@ class Verifying:
         served: bool = False,
         faults: Sequence[KeyFault] = (),
         seen: Callable[[Tally, str], None] = lambda _tally, _where: None,
+        passed: Callable[[Position], Awaitable[None]] | None = None,
+        pace: Callable[[int], Awaitable[None]] | None = None,
+        used: Callable[[Bucket, KeyRecord], None] | None = None,
+        page: int = PAGE,
     ) -> None:
         self._rooms = rooms
         self._catalog = rooms.catalog
         self._blobs = rooms.blobs
-        self._keys = OperatorKeys(rooms.keys)
+        self._keys = OperatorKeys(rooms.keys, used)
         self._quick = quick
         self._served = served
         self._faults = faults
         self._seen = seen
+        self._passed_to = passed
+        self._pace = pace
+        self._page = page
         self.tally = Tally()
 
-    async def findings(self, bucket: str | None = None, prefix: str = "") -> AsyncIterator[Finding]:
-        """Everything of the store, or of one bucket and of keys that begin with ``prefix``."""
-        async for found in self._found(bucket, prefix):
+    async def findings(self, bucket: str | None = None, prefix: str = "", start: Position = _BEGIN) -> AsyncIterator[Finding]:
+        """Everything of the store behind ``start``, or of one bucket and of keys that begin with ``prefix``."""
+        async for found in self._found(bucket, prefix, start):
             self.tally.findings[found.kind] = self.tally.findings.get(found.kind, 0) + 1
             yield found
 
-    async def _found(self, bucket: str | None, prefix: str) -> AsyncIterator[Finding]:
-        started_ms = milliseconds(self._rooms.clock())
-        for fault in [*self._faults, *[fault async for fault in self._keys.operating.faults()]]:
-            yield Finding("missing" if fault.missing else "corrupt", fault.why, key=fault.what)
-        with BlobSet() as blobs:
-            named = Named(blobs if bucket is None else None)
+    async def _found(self, bucket: str | None, prefix: str, start: Position) -> AsyncIterator[Finding]:
+        if start == _BEGIN:
+            for fault in [*self._faults, *[fault async for fault in self._keys.operating.faults()]]:
+                yield Finding("missing" if fault.missing else "corrupt", fault.why, key=fault.what)
+        if not start.rows_done:
             async for row in every_bucket(self._catalog, bucket):
-                async for found in self._bucket(row, prefix, named):
+                if row.name < start.bucket:
+                    continue
+                async for found in self._bucket(row, prefix, start if row.name == start.bucket else _BEGIN):
                     yield found
-            if bucket is None:
-                async for found in self._unnamed(blobs, started_ms):
-                    yield found
+            await self._passed(Position(rows_done=True))
+        if bucket is None:
+            async for found in self._unnamed().findings():
+                yield found
+
+    def _unnamed(self) -> Unnamed:
+        pace = self._pace
+
+        async def list_at_pace(count: int) -> None:
+            if pace is not None:
+                await pace(count * _LISTED)
+
+        return Unnamed(self._rooms, self.tally, served=self._served, page=self._page, pace=None if pace is None else list_at_pace)
+
+    async def _passed(self, position: Position) -> None:
+        if self._passed_to is not None:
+            await self._passed_to(position)
+
+    async def _look_at_row(self) -> None:
+        if self._pace is not None:
+            await self._pace(_ROW)
 
     # ---- one bucket
 
-    async def _bucket(self, row: BucketRow, prefix: str, named: Named) -> AsyncIterator[Finding]:
-        self.tally.buckets += 1
-        if not await self._rule_is_sound(row) and await self._catalog.bucket(row.name) == row:
-            yield Finding("corrupt", "its default encryption cannot be read", row.name)
+    async def _bucket(self, row: BucketRow, prefix: str, start: Position) -> AsyncIterator[Finding]:
+        resumed = start != _BEGIN
+        if not resumed:
+            self.tally.buckets += 1
+            if not await self._rule_is_sound(row) and await self._catalog.bucket(row.name) == row:
+                yield Finding("corrupt", "its default encryption cannot be read", row.name)
         try:
             bucket = bare_bucket(row, self._rooms.keys)
         except LookupError:
-            yield Finding(
-                "unreadable", "no metadata can be opened without the metadata root: its rows were not looked at", row.name
-            )
+            if not resumed:
+                why = "no metadata can be opened without the metadata root: its rows were not looked at"
+                yield Finding("unreadable", why, row.name)
             return
-        # Uploads first: what is completed meanwhile is then met as a version, and no blob is named by neither.
-        async for upload in every_upload(self._catalog, row.bucket_id, prefix):
-            async for found in self._upload(bucket, upload, named):
-                yield found
-        async for page in every_version(self._catalog, row.bucket_id, prefix):
+        # Uploads first: what is completed meanwhile is then met as a version.
+        if start.place is None:
+            async for upload in every_upload(self._catalog, row.bucket_id, prefix, page=self._page, after=start.upload):
+                async for found in self._upload(bucket, upload):
+                    yield found
+                await self._passed(Position(row.name, (upload.object_key, upload.upload_id)))
+        async for page, place in every_page(self._catalog, row.bucket_id, prefix, page=self._page, after=start.place):
             for version in page:
                 self.tally.versions += 1
                 self._seen(self.tally, row.name)
+                await self._look_at_row()
                 if version.delete_marker:
                     continue
-                for found in await self._version(bucket, version, named):
+                for found in await self._version(bucket, version):
                     yield found
+            if place is not None:
+                await self._passed(Position(row.name, None, place))
 
     async def _rule_is_sound(self, row: BucketRow) -> bool:
         rule: Any = await self._catalog.document(bucket_scope(row.bucket_id), ENCRYPTION)
@@ -173,12 +155,12 @@ class Verifying:
 
     # ---- versions
 
-    async def _version(self, bucket: Bucket, row: VersionRow, named: Named) -> list[Finding]:
+    async def _version(self, bucket: Bucket, row: VersionRow) -> list[Finding]:
         found: list[Finding] = []
         for _ in range(_TRIES):
             found = [
                 Finding(kind, why, bucket.name, row.object_key, row.version_id, blob_id=blob_id)
-                for kind, why, blob_id in await self._look_at_version(bucket, row, named)
+                for kind, why, blob_id in await self._look_at_version(bucket, row)
             ]
             if not found:
                 break
@@ -190,10 +172,9 @@ class Verifying:
             row = now
         return found
 
-    async def _look_at_version(self, bucket: Bucket, row: VersionRow, named: Named) -> list[_Problem]:
+    async def _look_at_version(self, bucket: Bucket, row: VersionRow) -> list[_Problem]:
         problems: list[_Problem] = []
         try:
-            named.add(row.manifest)
             pieces = decode_manifest(row.manifest)
         except SealError as error:
             return [("corrupt", f"manifest: {error}", "")]
@@ -278,13 +259,14 @@ class Verifying:
         if opened is not None and key is None:
             self.tally.customer_locked += 1
         elif key is not None and not self._quick:
-            await check_segments(self._blobs, piece, in_row, layers)
+            await check_segments(self._blobs, piece, in_row, layers, self._pace)
             self.tally.size += piece.size
 
     # ---- uploads
 
-    async def _upload(self, bucket: Bucket, row: UploadRow, named: Named) -> AsyncIterator[Finding]:
+    async def _upload(self, bucket: Bucket, row: UploadRow) -> AsyncIterator[Finding]:
         self.tally.uploads += 1
+        await self._look_at_row()
         problems: list[_Problem] = []
         try:
             UploadRecord.open(bucket, row)
@@ -295,19 +277,18 @@ class Verifying:
         if problems and await self._catalog.upload(bucket.bucket_id, row.upload_id) == row:
             for kind, why, blob_id in problems:
                 yield Finding(kind, why, bucket.name, row.object_key, upload_id=row.upload_id, blob_id=blob_id)
-        async for part in every_part(self._catalog, row.upload_id):
+        async for part in every_part(self._catalog, row.upload_id, page=self._page):
             self.tally.parts += 1
-            for found in await self._part(bucket, row, part, opened, named):
+            await self._look_at_row()
+            for found in await self._part(bucket, row, part, opened):
                 yield found
 
-    async def _part(
-        self, bucket: Bucket, upload: UploadRow, row: PartRow, opened: OpenKeys | None, named: Named
-    ) -> list[Finding]:
+    async def _part(self, bucket: Bucket, upload: UploadRow, row: PartRow, opened: OpenKeys | None) -> list[Finding]:
         found: list[Finding] = []
         for _ in range(_TRIES):
             found = [
                 Finding(kind, why, bucket.name, upload.object_key, "", upload.upload_id, row.part_number, blob_id)
-                for kind, why, blob_id in await self._look_at_part(bucket, upload, row, opened, named)
+                for kind, why, blob_id in await self._look_at_part(bucket, upload, row, opened)
             ]
             if not found:
                 break
@@ -319,12 +300,9 @@ class Verifying:
             row = now
         return found
 
-    async def _look_at_part(
-        self, bucket: Bucket, upload: UploadRow, row: PartRow, opened: OpenKeys | None, named: Named
-    ) -> list[_Problem]:
+    async def _look_at_part(self, bucket: Bucket, upload: UploadRow, row: PartRow, opened: OpenKeys | None) -> list[_Problem]:
         problems: list[_Problem] = []
         try:
-            named.add(row.manifest)
             pieces = decode_manifest(row.manifest)
             PartRecord.open(bucket, upload.object_key, row)
         except (SealError, ValueError, KeyError) as error:
@@ -332,39 +310,6 @@ class Verifying:
         for piece in pieces:
             problems += await self._piece(piece, None, upload.seal, opened)
         return problems
-
-    # ---- blobs that no row names
-
-    async def _unnamed(self, named: BlobSet, started_ms: int) -> AsyncIterator[Finding]:
-        batch: list[tuple[str, int]] = []
-        async for blob in self._blobs.list():
-            self.tally.blobs += 1
-            batch.append(blob)
-            if len(batch) == _BATCH:
-                for found in await self._judge_unnamed(named, batch, started_ms):
-                    yield found
-                batch = []
-        for found in await self._judge_unnamed(named, batch, started_ms):
-            yield found
-
-    async def _judge_unnamed(self, named: BlobSet, batch: list[tuple[str, int]], started_ms: int) -> list[Finding]:
-        """A blob that was there when the walk began, and was met in no row, is named by none: see the order of the walk."""
-        committed = dict(batch)
-        strangers = named.without([blob_id for blob_id, _ in batch])
-        unkept = set(await self._catalog.unkept(strangers))
-        kept = set(await self._catalog.kept([blob_id for blob_id in strangers if blob_id not in unkept]))
-        found: list[Finding] = []
-        for blob_id in strangers:
-            if blob_id in unkept:
-                if self._served and committed[blob_id] > started_ms - SETTLING_MS:
-                    self.tally.settling += 1
-                else:
-                    found.append(Finding("orphaned", "no row names it; upkeep sweeps it when it is a day old", blob_id=blob_id))
-            elif blob_id not in kept:
-                self.tally.waiting += 1
-            elif committed[blob_id] < started_ms:
-                found.append(Finding("orphaned", "it is kept in the catalog, but no row names it", blob_id=blob_id))
-        return found
 
 
 _Problem = tuple[str, str, str]  # kind and why of a finding, and the blob it is about

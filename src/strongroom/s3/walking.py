@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from strongroom.store.contract import BucketRow, Catalog, PartRow, UploadRow, VersionRow
+    from strongroom.store.contract import BucketRow, Catalog, PartRow, Place, UploadRow, VersionRow
 
 PAGE: Final = 500
 
@@ -33,26 +33,35 @@ async def every_version(
     catalog: Catalog, bucket_id: str, prefix: str = "", *, page: int = PAGE
 ) -> AsyncIterator[list[VersionRow]]:
     """Pages of all versions of a bucket, delete markers included, without bodies."""
-    after = None
-    while True:
-        rows, after = await catalog.versions(bucket_id, prefix=prefix, after=after, limit=page)
+    async for rows, _ in every_page(catalog, bucket_id, prefix, page=page):
         if rows:
             yield rows
+
+
+async def every_page(
+    catalog: Catalog, bucket_id: str, prefix: str = "", *, page: int = PAGE, after: Place | None = None
+) -> AsyncIterator[tuple[list[VersionRow], Place | None]]:
+    """As ``every_version``, from behind ``after`` on: pages, which may be empty, with where the next one begins; None: it was the last."""
+    while True:
+        rows, after = await catalog.versions(bucket_id, prefix=prefix, after=after, limit=page)
+        yield rows, after
         if after is None:
             return
 
 
-async def every_upload(catalog: Catalog, bucket_id: str, prefix: str = "") -> AsyncIterator[UploadRow]:
-    after: tuple[str, str] | None = None
-    while rows := await catalog.uploads(bucket_id, prefix=prefix, after=after, limit=PAGE):
+async def every_upload(
+    catalog: Catalog, bucket_id: str, prefix: str = "", *, page: int = PAGE, after: tuple[str, str] | None = None
+) -> AsyncIterator[UploadRow]:
+    """From behind ``after`` on: an object key and an upload id."""
+    while rows := await catalog.uploads(bucket_id, prefix=prefix, after=after, limit=page):
         for row in rows:
             yield row
         after = (rows[-1].object_key, rows[-1].upload_id)
 
 
-async def every_part(catalog: Catalog, upload_id: str) -> AsyncIterator[PartRow]:
+async def every_part(catalog: Catalog, upload_id: str, *, page: int = PAGE) -> AsyncIterator[PartRow]:
     after = 0
-    while rows := await catalog.parts(upload_id, after=after, limit=PAGE):
+    while rows := await catalog.parts(upload_id, after=after, limit=page):
         for row in rows:
             yield row
         after = rows[-1].part_number
