@@ -136,6 +136,7 @@ hostile: $(VENV)/.dev
 	@$(BIN)/python -m torture.hostile $(HOSTILE)
 
 docs: $(VENV)/.dev
+	@$(BIN)/python -m strongroom.store.compiling > $(VENV)/texts.py && cp $(VENV)/texts.py src/strongroom/store/sqlite_texts.py
 	@$(BIN)/python -m strongroom.api.coverage strongroom.s3 strongroom.kms strongroom.iam > docs/operations.md
 	@$(BIN)/python -m tests.s3.tamper_matrix > docs/tamper-matrix.md
 	@$(BIN)/python -m tests.facts > docs/facts.md

@@ -28,7 +28,7 @@ from strongroom.s3.lifecycle_judging import Facts, Told, today_of
 from strongroom.s3.lifecycle_reading import read_configuration
 from strongroom.s3.lifecycle_working import LifecycleWork
 from strongroom.s3.metadata import ObjectMeta
-from strongroom.startup.opening import now
+from strongroom.startup import now
 from strongroom.store.contract import Transaction, VersionRow
 
 KEYS: Final = 10_000

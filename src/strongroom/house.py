@@ -33,7 +33,8 @@ from strongroom.s3.operations import s3_operations
 from strongroom.s3.scrubbing import TURN as SCRUB_TURN
 from strongroom.s3.scrubbing import Scrub
 from strongroom.s3.upkeep import Upkeep
-from strongroom.startup.opening import LowerRooms, now
+from strongroom.startup import now
+from strongroom.startup.opening import LowerRooms
 from strongroom.startup.root_key import KIND, SCOPE
 from strongroom.store.contract import StoreError
 from strongroom.store.files import FileBlobs

@@ -1,16 +1,11 @@
-"""What the server tells about itself: log lines on standard error, and what is counted of requests.
+"""What the server tells about itself in numbers: what is counted of requests and of its own work.
 
 Never knows what a request meant beyond what the gate says of it.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
-
-import orjson
-import structlog
 
 from strongroom.edge.gate import Seen
 from strongroom.edge.load import Load
@@ -22,37 +17,6 @@ from strongroom.readiness import Readiness
 from strongroom.s3.findings import Tally
 from strongroom.s3.scrub_records import read_state
 from strongroom.store.contract import Catalog
-
-_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-
-
-def configure_log(level: str) -> None:
-    """Lines for people on a terminal, one JSON object a line elsewhere."""
-    timestamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    wrapper = structlog.make_filtering_bound_logger(_LEVELS[level])
-    if sys.stderr.isatty():
-        structlog.configure(
-            [structlog.processors.add_log_level, timestamp, structlog.dev.ConsoleRenderer()],
-            wrapper,
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-            cache_logger_on_first_use=True,
-        )
-        return
-    structlog.configure(
-        [
-            structlog.processors.add_log_level,
-            timestamp,
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(_json),
-        ],
-        wrapper,
-        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
-        cache_logger_on_first_use=True,
-    )
-
-
-def _json(event: dict[str, Any], default: Callable[[Any], Any], **_: Any) -> bytes:
-    return orjson.dumps(event, default=default)
 
 
 class Requests:

@@ -19,9 +19,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
@@ -31,15 +33,13 @@ from granian.log import LogLevels
 from strongroom.config import Config, parse_key_form, url_of
 from strongroom.iam.identities import Identities, NewAccount
 from strongroom.kms.data_keys import DataKeys
-from strongroom.observing import configure_log
+from strongroom.logs import configure_log
 from strongroom.processes import Workers, watch
-from strongroom.startup import StartError, folder, self_test, tls
+from strongroom.startup import StartError, folder, now, self_test, tls
 from strongroom.startup.first_account import first_account
-from strongroom.startup.opening import now
 from strongroom.startup.root_key import Subkeys, ensure_root_key_check
 from strongroom.startup.sealing import ensure_root_key, is_plain_file, left_in_folder
 from strongroom.store.sqlite import SqliteCatalog
-from strongroom.worker import Unlocked, load_worker
 
 _RESPAWN_SECONDS: Final = 0.1
 _BACKLOG: Final = 1024  # connections that wait to be taken
@@ -47,6 +47,15 @@ _READ_AHEAD: Final = 256 << 10  # bytes of a connection that are read before the
 _FILES: Final = 512  # open files of a worker beside connections, and beside two for each request
 _CERTIFICATE_SECONDS: Final = 2.0  # between two looks at the certificate's files
 _LOG = structlog.get_logger("strongroom.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Unlocked:
+    """What the parent opened once and gives to each worker, through the pipe by which multiprocessing starts it: it is in no
+    file, argument or variable.
+    """
+
+    root_key: bytes = field(repr=False)
 
 
 def serve(config: Config, say: Callable[[str], None]) -> None:
@@ -183,7 +192,14 @@ def _run(
             server.interrupt_children.clear()  # pyright: ignore[reportUnknownMemberType] - granian does not say of what
 
     server.on_shutdown(forgive)
-    server.serve(target_loader=partial(load_worker, config, unlocked, numbers), wrap_loader=False)
+    server.serve(target_loader=partial(_load_worker, config, unlocked, numbers), wrap_loader=False)
+
+
+def _load_worker(config: Config, unlocked: Unlocked, numbers: Path, tells: Connection) -> Callable[..., Any]:
+    """In a worker process. Only there the rooms are imported: the parent needs none, and would start a second later."""
+    from strongroom.worker import load_worker
+
+    return load_worker(config, unlocked.root_key, numbers, tells)
 
 
 def _connections(config: Config) -> int:

@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -26,8 +25,8 @@ from strongroom.edge.pages import Handle
 from strongroom.edge.rsgi import RsgiApp
 from strongroom.house import House, build
 from strongroom.kms.data_keys import DataKeys
+from strongroom.logs import configure_log
 from strongroom.numbers import FLUSH_SECONDS, Numbers
-from strongroom.observing import configure_log
 from strongroom.processes import tell_that_it_serves
 from strongroom.store.contract import StoreError
 
@@ -37,15 +36,6 @@ _SWITCH_SECONDS: Final = 0.0005  # how long a digest thread may keep the loop wa
 _FORGET_AGAIN: Final = 1.0  # seconds
 _SERVES_AFTER: Final = 0.05
 _LOG = structlog.get_logger("strongroom.server")
-
-
-@dataclass(frozen=True, slots=True)
-class Unlocked:
-    """What the parent opened once and gives to each worker, through the pipe by which multiprocessing starts it: it is in no
-    file, argument or variable.
-    """
-
-    root_key: bytes = field(repr=False)
 
 
 class Worker:
@@ -103,7 +93,7 @@ async def _forget_keys(keys: DataKeys) -> None:
             _LOG.warning("shared keys stay in memory", exc_info=error)
 
 
-def load_worker(config: Config, unlocked: Unlocked, numbers_folder: Path, tells: Connection) -> Callable[..., Any]:
+def load_worker(config: Config, root_key: bytes, numbers_folder: Path, tells: Connection) -> Callable[..., Any]:
     """What granian calls in each new worker process. It takes an object with ``__rsgi__`` where it says callable.
 
     The rooms are opened here and not in ``__rsgi_init__``: by then granian has taken the signals over, and one that comes
@@ -118,7 +108,7 @@ def load_worker(config: Config, unlocked: Unlocked, numbers_folder: Path, tells:
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     loop = asyncio.get_event_loop()  # granian has made it
-    worker = Worker(config, unlocked.root_key, Numbers(numbers_folder))
+    worker = Worker(config, root_key, Numbers(numbers_folder))
     handle = loop.run_until_complete(worker.open())
     gc.collect()
     gc.freeze()  # what is there now (AWS's models, tens of thousands of objects) stays: it need not be looked at again and again

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -242,3 +244,25 @@ def test_a_port_is_chosen():
 def test_a_host_that_is_not_here():
     with pytest.raises(StartError, match=r"cannot listen on http://192\.0\.2\.1:9000"):
         free_address("192.0.2.1", 9000)
+
+
+# -------------------------------------------------------------------------------------------------------- what a start costs
+
+
+@pytest.mark.parametrize(
+    ("process", "imported", "left_out"),
+    [
+        (
+            "parent",
+            "strongroom.__main__, strongroom.cli.main, strongroom.server",
+            "botocore strongroom.house strongroom.s3.writing",
+        ),
+        ("worker", "strongroom.__main__, strongroom.server, strongroom.worker", "strongroom.cli.main typer"),
+    ],
+)
+def test_no_process_of_a_server_imports_what_it_can_do_without(process, imported, left_out):
+    """Imports are nearly all of a start: these would be a third of it or more. Statements come compiled."""
+    program = f"import sys, {imported}; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=50).stdout.split()
+    assert "strongroom.server" in found, process
+    assert not {"sqlalchemy", "rich", *left_out.split()} & set(found), process

@@ -12,13 +12,14 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects import sqlite as sqlite_dialect
 
-from strongroom.store import schema
+from strongroom.store import schema, sqlite_texts
+from strongroom.store.compiling import sqlite_module
 from strongroom.store.contract import Gone, Unavailable
 from strongroom.store.generation import Generation
 from strongroom.store.sqlite import FILE, SqliteCatalog
@@ -28,7 +29,6 @@ from tests.store.catalog_suite import CatalogSuite, insert, make_bucket, new_id,
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from strongroom.store.contract import Catalog, Transaction
 
@@ -107,9 +107,10 @@ def test_a_file_that_is_no_catalog_is_refused(tmp_path: Path, content: str) -> N
 
 def test_every_read_is_a_search_in_an_index_and_needs_no_sorting() -> None:
     connection = sqlite3.connect(":memory:")
-    for text in schema.ddl(sqlite_dialect.dialect()):
-        connection.execute(text)
-    sql = dataclasses.asdict(compile_statements(sqlite_dialect.dialect()))
+    for texts in sqlite_texts.TABLES.values():
+        for text in texts:
+            connection.execute(text)
+    sql = dataclasses.asdict(sqlite_texts.STATEMENTS)
     for name, text in sql.items():
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", (None,) * text.count("?"))]
         scans = [step for step in plan if step.startswith("SCAN") and step not in {"SCAN CONSTANT ROW", "SCAN discarded"}]
@@ -134,9 +135,13 @@ async def test_a_table_that_came_later_is_made_in_an_older_folder(tmp_path: Path
         await catalog.close()
 
 
+def test_what_sqlite_is_given_is_what_the_schema_and_the_statements_say() -> None:
+    assert Path(sqlite_texts.__file__).read_text("utf-8") == sqlite_module(), "run  make docs"
+
+
 def test_the_schema_is_one_for_both_databases() -> None:
     dialect = postgresql.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
-    assert any("WHERE null_version = 1 AND current = 0" in text for text in schema.ddl(dialect))
+    assert any("WHERE null_version = 1 AND current = 0" in text for text in schema.ddl(dialect)["version"])
     assert "%s" in compile_statements(dialect).current
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from strongroom.store.schema import FORMAT
+from strongroom.store.texts import FORMAT
 from tests.clients.house import Account, Server
 from tests.server.process import here, run
 from tests.upgrade.making import FOLDERS, OWNER, given, plain

@@ -31,10 +31,15 @@ SUCCESSORS: Final[dict[str, str]] = {
 
 
 @cache
+def _loader() -> Loader:
+    """One for all: the first model that it loads has it look through the folders of all services, and it remembers what it saw."""
+    return Loader(include_default_search_paths=False, extra_search_paths=[Loader.BUILTIN_DATA_PATH])
+
+
+@cache
 def service_model(service: Service) -> ServiceModel:
     """The model of one service; the newest API version botocore ships."""
-    loader = Loader(include_default_search_paths=False, extra_search_paths=[Loader.BUILTIN_DATA_PATH])
-    return ServiceModel(loader.load_service_model(service, "service-2"), service)
+    return ServiceModel(_loader().load_service_model(service, "service-2"), service)
 
 
 @cache

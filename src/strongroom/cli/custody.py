@@ -112,8 +112,9 @@ def backup(
 
 async def _taken(settings: Config) -> tuple[Backup, list[str]]:
     from strongroom.kms.operating import Operating
+    from strongroom.startup import now
     from strongroom.startup.key_backup import take
-    from strongroom.startup.opening import LowerRooms, now
+    from strongroom.startup.opening import LowerRooms
     from strongroom.startup.sealing import open_root_key
 
     root_key = open_root_key(settings)

@@ -22,7 +22,8 @@ from strongroom.policy.decide import NO_CONTEXT, Authority, Decision, Question, 
 from strongroom.policy.templates import Untold, Value
 from strongroom.s3.condition_values import resource_values
 from strongroom.s3.object_owners import governed
-from strongroom.startup.opening import LowerRooms, now
+from strongroom.startup import now
+from strongroom.startup.opening import LowerRooms
 
 _ARN: Final = "arn:aws:s3:::"
 _KMS: Final = "arn:aws:kms:"

@@ -5,19 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _EVERY: Final = 10.0  # seconds between plain lines
 _STEP: Final = 0.1  # seconds between looks at the terminal
@@ -29,19 +22,8 @@ class Far:
     def __init__(self, title: str) -> None:
         self._title = title
         self._last = time.monotonic()
-        self._bar: Progress | None = None
-        if sys.stderr.isatty():
-            self._bar = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-                redirect_stdout=sys.stdout.isatty(),  # lines of the report appear above the bar; a pipe stays a pipe
-            )
+        self._bar: Progress | None = _bar() if sys.stderr.isatty() else None
+        if self._bar is not None:
             self._task = self._bar.add_task(title, total=None)
 
     def __enter__(self) -> Self:
@@ -63,3 +45,20 @@ class Far:
             return
         of = "" if total is None else f" of {total}"
         typer.echo(f"{self._title}: {done}{of} {where}".rstrip(), err=True)
+
+
+def _bar() -> Progress:
+    from rich import progress  # here, because most commands have no need to wait for it
+    from rich.console import Console
+
+    return progress.Progress(
+        progress.SpinnerColumn(),
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # lines of the report appear above the bar; a pipe stays a pipe
+    )

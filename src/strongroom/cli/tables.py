@@ -6,15 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 _WIDE: Final = 1000  # columns where nobody looks
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], colours: Mapping[str, str] | None = None) -> None:
     """``colours``: a style for each value of the first column. No cell is read as markup."""
+    from rich.console import Console  # here, because a server prints no table and need not wait for it
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(*headings, box=None, pad_edge=False)
     for row in rows:
         style = (colours or {}).get(row[0], "")

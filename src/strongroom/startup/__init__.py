@@ -5,6 +5,12 @@ Never knows HTTP, workers or what the rooms do with what is checked here.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 
 class StartError(Exception):
     """Why the server does not start: one line for the operator, without any secret."""
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

@@ -9,7 +9,6 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
@@ -21,15 +20,11 @@ from strongroom.kms.service_keys import KeyFault
 from strongroom.policy.decide import Authority
 from strongroom.s3.bucket_cache import BucketCache
 from strongroom.s3.rooms import Rooms, S3Settings
-from strongroom.startup import StartError, folder
+from strongroom.startup import StartError, folder, now
 from strongroom.startup.root_key import Subkeys, check_root_key
 from strongroom.startup.sealing import open_root_key
 from strongroom.store.files import FileBlobs
 from strongroom.store.sqlite import SqliteCatalog
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(slots=True)

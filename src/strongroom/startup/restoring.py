@@ -13,9 +13,8 @@ from typing import Any, Final, Literal
 from strongroom.config import Config, parse_key_form
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.records import KEY_KIND, TOMBSTONE_KIND
-from strongroom.startup import StartError, folder
+from strongroom.startup import StartError, folder, now
 from strongroom.startup.key_backup import MATERIAL, Backup, Document
-from strongroom.startup.opening import now
 from strongroom.startup.root_key import KIND, SCOPE, Subkeys, check_root_key
 from strongroom.startup.sealing import open_root_key, write_root_key
 from strongroom.store.contract import Transaction

@@ -12,12 +12,8 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from sqlalchemy import ColumnElement
     from sqlalchemy.engine import Dialect
-
-FORMAT: Final = 1  # raised when an older Strongroom could no longer read or write the folder
 
 _BIG = BigInteger().with_variant(Integer(), "sqlite")
 # Literals, not parameters: a partial index is only used when its condition is spelled out.
@@ -152,14 +148,12 @@ discarded: Final = Table(
 )
 
 
-def ddl(dialect: Dialect, there: Collection[str] = ()) -> list[str]:
-    """The statements that make the tables which are not ``there`` yet, in order: all of an empty catalog."""
-    texts: list[str] = []
-    for table in metadata.sorted_tables:
-        if table.name in there:
-            continue
-        texts.append(str(CreateTable(table).compile(dialect=dialect)))
-        texts.extend(
-            str(CreateIndex(index).compile(dialect=dialect)) for index in sorted(table.indexes, key=lambda i: str(i.name))
+def ddl(dialect: Dialect) -> dict[str, tuple[str, ...]]:
+    """The statements that make each table with its indexes, by its name, in the order in which they are made."""
+    return {
+        table.name: (
+            str(CreateTable(table).compile(dialect=dialect)),
+            *(str(CreateIndex(index).compile(dialect=dialect)) for index in sorted(table.indexes, key=lambda i: str(i.name))),
         )
-    return texts
+        for table in metadata.sorted_tables
+    }

@@ -10,18 +10,15 @@ import asyncio
 import os
 import sqlite3
 from contextlib import closing, contextmanager
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
-
-from sqlalchemy.dialects import sqlite as dialects
 
 from strongroom.store.contract import AnnotationRow, BucketRow, PartRow, Place, Unavailable, UploadRow, VersionRow
 from strongroom.store.generation import Generation
-from strongroom.store.schema import FORMAT, ddl
 from strongroom.store.sqlite_commits import PATIENCE, GroupCommit
 from strongroom.store.sqlite_rows import Rows, unavailable
+from strongroom.store.sqlite_texts import STATEMENTS, TABLES
 from strongroom.store.sqlite_transaction import SqliteTransaction
-from strongroom.store.statements import Statements, compile_statements
+from strongroom.store.texts import FORMAT
 from strongroom.store.turn import Turn
 
 if TYPE_CHECKING:
@@ -52,11 +49,6 @@ _PRAGMAS: Final = (
 )
 
 
-@cache
-def _statements() -> Statements:
-    return compile_statements(dialects.dialect())
-
-
 def _connect(path: Path, timeout: float) -> sqlite3.Connection:
     """``check_same_thread`` is off because loop and commit thread use the writing connection in turn."""
     connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False, cached_statements=256)
@@ -72,21 +64,21 @@ def _connect(path: Path, timeout: float) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection) -> None:
     """Make the tables in a new file; refuse a file that this version cannot read. Called by who has the turn."""
-    sql = _statements()
     names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not names:
         connection.execute("BEGIN IMMEDIATE")
-        for text in ddl(dialects.dialect()):
-            connection.execute(text)
-        connection.execute(sql.set_format, ("format", str(FORMAT)))
+        for texts in TABLES.values():
+            for text in texts:
+                connection.execute(text)
+        connection.execute(STATEMENTS.set_format, ("format", str(FORMAT)))
         connection.execute("COMMIT")
         return
-    found = connection.execute(sql.format, ("format",)).fetchone() if "about" in names else None
+    found = connection.execute(STATEMENTS.format, ("format",)).fetchone() if "about" in names else None
     if found is None:
         raise Unavailable(f"{FILE} is not a catalog of Strongroom's")
     if found[0] != str(FORMAT):
         raise Unavailable(f"{FILE} has format {found[0]}; this Strongroom reads format {FORMAT}: a newer one is needed")
-    later = ddl(dialects.dialect(), names)  # tables that came after the file was made
+    later = [text for name, texts in TABLES.items() if name not in names for text in texts]  # came after the file was made
     if later:
         connection.execute("BEGIN IMMEDIATE")
         for text in later:
@@ -127,8 +119,8 @@ class SqliteCatalog:
         self._writing = writing
         self._turn = turn
         self._generation = generation
-        self._rows = Rows(reading, _statements())
-        self._commits = GroupCommit(writing, _statements(), turn, generation, patience=patience)
+        self._rows = Rows(reading, STATEMENTS)
+        self._commits = GroupCommit(writing, STATEMENTS, turn, generation, patience=patience)
         self._closed = False
         self.generation: Callable[[], int] = generation.read  # bound once: it is asked at every request
 

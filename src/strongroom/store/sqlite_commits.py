@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from strongroom.store.contract import Transaction
     from strongroom.store.generation import Generation
-    from strongroom.store.statements import Statements
+    from strongroom.store.texts import Statements
     from strongroom.store.turn import Turn
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from strongroom.store.contract import AnnotationRow, BucketRow, PartRow, Place, 
 from strongroom.store.ranges import name_range
 
 if TYPE_CHECKING:
-    from strongroom.store.statements import Statements
+    from strongroom.store.texts import Statements
 
 # Where things stand in a version as the ``tx_`` statements read it.
 _ID, _SEQ, _VERSION_ID, _NULL = 0, 1, 3, 4

@@ -19,7 +19,7 @@ from strongroom.store.sqlite_rows import Rows, part_row, unavailable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from strongroom.store.statements import Statements
+    from strongroom.store.texts import Statements
 
 # A version as transactions read it: (id, seq, current, version_id, null_version, delete_marker, size, modified_ms, seal, meta, manifest).
 _ID: Final = 0

@@ -1,12 +1,11 @@
-"""Every statement of the catalog, written once in SQLAlchemy Core and compiled once to the SQL text of a dialect.
+"""Every statement of the catalog, written once in SQLAlchemy Core and compiled to the SQL text of a dialect by ``compiling``.
 
 Never knows a connection. Each statement declares the order of its parameters, which is the order in which the driver gets them; a
-compiled text whose order differs is refused when it is compiled, at start-up.
+compiled text whose order differs is refused when it is compiled. Not imported by a server: it reads the texts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, LargeBinary, bindparam, delete, exists, func, insert, select, tuple_, union_all, update
@@ -14,78 +13,11 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
 from strongroom.store.schema import ONE, ZERO, about, annotation, blob, bucket, discarded, document, part, upload, version
+from strongroom.store.texts import Statements
 
 if TYPE_CHECKING:
     from sqlalchemy import BindParameter, Table
     from sqlalchemy.engine import Dialect
-
-
-@dataclass(frozen=True, slots=True)
-class Statements:
-    """SQL texts; what each takes and gives stands in ``_statements``."""
-
-    format: str
-    set_format: str
-    delete_about: str
-    bucket: str
-    bucket_number: str
-    buckets: str
-    buckets_in_region: str
-    every_bucket: str
-    count_buckets: str
-    insert_bucket: str
-    any_version: str
-    delete_bucket: str
-    current: str
-    hidden: str
-    numbered: str
-    current_null: str
-    hidden_null: str
-    list_current: str
-    list_versions: str
-    count_versions: str
-    tx_current: str
-    tx_hidden: str
-    tx_numbered: str
-    tx_hidden_null: str
-    insert_version: str
-    set_current: str
-    replace_version: str
-    delete_version: str
-    reseal_version: str
-    annotation: str
-    annotations: str
-    insert_annotation: str
-    update_annotation: str
-    move_annotation: str
-    delete_annotation: str
-    delete_annotations: str
-    upload: str
-    uploads: str
-    insert_upload: str
-    delete_upload: str
-    delete_uploads: str
-    part: str
-    part_number: str
-    parts: str
-    parts_of_bucket: str
-    insert_part: str
-    update_part: str
-    delete_parts: str
-    delete_parts_of_bucket: str
-    document: str
-    documents: str
-    insert_document: str
-    delete_document: str
-    delete_documents: str
-    keep: str
-    unkeep: str
-    discard: str
-    forget: str
-    discarded: str
-    discarded_mark: str
-    is_kept: str
-    is_named: str
 
 
 # A statement, and the names of its parameters in the order in which they are passed.
