@@ -45,6 +45,7 @@ def show_load(numbers: Numbers, load: Load) -> None:
     numbers.gauge("strongroom_unproven_in_flight", "Of them, with a body read before its signature", lambda: load.unproven)
     numbers.gauge("strongroom_callers_in_flight", "Callers that have requests in flight", lambda: load.callers)
     numbers.gauge("strongroom_body_bytes_in_flight", "Memory set aside for bodies under way", lambda: load.body_bytes)
+    numbers.gauge("strongroom_long_bodies_waiting", "Uploads and downloads that wait for their turn", lambda: load.turns.waiting)
 
 
 class KeyUses:

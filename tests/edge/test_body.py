@@ -16,6 +16,7 @@ from strongroom.edge.limits import INLINE_MOST, PIECE, UPLOAD_MOST
 from strongroom.edge.promises import describes_body, read_promises, without_chunked
 from strongroom.edge.sigv4 import STREAMING_SIGNED, STREAMING_SIGNED_TRAILER, STREAMING_UNSIGNED_TRAILER, UNSIGNED
 from strongroom.edge.stall import Pace
+from strongroom.edge.turns import MOVING, Mover, Turn, Turns
 
 
 class Wire:
@@ -311,6 +312,31 @@ async def test_a_client_that_drips_times_out_and_a_slow_server_does_not() -> Non
     async for _ in body:
         await asyncio.sleep(0.12)
     assert body.ended
+
+
+async def test_waiting_for_a_turn_is_not_held_against_the_client() -> None:
+    turns, other = Turns(), Mover("other")
+    began = [await turns.take(other) for _ in range(MOVING)]
+    data = b"x" * (INLINE_MOST + 1)
+    body = RequestBody(Wire([data]), read_promises({"content-length": str(len(data))}, UNSIGNED), Pace(idle=0.03, least=1e9))
+    body.turn = Turn(turns, Mover("one"))
+    reading = asyncio.create_task(body.read(len(data)))
+    await asyncio.sleep(0.1)
+    assert (turns.waiting, reading.done()) == (1, False)
+    turns.give(other, began[0], 0)
+    assert await reading == data
+    assert turns.moving == MOVING - 1
+
+
+async def test_a_body_that_is_given_up_gives_its_turn_back() -> None:
+    turns = Turns()
+    body = body_of(b"x" * 4 * PIECE)
+    body.turn = Turn(turns, Mover("one"))
+    async for _ in body:
+        assert turns.moving == 1
+        break
+    await body.close()
+    assert turns.moving == 0
 
 
 async def test_cancelling_is_not_a_timeout() -> None:

@@ -23,6 +23,7 @@ from strongroom.edge.limits import INLINE_MOST, PIECE
 from strongroom.edge.promises import HEADERS, Promises, is_digest
 from strongroom.edge.sigv4 import STREAMING_SIGNED, STREAMING_UNSIGNED_TRAILER
 from strongroom.edge.stall import Pace, Stall
+from strongroom.edge.turns import Turn
 
 _THREADS: Final = ThreadPoolExecutor(max_workers=min(16, (os.cpu_count() or 1) + 2), thread_name_prefix="digest")
 _WAITING: Final = 2  # pieces that wait in a lane; with the one being digested and the consumer's, four are in flight
@@ -37,6 +38,7 @@ class RequestBody:
         self._promises = promises
         self._chunks = _decoder(promises, signer)
         self._pace = pace
+        self.turn: Turn | None = None  # by which what arrives of a long body moves on; None: at once
         self._wanted = promises.digests
         self._digests: dict[str, bytes] = {}
         self._pieces: AsyncGenerator[bytes, None] | None = None
@@ -173,7 +175,9 @@ class RequestBody:
         loop = asyncio.get_running_loop()
         raw = self._raw.__aiter__()
         chunks = self._chunks
+        turn = self.turn
         stall = Stall(self._pace)
+        part = b""
         try:
             while True:
                 try:
@@ -181,6 +185,8 @@ class RequestBody:
                 except StopAsyncIteration:
                     break
                 self._count(part)
+                if turn is not None:
+                    await turn.take()  # that is until the next part is asked for
                 if chunks is None:
                     yield part
                 elif len(part) <= INLINE_MOST:
@@ -189,7 +195,11 @@ class RequestBody:
                 else:
                     for decoded in await loop.run_in_executor(_THREADS, chunks.feed, part):
                         yield decoded
+                if turn is not None:
+                    turn.give(len(part))
         finally:
+            if turn is not None:
+                turn.give(len(part))
             stall.end()
 
     # -------------------------------------------------------------------------------------------------------- the promises

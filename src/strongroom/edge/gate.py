@@ -188,7 +188,7 @@ class Gate:
             kind = self._codec.body_kind(route.service, route.operation)
             body = trail.body or self._body(raw, headers, payload, signer, route, kind)
             trail.body = body
-            ticket.hold(body.length)
+            body.turn = ticket.hold(body.length)
             # 5. decode
             if document is None:
                 headers = without_chunked(headers)
@@ -368,7 +368,7 @@ class Gate:
             raise ApiError("AccessDenied", "Requests to KMS must be made over a secure connection.")
         trail.body = RequestBody(raw, read_promises(head.headers, sigv4.UNSIGNED, checksummed=False), self._settings.pace)
         ticket.unproven(head.client_ip)
-        ticket.hold(trail.body.length)
+        trail.body.turn = ticket.hold(trail.body.length)
         document = await trail.body.read(DOCUMENT_MOST)
         if not route.operation:
             route = self._router.action(route, document)

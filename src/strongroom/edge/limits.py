@@ -27,6 +27,7 @@ INLINE_MOST: Final = 64 << 10  # bytes of a body that is received at once and di
 PIECE: Final = 1 << 20  # bytes of one piece of a longer body
 STREAM_HELD: Final = 6 * PIECE  # bytes of memory that a long body takes on its way: pieces being digested, sealed, written
 DRAIN_MOST: Final = 1 << 20  # bytes of a refused body that are still received, so that the client can read the answer
+LONG_DRAINS: Final = 4  # refused bodies longer than that of which a worker receives so much at a time
 _METADATA: Final = "x-amz-meta-"
 
 

@@ -15,10 +15,14 @@ from typing import Any, Final
 
 from strongroom.edge.head import Reply
 from strongroom.edge.limits import INLINE_MOST, STREAM_HELD
+from strongroom.edge.turns import Mover, Turn, Turns
 
 _ADDRESS: Final = "@"  # no access key begins so
 _BURST: Final = 1.0  # seconds' worth of refusals that go out at once
-_HELD_BACK_MOST: Final = 5.0  # seconds; a connection is worth more than that to nobody
+_HELD_BACK_MOST: Final = 5.0  # seconds
+_SLOWED_DOWN: Final = (
+    4.0  # times that: who asks too much is told more slowly than who asks wrongly, since it will ask again at once
+)
 _NAMES_MOST: Final = 10_000  # whose refusals are counted; beyond that the count starts anew
 
 
@@ -40,12 +44,13 @@ class Ceilings:
     refusals: int = 100  # a second, that one sender is told at once; 0: any number
 
 
-class _Share:
+class _Share(Mover):
     """What one caller has in hand."""
 
     __slots__ = ("body_bytes", "requests")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
         self.requests = 0
         self.body_bytes = 0
 
@@ -53,11 +58,12 @@ class _Share:
 class Load:
     """One a worker. ``tell`` hears of each refusal by its ceiling's name."""
 
-    __slots__ = ("_ceilings", "_due", "_shares", "body_bytes", "requests", "tell", "unproven")
+    __slots__ = ("_ceilings", "_due", "_shares", "body_bytes", "requests", "tell", "turns", "unproven")
 
     def __init__(self, ceilings: Ceilings) -> None:
         self._ceilings = ceilings
         self._shares: dict[str, _Share] = {}
+        self.turns = Turns()
         self._due: dict[str, float] = {}  # by sender: when the last refusal was due, had they come evenly
         self.requests = 0
         self.unproven = 0
@@ -89,18 +95,20 @@ class Load:
         if not rate or (name and not overloaded):
             return 0.0
         name = name or _network(address)
-        due = max(self._due.get(name, 0.0), now - _BURST) + 1 / rate
+        longer = _SLOWED_DOWN if overloaded else 1.0
+        step = longer / rate
+        due = max(self._due.get(name, 0.0), now - max(_BURST, step)) + step
         if len(self._due) >= _NAMES_MOST:
             self._due.clear()
         self._due[name] = due
-        return min(max(0.0, due - now), _HELD_BACK_MOST)
+        return min(max(0.0, due - now), _HELD_BACK_MOST * longer)
 
     # The four that follow are a ticket's alone.
 
     def join(self, name: str, body_bytes: int) -> _Share:
         share = self._shares.get(name)
         if share is None:
-            share = self._shares[name] = _Share()
+            share = self._shares[name] = _Share(name)
         elif share.requests >= self._ceilings.caller_requests:
             raise self._full("caller")
         share.requests += 1
@@ -131,7 +139,7 @@ class Load:
 class Ticket:
     """One request in hand, until ``release``. Dropping it releases it too: a request that is cancelled leaves nothing behind."""
 
-    __slots__ = ("_body_bytes", "_load", "_name", "_share", "_unproven")
+    __slots__ = ("_body_bytes", "_is_long", "_load", "_name", "_share", "_unproven")
 
     def __init__(self, load: Load) -> None:
         self._load: Load | None = load
@@ -139,6 +147,7 @@ class Ticket:
         self._share: _Share | None = None
         self._body_bytes = 0
         self._unproven = False
+        self._is_long = False  # its body, or its answer's
 
     @property
     def caller(self) -> str:
@@ -172,15 +181,26 @@ class Ticket:
             self._share = share
         self._name = name
 
-    def hold(self, length: int | None) -> None:
-        """A body of ``length`` bytes (None: unknown) is about to be read; short ones are bounded by their number. Raises Overloaded."""
+    def hold(self, length: int | None) -> Turn | None:
+        """A body of ``length`` bytes (None: unknown) is about to be read: by which turns, if it is long. Short ones are bounded by
+        their number. Raises Overloaded.
+        """
         if length is not None and length <= INLINE_MOST:
-            return
+            return None
         load, share = self._load, self._share
         if load is not None and share is not None and not self._body_bytes:
             count = STREAM_HELD if length is None or length > STREAM_HELD else length
             load.hold(share, count)
             self._body_bytes = count
+        return self.turn()
+
+    def turn(self) -> Turn | None:
+        """The turns of a long body; None when the request is over."""
+        load, share = self._load, self._share
+        if load is None or share is None:
+            return None
+        self._is_long = True
+        return Turn(load.turns, share)
 
     def let_go(self) -> None:
         """No body is read any more."""
@@ -199,8 +219,12 @@ class Ticket:
         load.requests -= 1
         if self._unproven:
             load.unproven -= 1
-        if self._share is not None:
-            load.leave(self._name, self._share, 0)
+        share = self._share
+        if share is not None:
+            if not self._is_long:
+                share.short += 1
+                load.turns.short += 1
+            load.leave(self._name, share, 0)
 
     __del__ = release
 
@@ -214,23 +238,32 @@ def until_sent(reply: Reply, ticket: Ticket) -> None:
 
 
 class _Sending:
-    """A streamed answer, and the ticket of its request."""
+    """A streamed answer, and the ticket of its request. What is to be sent is made ready in turn."""
 
-    __slots__ = ("_body", "_ticket")
+    __slots__ = ("_body", "_ticket", "_turn")
 
     def __init__(self, body: AsyncIterator[bytes], ticket: Ticket) -> None:
         self._body = body
         self._ticket = ticket
+        self._turn = ticket.turn()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
+        turn = self._turn
+        piece = b""
         try:
-            return await self._body.__anext__()
+            if turn is not None:
+                await turn.take()
+            piece = await self._body.__anext__()
         except BaseException:
             self._ticket.release()
             raise
+        finally:
+            if turn is not None:
+                turn.give(len(piece))
+        return piece
 
     async def aclose(self) -> None:
         self._ticket.release()

@@ -2,7 +2,7 @@
 
 What granian does, and this makes good: a header that is not ASCII vanishes from its items (refused here), a body cut short ends
 without an error (counted by ``body``), an answer before the body was read closes the connection if much of it is still to come
-(a bounded rest is drained first, so that the client reads the answer), and a streamed answer that ends short of its
+(a bounded rest of it is taken first, so that the client reads the answer), and a streamed answer that ends short of its
 content-length is cut off, as it must be. Needs granian's task implementation ``asyncio`` (its default).
 """
 
@@ -16,7 +16,7 @@ import structlog
 from granian._granian import RSGIProtocolClosed as ProtocolClosed
 
 from strongroom.edge.head import Head, Reply, fold_headers
-from strongroom.edge.limits import DRAIN_MOST
+from strongroom.edge.limits import DRAIN_MOST, LONG_DRAINS
 from strongroom.edge.pages import Handle
 
 _LOG = structlog.get_logger("strongroom.edge")
@@ -99,6 +99,7 @@ class RsgiApp:
     ) -> None:
         """``drain_seconds``: how long the rest of a refused body is waited for."""
         self._drain_seconds = drain_seconds
+        self._long_drains = 0
         self._open = open_
         self._close = close
         self._handle: Handle | None = None
@@ -141,8 +142,23 @@ class RsgiApp:
         else:
             await _send(_Stream(connection.response_stream(reply.status, reply.headers)), reply.body, reply.length or 0)
         if head is not None and not body.ended and _is_coming(head, body, reply):
-            await _drain(body, self._drain_seconds)
+            await self._drain(head, body)
         body.release()
+
+    async def _drain(self, head: Head, body: RsgiBody) -> None:
+        """Take what the client still sends of a refused body, within bounds.
+
+        What is taken of a long one is lost work, since its connection is ended all the same, and makes its sender send more: few at
+        a time are heard out. The others can read their answer as well, but from a client that reads none while it sends.
+        """
+        if _is_short(head):
+            await _drain(body, self._drain_seconds)
+        elif self._long_drains < LONG_DRAINS:
+            self._long_drains += 1
+            try:
+                await _drain(body, self._drain_seconds)
+            finally:
+                self._long_drains -= 1
 
 
 _NOT_ASCII: Final = b"Header value cannot be represented in ASCII.\n"
@@ -169,6 +185,11 @@ def _is_coming(head: Head, body: RsgiBody, reply: Reply) -> bool:
 
 def _has_body(head: Head) -> bool:
     return head.headers.get("content-length", "0") != "0" or "transfer-encoding" in head.headers
+
+
+def _is_short(head: Head) -> bool:
+    length = head.headers.get("content-length", "")
+    return length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= DRAIN_MOST
 
 
 class _Stream:
@@ -205,7 +226,6 @@ async def _send(stream: _Stream, body: AsyncIterator[bytes], length: int) -> Non
 
 
 async def _drain(body: RsgiBody, seconds: float) -> None:
-    """Take what the client still sends of a refused body, within bounds."""
     received = 0
     try:
         async with asyncio.timeout(seconds):
