@@ -3,20 +3,28 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import itertools
+import random
 import time
 import zlib
 from collections.abc import AsyncIterator, Iterable
 
 import pytest
 from awscrt import checksums
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from strongroom.api.digests import Digests
 from strongroom.api.errors import ApiError
 from strongroom.edge.body import RequestBody
-from strongroom.edge.limits import INLINE_MOST, PIECE, UPLOAD_MOST
+from strongroom.edge.chunked import ChunkSigner
+from strongroom.edge.limits import INLINE_MOST, PIECE, SMALL_PART, UPLOAD_MOST
 from strongroom.edge.promises import describes_body, read_promises, without_chunked
+from strongroom.edge.signing_key import SigningKey
 from strongroom.edge.sigv4 import STREAMING_SIGNED, STREAMING_SIGNED_TRAILER, STREAMING_UNSIGNED_TRAILER, UNSIGNED
 from strongroom.edge.stall import Pace
 from strongroom.edge.turns import MOVING, Mover, Turn, Turns
+from tests.edge.test_chunked import KEY, SCOPE, SEED, TIME, framed
 
 
 class Wire:
@@ -90,7 +98,7 @@ async def test_pieces_and_digests(data: bytes) -> None:
         body.digest("md5")
     pieces = [piece async for piece in body]
     assert b"".join(pieces) == data
-    assert all(len(piece) == PIECE for piece in pieces[:-1])
+    assert all(len(piece) >= SMALL_PART for piece in pieces[:-1])
     assert body.digest("md5") == hashlib.md5(data).digest()
     assert body.digest("crc64nvme") == DIGESTS["crc64nvme"](data)
     assert body.length == len(data)
@@ -346,6 +354,92 @@ async def test_cancelling_is_not_a_timeout() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+# -------------------------------------------------------------------------------------------------------- parts of any size
+
+NOISE = random.Random(7).randbytes(3 * PIECE + 12_345)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(st.sampled_from((1, 100, SMALL_PART - 1, SMALL_PART, 100_000, PIECE, 2 * PIECE + 1)), min_size=1, max_size=12),
+    st.sampled_from(("plain", "unsigned", "signed")),
+    st.sampled_from((INLINE_MOST + 1, PIECE, len(NOISE))),
+)
+def test_a_body_is_the_same_in_whatever_parts_it_comes(sizes: list[int], coding: str, length: int) -> None:
+    data = NOISE[:length]
+    chunks = parts_of(data, 65_536)
+    sent = data if coding == "plain" else framed(chunks, {} if coding == "unsigned" else None, signed=coding == "signed")
+    headers = {"content-length": str(len(sent)), "x-amz-decoded-content-length": str(length)}
+    if coding == "plain":
+        headers.pop("x-amz-decoded-content-length")
+    payload = {"plain": hashlib.sha256(data).hexdigest(), "unsigned": STREAMING_UNSIGNED_TRAILER, "signed": STREAMING_SIGNED}[
+        coding
+    ]
+
+    def cut() -> Iterable[bytes]:
+        at = 0
+        for size in itertools.cycle(sizes):
+            if at >= len(sent):
+                return
+            step = size if len(sent) // size < 200 else 70_001  # few enough
+            yield sent[at : at + step]
+            at += step
+
+    async def read() -> None:
+        signer = ChunkSigner(SigningKey(KEY), TIME, SCOPE, SEED) if coding == "signed" else None
+        body = RequestBody(Wire(cut()), read_promises(headers, payload), Pace(), signer)
+        body.want("md5", "crc32", "crc32c", "crc64nvme")
+        seen = [bytes(part) async for part in body]
+        assert b"".join(seen) == data
+        assert body.digest("md5") == hashlib.md5(data).digest()
+        assert all(body.digest(name) == DIGESTS[name](data) for name in ("crc32", "crc32c", "crc64nvme"))
+
+    asyncio.run(read())
+
+
+async def test_tiny_parts_are_put_together() -> None:
+    """A part has its price, in memory too, in all that follows: nobody sends a million of them."""
+    data = NOISE[: PIECE + 5]
+    body = RequestBody(Wire(parts_of(data, 50)), read_promises({"content-length": str(len(data))}, UNSIGNED), Pace())
+    seen = [bytes(part) async for part in body]
+    assert b"".join(seen) == data
+    assert all(len(part) >= SMALL_PART for part in seen[:-1])
+
+
+async def test_what_goes_wrong_in_a_lane_ends_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_self: Digests, _parts: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Digests, "update_all", broken)
+    body = body_of(NOISE)
+    body.want("md5")
+    with pytest.raises(MemoryError):
+        await body.read(1 << 30)
+    await body.close()
+    with pytest.raises(LookupError):
+        body.digest("md5")
+
+
+@pytest.mark.parametrize("at", [100, PIECE + 5000, len(NOISE) + 100])
+async def test_a_signed_chunk_that_was_changed_ends_the_body_before_it_is_handed_on(at: int) -> None:
+    sent = bytearray(framed(parts_of(NOISE, 65_536)))
+    sent[at] ^= 1
+    headers = {"content-length": str(len(sent)), "x-amz-decoded-content-length": str(len(NOISE))}
+    signer = ChunkSigner(SigningKey(KEY), TIME, SCOPE, SEED)
+    body = RequestBody(Wire(parts_of(bytes(sent))), read_promises(headers, STREAMING_SIGNED), Pace(), signer)
+    seen = bytearray()
+
+    async def read() -> None:
+        async for part in body:
+            seen.extend(part)
+
+    with pytest.raises(ApiError) as caught:
+        await read()
+    assert caught.value.code == "SignatureDoesNotMatch"
+    assert NOISE.startswith(seen)
+    assert len(seen) <= at
 
 
 # ----------------------------------------------------------------------------------------------------------------- memory

@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from strongroom.api import digests
 from strongroom.s3.sealing import Sealing
 from strongroom.seal.ctr_hmac import CTR_HMAC
 from strongroom.seal.format import Envelope, Mode, decode_manifest
@@ -210,3 +211,28 @@ async def test_the_document_alone_reads_it(vault, key, size):
     for keks in ((opened.kek, opened.kek), (opened.outer_kek, opened.outer_kek), (opened.outer_kek, opened.kek)):
         with pytest.raises(slow_reader.Forged):
             slow_reader.read_object(keks[0], where, row.seal, row.manifest, streams, outer_kek=keks[1])
+
+
+@pytest.mark.parametrize("encryption", [{"ServerSideEncryption": "aws:kms"}, DSSE])
+async def test_no_md5_is_computed_where_the_etag_is_none(vault, key, monkeypatch, encryption):
+    """It is the slowest of all that is done to a body. A Content-MD5 that is sent is checked all the same (``test_body``)."""
+
+    class Refusing:
+        def update(self, _data):
+            raise AssertionError("somebody computes MD5")
+
+    monkeypatch.setitem(digests._NEW, "md5", Refusing)
+    for size in (100, FIRST_PLAIN + 1, 2_500_000):
+        data = os.urandom(size)
+        await vault.put("k", data, **encryption)
+        await vault.run("CopyObject", Bucket="bucket", Key="copy", CopySource="bucket/k", **encryption)
+        upload = await vault.run("CreateMultipartUpload", Bucket="bucket", Key="parts", **encryption)
+        given = {"Bucket": "bucket", "Key": "parts", "UploadId": upload["UploadId"]}
+        await vault.run("UploadPart", data=data, PartNumber=1, **given)
+        part = (await vault.run("UploadPartCopy", PartNumber=1, CopySource="bucket/k", **given))["CopyPartResult"]
+        parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+        await vault.run("CompleteMultipartUpload", MultipartUpload=parts, **given)
+        for name in ("k", "copy", "parts"):
+            assert (await vault.get(name))[0] == data
+    with pytest.raises(AssertionError):
+        await vault.put("k", b"x")

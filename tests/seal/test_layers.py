@@ -84,6 +84,28 @@ def test_a_sealer_writes_the_same_however_it_is_fed(layers):
 
 
 @layered
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+def test_what_is_taken_is_the_same_however_it_is_fed_and_whatever_the_room(layers, data):
+    size = data.draw(st.sampled_from((0, 1, FIRST_PLAIN, FIRST_PLAIN + 1, *BORDERS, LENGTH)))
+    cuts = data.draw(st.lists(st.integers(0, size), max_size=8).map(sorted))
+    sealer, sealed = layers.sealer(BLOB_ID, 1, bytes), b""
+    for start, end in itertools.pairwise([0, *cuts, size]):
+        sealer.feed(memoryview(PLAINTEXT)[start:end])
+        if data.draw(st.booleans()):  # else it is fed more before anything is taken
+            sealed += taken(sealer, data.draw(st.integers(SEGMENT, 3 * SEGMENT)))
+    sealed += taken(sealer, SEGMENT)
+    assert sealed + sealer.finish() == layers.seal(BLOB_ID, 1, PLAINTEXT[:size], bytes)
+
+
+def taken(sealer, size):
+    out, room = b"", bytearray(size)
+    while count := sealer.take(memoryview(room)):
+        out += room[:count]
+    return out
+
+
+@layered
 @pytest.mark.parametrize("size", [10, FIRST_PLAIN, LENGTH])
 def test_no_cut_and_no_addition_opens(layers, size):
     sealed, piece = layers.seal(BLOB_ID, 1, PLAINTEXT[:size]), Piece(BLOB_ID, 1, size)

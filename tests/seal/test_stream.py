@@ -112,6 +112,20 @@ def test_a_sealer_writes_the_same_however_it_is_fed(size, cuts):
     assert sealed == seal(DATA_KEY, ASSOCIATED_DATA, plain, bytes)
 
 
+def test_a_sealer_takes_into_whole_segments_of_room_alone_and_ends_when_all_was_taken():
+    sealer = Sealer(DATA_KEY, ASSOCIATED_DATA, bytes)
+    sealer.feed(memoryview(THREE))
+    room = memoryview(bytearray(2 * SEGMENT - 1))
+    assert (sealer.ready, sealer.take(room[: SEGMENT - 1]), sealer.take(room)) == (2 * SEGMENT, 0, SEGMENT)
+    with pytest.raises(ValueError, match="not taken"):
+        sealer.finish()
+    first = bytes(room[:SEGMENT])
+    assert (sealer.take(room), sealer.ready, sealer.take(room)) == (SEGMENT, 0, 0)
+    assert first + room[:SEGMENT] + sealer.finish() == seal(DATA_KEY, ASSOCIATED_DATA, THREE, bytes)
+    with pytest.raises(ValueError, match="finished"):
+        sealer.feed(b"x")
+
+
 def test_a_sealer_holds_back_what_may_be_the_last_segment():
     sealer = Sealer(DATA_KEY, ASSOCIATED_DATA)
     assert sealer.update(bytes(FIRST_PLAIN)) == b""

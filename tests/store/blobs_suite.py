@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from strongroom.store.contract import Gone, Unavailable
+from strongroom.store.contract import LEAST_ROOM, Gone, Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from strongroom.store.contract import Blobs, BlobWriter
 
 
@@ -51,6 +53,48 @@ class BlobsSuite:
             (7, 0),
         ):
             assert await blobs.read(writer.blob_id, offset, length) == data[offset : offset + length]
+
+    async def test_a_source_fills_the_room_it_is_given(self, blobs: Blobs) -> None:
+        """Beside what is written, in any amounts, and never with less room than the contract says."""
+        data = os.urandom(9 << 20)
+        rooms: list[int] = []
+        at = 0
+
+        def source(most: int, end: int) -> Callable[[memoryview], int]:
+            def fill(room: memoryview) -> int:
+                nonlocal at
+                rooms.append(len(room))
+                count = min(most, len(room), end - at)
+                room[:count] = data[at : at + count]
+                at += count
+                return count
+
+            return fill
+
+        writer = await blobs.create()
+        await writer.fill(source(1 << 30, 3 << 20))
+        await writer.fill(source(1000, at + 100_000))
+        await writer.write(data[at : at + 77_777])
+        at += 77_777
+        await writer.fill(source(65_536, 8 << 20))
+        await writer.fill(source(1, at))
+        await writer.write(data[at:])
+        await writer.commit()
+        assert min(rooms) >= LEAST_ROOM
+        assert await blobs.read(writer.blob_id, 0, 10 << 20) == data
+        with pytest.raises(Unavailable):
+            await writer.fill(source(1, 0))
+
+    async def test_what_a_source_raises_comes_through_and_leaves_nothing(self, blobs: Blobs) -> None:
+        def source(room: memoryview) -> int:
+            room[:5] = b"begun"
+            raise LookupError("source")
+
+        writer = await blobs.create()
+        with pytest.raises(LookupError, match="source"):
+            await writer.fill(source)
+        await writer.abort()
+        assert await listed(blobs) == {}
 
     async def test_an_empty_blob_is_a_blob(self, blobs: Blobs) -> None:
         blob_id = await store(blobs)

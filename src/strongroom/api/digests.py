@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
 
 from awscrt import checksums
 
 
 class _Hash(Protocol):
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
     def digest(self) -> bytes: ...
 
 
@@ -20,12 +20,12 @@ class _Crc:
 
     __slots__ = ("_crc", "_size", "_value")
 
-    def __init__(self, crc: Callable[[bytes, int], int], size: int) -> None:
+    def __init__(self, crc: Callable[[Any, int], int], size: int) -> None:
         self._crc = crc
         self._size = size
         self._value = 0
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | bytearray | memoryview, /) -> None:
         self._value = self._crc(data, self._value)
 
     def digest(self) -> bytes:
@@ -40,6 +40,8 @@ _NEW: Final[dict[str, Callable[[], _Hash]]] = {
     "crc32c": lambda: _Crc(checksums.crc32c, 4),
     "crc64nvme": lambda: _Crc(checksums.crc64nvme, 8),
 }
+#: Those that take less time than handing them to a thread: 20 us a MiB.
+QUICK: Final = frozenset({"crc32c", "crc64nvme"})
 DIGEST_BYTES: Final = {"md5": 16, "sha1": 20, "sha256": 32, "crc32": 4, "crc32c": 4, "crc64nvme": 8}
 
 
@@ -61,9 +63,13 @@ class Digests:
     def algorithms(self) -> tuple[str, ...]:
         return tuple(self._hashes)
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | bytearray | memoryview) -> None:
         for running in self._hashes.values():
             running.update(data)
+
+    def update_all(self, parts: Iterable[bytes | bytearray | memoryview]) -> None:
+        for part in parts:
+            self.update(part)
 
     def digest(self, algorithm: str) -> bytes:
         return self._hashes[algorithm].digest()

@@ -55,6 +55,9 @@ class Caller(Protocol):
     def values(self) -> Mapping[str, str]: ...  # of condition keys that are the caller's own, by lower-case key
 
 
+BodyPart = bytes | bytearray | memoryview
+
+
 class Body(Protocol):
     """A request body that is readable only through its verifier (``edge.body``).
 
@@ -71,8 +74,8 @@ class Body(Protocol):
         """Ask, before reading, that these digests be computed: md5, sha1, sha256, crc32, crc32c, crc64nvme."""
         ...
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        """Payload in pieces of at most 1 MiB (all but the last exactly 1 MiB, when the body is longer)."""
+    def __aiter__(self) -> AsyncIterator[BodyPart]:
+        """The payload in the parts it arrives in: of any size but 0, and never changed afterwards."""
         ...
 
     async def read(self, limit: int) -> bytes:

@@ -1,7 +1,7 @@
 """A request body, readable only through its verifier: counted, decoded, digested and held to every promise of the head.
 
 Satisfies ``api.operation.Body``. Never knows what the payload is or where it goes. Digests of long bodies are computed in
-threads while the consumer already works on the piece; MD5, the slowest, has a lane of its own.
+threads while the consumer already works on the part; MD5, the slowest, has a lane of its own.
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from strongroom.api.digests import Digests
+from strongroom.api.digests import QUICK, Digests
 from strongroom.api.errors import ApiError
 from strongroom.edge.chunked import ChunkDecoder, ChunkSigner
 from strongroom.edge.head import RawBody
-from strongroom.edge.limits import INLINE_MOST, PIECE
+from strongroom.edge.limits import INLINE_MOST, PIECE, SMALL_PART
 from strongroom.edge.promises import HEADERS, Promises, is_digest
 from strongroom.edge.sigv4 import STREAMING_SIGNED, STREAMING_UNSIGNED_TRAILER
 from strongroom.edge.stall import Pace, Stall
 from strongroom.edge.turns import Turn
 
+if TYPE_CHECKING:
+    from strongroom.api.operation import BodyPart
+
 _THREADS: Final = ThreadPoolExecutor(max_workers=min(16, (os.cpu_count() or 1) + 2), thread_name_prefix="digest")
-_WAITING: Final = 2  # pieces that wait in a lane; with the one being digested and the consumer's, four are in flight
 
 
 class RequestBody:
@@ -41,7 +43,7 @@ class RequestBody:
         self.turn: Turn | None = None  # by which what arrives of a long body moves on; None: at once
         self._wanted = promises.digests
         self._digests: dict[str, bytes] = {}
-        self._pieces: AsyncGenerator[bytes, None] | None = None
+        self._pieces: AsyncGenerator[BodyPart, None] | None = None
         self._claimed: tuple[str, str] | None = None
         self._received = 0  # bytes as sent
         self._payload = 0  # bytes after decoding
@@ -63,7 +65,7 @@ class RequestBody:
     def claimed_checksum(self) -> tuple[str, str] | None:
         return self._claimed
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[BodyPart]:
         self._start()
         self._pieces = self._one_piece() if self._is_short else self._stream()
         return self._pieces
@@ -79,14 +81,14 @@ class RequestBody:
             if len(data) > limit:
                 raise _too_large(code, limit)
             return data
-        parts: list[bytes] = []
+        parts: list[BodyPart] = []
         size = 0
-        async for piece in self:
-            size += len(piece)
+        async for part in self:
+            size += len(part)
             if size > limit:
                 raise _too_large(code, limit)
-            parts.append(piece)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            parts.append(part)
+        return b"".join(parts)
 
     def _start(self) -> None:
         if self.started:
@@ -126,80 +128,97 @@ class RequestBody:
         self._conclude([digests])
         return data
 
-    async def _one_piece(self) -> AsyncGenerator[bytes, None]:
+    async def _one_piece(self) -> AsyncGenerator[BodyPart, None]:
         data = await self._whole()
         if data:
             yield data
 
     # --------------------------------------------------------------------------------------------------------- long bodies
 
-    async def _stream(self) -> AsyncGenerator[bytes, None]:
-        md5 = {"md5"} & self._wanted
-        lanes = [_Lane(Digests(*names)) for names in (md5, self._wanted - md5) if names]
+    async def _stream(self) -> AsyncGenerator[BodyPart, None]:
+        here = self._wanted & QUICK
+        quick, md5 = Digests(*here), {"md5"} & self._wanted
+        lanes = [_Lane(Digests(*names)) for names in (md5, self._wanted - md5 - here) if names]
         try:
-            async with aclosing(self._cut()) as pieces:
-                async for piece in pieces:
+            async with aclosing(self._decoded()) as parts:
+                async for part in parts:
+                    self._payload += len(part)
                     for lane in lanes:
-                        await lane.put(piece)
-                    yield piece
+                        await lane.put(part)
+                    quick.update(part)
+                    yield part
             for lane in lanes:
                 await lane.finish()
-            self._conclude([lane.digests for lane in lanes])
+            self._conclude([quick, *(lane.digests for lane in lanes)])
         finally:
             for lane in lanes:
                 lane.cancel()
 
-    async def _cut(self) -> AsyncGenerator[bytes, None]:
-        """The payload in pieces of exactly ``PIECE`` bytes, and the rest."""
-        parts: list[bytes] = []
-        size = 0
-        async with aclosing(self._arriving()) as arriving:
-            async for part in arriving:
-                position = 0
-                while size + len(part) - position >= PIECE:
-                    stop = position + PIECE - size
-                    parts.append(part[position:stop] if position or stop != len(part) else part)
-                    piece = parts[0] if len(parts) == 1 else b"".join(parts)
-                    parts, size, position = [], 0, stop
-                    self._payload += PIECE
-                    yield piece
-                if position < len(part):
-                    parts.append(part[position:] if position else part)
-                    size += len(part) - position
-        if size:
-            self._payload += size
-            yield b"".join(parts)
-
-    async def _arriving(self) -> AsyncGenerator[bytes, None]:
-        """The payload as it arrives, counted and decoded."""
-        loop = asyncio.get_running_loop()
-        raw = self._raw.__aiter__()
+    async def _decoded(self) -> AsyncGenerator[BodyPart, None]:
+        """The payload. Chunks that are signed are verified in a thread, some of them while more arrive."""
         chunks = self._chunks
+        loop = asyncio.get_running_loop()
+        gathered: list[bytes | bytearray] = []
+        size = 0
+        verifying: asyncio.Future[list[memoryview]] | None = None
+        try:
+            async with aclosing(self._arriving()) as arriving:
+                async for part in arriving:
+                    if chunks is None:
+                        yield part
+                    elif not chunks.signed:
+                        for decoded in chunks.feed(part):
+                            yield decoded
+                    else:
+                        gathered.append(part)
+                        size += len(part)
+                        if size >= PIECE:
+                            for decoded in () if verifying is None else await verifying:
+                                yield decoded
+                            verifying = loop.run_in_executor(_THREADS, chunks.feed_all, gathered)
+                            gathered, size = [], 0
+            for decoded in () if verifying is None else await verifying:
+                yield decoded
+            if chunks is not None and gathered:
+                verifying = loop.run_in_executor(_THREADS, chunks.feed_all, gathered)
+                for decoded in await verifying:
+                    yield decoded
+        finally:
+            if verifying is not None:
+                verifying.cancel()
+
+    async def _arriving(self) -> AsyncGenerator[bytes | bytearray, None]:
+        """The bytes as sent, counted. Small parts are put together: each of them has its price in all that follows."""
+        raw = self._raw.__aiter__()
         turn = self.turn
         stall = Stall(self._pace)
-        part = b""
+        small, size, ended = bytearray(), 0, False
         try:
-            while True:
+            while not ended:
+                part = b""
                 try:
                     part = await stall.wait(raw.__anext__(), self._received)
                 except StopAsyncIteration:
-                    break
+                    ended = True
                 self._count(part)
-                if turn is not None:
+                if len(part) < SMALL_PART:
+                    small += part
+                    if len(small) < SMALL_PART and not ended:
+                        continue
+                    part = b""
+                size = len(small) + len(part)
+                if turn is not None and size:
                     await turn.take()  # that is until the next part is asked for
-                if chunks is None:
+                if small:
+                    yield small
+                    small = bytearray()
+                if part:
                     yield part
-                elif len(part) <= INLINE_MOST:
-                    for decoded in chunks.feed(part):
-                        yield decoded
-                else:
-                    for decoded in await loop.run_in_executor(_THREADS, chunks.feed, part):
-                        yield decoded
                 if turn is not None:
-                    turn.give(len(part))
+                    turn.give(size)
         finally:
             if turn is not None:
-                turn.give(len(part))
+                turn.give(size)
             stall.end()
 
     # -------------------------------------------------------------------------------------------------------- the promises
@@ -272,25 +291,53 @@ def _too_large(code: str, limit: int) -> ApiError:
 
 
 class _Lane:
-    """Digests of one request that are computed in a thread, piece after piece."""
+    """Digests of one request that are computed in a thread, while more arrives and others work on the same parts.
+
+    Every job takes along all that has come meanwhile, so a lane that is behind asks for a thread less often.
+    """
 
     def __init__(self, digests: Digests) -> None:
         self.digests = digests
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._waiting: list[BodyPart] = []
+        self._size = 0  # bytes of what waits
+        self._loop = asyncio.get_running_loop()
+        self._running: asyncio.Future[None] | None = None
 
-    async def put(self, piece: bytes) -> None:
-        await self._queue.put(piece)
+    async def put(self, part: BodyPart) -> None:
+        """Takes a part; returns when not too many are waiting. Raises what computing raised."""
+        self._waiting.append(part)
+        self._size += len(part)
+        if self._running is not None and self._running.done():
+            self._end()
+        if self._running is None and self._size >= PIECE:
+            self._begin()
+        elif self._running is not None and self._size >= 2 * PIECE:
+            await self._wait()
+            self._begin()
 
     async def finish(self) -> None:
-        """Wait until every piece is digested."""
-        await self._queue.put(None)
-        await self._task
+        """Wait until every part is digested."""
+        if self._running is not None:
+            await self._wait()
+        if self._waiting:
+            self._begin()
+            await self._wait()
 
     def cancel(self) -> None:
-        self._task.cancel()
+        self._waiting.clear()
+        if self._running is not None:
+            self._running.cancel()
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while (piece := await self._queue.get()) is not None:
-            await loop.run_in_executor(_THREADS, self.digests.update, piece)
+    def _begin(self) -> None:
+        parts, self._waiting, self._size = self._waiting, [], 0
+        self._running = self._loop.run_in_executor(_THREADS, self.digests.update_all, parts)
+
+    async def _wait(self) -> None:
+        if self._running is not None:
+            await asyncio.wait([self._running])
+            self._end()
+
+    def _end(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            running.result()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from hashlib import sha256
@@ -78,16 +79,25 @@ class ChunkDecoder:
         self._number = 0
         self._signature = ""
         self._hash = sha256()
-        self._held: list[bytes] = []
+        self._held: list[memoryview] = []
         self._trailer_size = 0
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Verified payload, in order. Raises ApiError."""
-        out: list[bytes] = []
+    @property
+    def signed(self) -> bool:
+        """Whether each chunk has a signature, and so must be hashed."""
+        return self._signer is not None
+
+    def feed_all(self, parts: Iterable[bytes | bytearray]) -> list[memoryview]:
+        return [piece for part in parts for piece in self.feed(part)]
+
+    def feed(self, data: bytes | bytearray) -> list[memoryview]:
+        """Verified payload, in order: views of what was fed. Raises ApiError."""
+        out: list[memoryview] = []
+        view = memoryview(data)
         position, end = 0, len(data)
         while position < end:
             if self._at is _At.DATA:
-                piece = data[position : position + self._left]
+                piece = view[position : position + self._left]
                 position += len(piece)
                 self._take(piece, out)
             elif self._at is _At.END:
@@ -101,7 +111,7 @@ class ChunkDecoder:
         if self._at is not _At.END:
             raise ApiError("IncompleteBody")
 
-    def _take(self, piece: bytes, out: list[bytes]) -> None:
+    def _take(self, piece: memoryview, out: list[memoryview]) -> None:
         self._left -= len(piece)
         if self._signer is None:
             out.append(piece)
@@ -115,7 +125,7 @@ class ChunkDecoder:
         if not self._left:
             self._at = _At.DATA_END
 
-    def _read_line(self, data: bytes, position: int) -> int:
+    def _read_line(self, data: bytes | bytearray, position: int) -> int:
         """Take up to the end of a line; returns the position behind what was taken."""
         stop = data.find(b"\n", position)
         taken = data[position:] if stop < 0 else data[position : stop + 1]

@@ -21,11 +21,9 @@ _HASHES: Final = frozenset({"SHA1", "SHA256"})
 
 
 def ask(body: Body, *, client_names_one: bool) -> None:
-    """Before reading: MD5 for the ETag, and S3's own checksum unless the client brings one."""
-    if client_names_one:
-        body.want("md5")
-    else:
-        body.want("md5", DEFAULT.lower())
+    """Before reading: S3's own checksum, unless the client brings one."""
+    if not client_names_one:
+        body.want(DEFAULT.lower())
 
 
 def record(body: Body, meta: ObjectMeta) -> None:

@@ -18,7 +18,7 @@ from strongroom.s3.object_tags import allow_tagging
 from strongroom.s3.reading import Reading, modified_at
 from strongroom.s3.sealing import Sealing, encryption_output, object_arn
 from strongroom.s3.versions import Condition, check_object_key, milliseconds
-from strongroom.s3.writing import choice_for, commit_object, echoed, etag_of, refuse_unbuilt, store_plaintext
+from strongroom.s3.writing import choice_for, commit_object, digested, echoed, etag_of, refuse_unbuilt, store_plaintext
 from strongroom.seal.format import Mode
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Copying:
             company = await opened_for_copy(self._rooms, source.bucket, source.row, opened.layers, bucket, key.layers)
         body, size = await opened.read(None)
         algorithm = _algorithm(given, source.meta)
-        copied = Measured("md5", algorithm.lower())
+        copied = Measured(*digested(key.mode), algorithm.lower())
         stored = await store_plaintext(self._rooms, key.layers, size, measured(body, copied))
         meta.etag = etag_of(key.mode, copied, self._rooms)
         meta.checksums = {algorithm: checksums.encoded(copied.digest(algorithm.lower()))}

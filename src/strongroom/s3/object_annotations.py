@@ -45,6 +45,7 @@ class ObjectAnnotations:
         bucket = await self._rooms.buckets.find(call.input["Bucket"])
         name: str = call.input["AnnotationName"]
         records.check_name(name)
+        call.body.want("md5")  # what encryption its object has shows only afterwards
         checksums.ask(call.body, client_names_one=checksums.names_checksum(call.input))
         payload = await _payload(call)
         for _ in range(TRIES):

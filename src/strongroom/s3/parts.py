@@ -28,7 +28,7 @@ from strongroom.s3.uploads import (
     open_upload_key,
 )
 from strongroom.s3.versions import milliseconds, stored_blobs
-from strongroom.s3.writing import StoredBlob, continued_key, etag_of, store_blob
+from strongroom.s3.writing import StoredBlob, continued_key, digested, etag_of, store_blob
 from strongroom.seal.format import Envelope, Piece, encode_manifest
 from strongroom.store.contract import Gone, PartRow
 
@@ -89,7 +89,7 @@ class Parts:
         if body.length > MOST_PART:
             raise ApiError("EntityTooLarge", ProposedSize=str(body.length), MaxSizeAllowed=str(MOST_PART))
         wanted = record.checksum or checksums.DEFAULT
-        body.want("md5", wanted.lower())
+        body.want(*digested(key.mode), wanted.lower())
         stored = await store_blob(self._rooms, key.layers, call.input["PartNumber"], body)
         claimed = body.claimed_checksum
         if record.checksum is not None and claimed is not None and claimed[0] != record.checksum:
@@ -117,7 +117,7 @@ class Parts:
         opened = await self._reading.open(call, source.bucket, source.row, source.envelope, source.customer)
         body, _ = await opened.read(wanted)
         algorithm = record.checksum or checksums.DEFAULT
-        copied = Measured("md5", algorithm.lower())
+        copied = Measured(*digested(key.mode), algorithm.lower())
         stored = await store_blob(self._rooms, key.layers, given["PartNumber"], measured(body, copied))
         kept = {algorithm: checksums.encoded(copied.digest(algorithm.lower()))}
         part = PartRecord(etag_of(key.mode, copied, self._rooms), kept)

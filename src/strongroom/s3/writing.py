@@ -26,17 +26,18 @@ from strongroom.seal.stream import FIRST_PLAIN
 from strongroom.store.contract import VersionRow
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from datetime import datetime
 
-    from strongroom.api.operation import Body, Call
+    from strongroom.api.operation import Body, BodyPart, Call
     from strongroom.s3.bucket_cache import Bucket
     from strongroom.s3.encryption import Choice, CustomerKey
     from strongroom.s3.rooms import Rooms
     from strongroom.s3.sealing import ObjectKey
-    from strongroom.seal.layers import Layers
+    from strongroom.seal.layers import LayeredSealer, Layers
     from strongroom.store.contract import Transaction, UploadRow
 
+GATHERED: Final = 1 << 20  # bytes of a longer body that are sealed and written at a time: a hop to a thread has its price
 INLINE: Final = FIRST_PLAIN  # bytes of plaintext whose (inner) stream is one segment; up to here the body lives in the row
 
 #: Members of a write that nothing stands behind yet -> the header that is refused.
@@ -89,6 +90,11 @@ class Digested(Protocol):
     def digest(self, algorithm: str) -> bytes: ...
 
 
+def digested(mode: Mode) -> tuple[str, ...]:
+    """What a body must be digested by for ``etag_of``; MD5 is the slowest of all that is done to it."""
+    return ("md5",) if mode == Mode.SSE_S3 else ()
+
+
 def etag_of(mode: Mode, body: Digested, rooms: Rooms) -> str:
     """MD5 of the plaintext for SSE-S3; else opaque, so that it says nothing of the content (facts 4.5)."""
     return body.digest("md5").hex() if mode == Mode.SSE_S3 else rooms.random(16).hex()
@@ -110,21 +116,25 @@ class StoredPlaintext:
     in_row: bytes | None
 
 
-async def store_blob(rooms: Rooms, layers: Layers, part_number: int, plaintext: AsyncIterator[bytes] | Body) -> StoredBlob:
+async def store_blob(rooms: Rooms, layers: Layers, part_number: int, plaintext: AsyncIterator[BodyPart] | Body) -> StoredBlob:
     """Seal a stream into a new blob; durable when it returns. On any failure, cancellation included, nothing remains."""
     writer = await rooms.blobs.create()
-    writing: asyncio.Task[None] | None = None  # one piece is written while the next is received and sealed
+    writing: asyncio.Task[None] | None = None  # what came before is sealed and written, in a thread, while more is received
     try:
         sealer = layers.sealer(writer.blob_id, part_number, rooms.random)
-        size = 0
-        async for piece in plaintext:
-            size += len(piece)
-            sealed = sealer.update(piece)
-            if writing is not None:
-                await writing
-            writing = asyncio.create_task(writer.write(sealed))
+        size = held = 0
+        gathered: list[BodyPart] = []
+        async for part in plaintext:
+            gathered.append(part)
+            held += len(part)
+            if held >= GATHERED:
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(writer.fill(_sealed(sealer, gathered)))
+                size, held, gathered = size + held, 0, []
         if writing is not None:
             await writing
+        await writer.fill(_sealed(sealer, gathered))
         await writer.write(sealer.finish())
         await writer.commit()
     except BaseException:
@@ -133,7 +143,19 @@ async def store_blob(rooms: Rooms, layers: Layers, part_number: int, plaintext: 
             await asyncio.gather(writing, return_exceptions=True)
         await writer.abort()
         raise
-    return StoredBlob(writer.blob_id, size)
+    return StoredBlob(writer.blob_id, size + held)
+
+
+def _sealed(sealer: LayeredSealer, plaintext: list[BodyPart]) -> Callable[[memoryview], int]:
+    """A source of sealed bytes for ``BlobWriter.fill``."""
+
+    def source(room: memoryview) -> int:
+        for part in plaintext:
+            sealer.feed(part)
+        plaintext.clear()
+        return sealer.take(room)
+
+    return source
 
 
 def seal_in_row(rooms: Rooms, layers: Layers, plaintext: bytes) -> StoredPlaintext:
@@ -143,7 +165,7 @@ def seal_in_row(rooms: Rooms, layers: Layers, plaintext: bytes) -> StoredPlainte
 
 
 async def store_plaintext(
-    rooms: Rooms, layers: Layers, length: int | None, plaintext: AsyncIterator[bytes] | Body
+    rooms: Rooms, layers: Layers, length: int | None, plaintext: AsyncIterator[BodyPart] | Body
 ) -> StoredPlaintext:
     """Seal ``length`` bytes of plaintext (None: only their end tells) where bodies of that length live."""
     if length is None:
@@ -161,7 +183,7 @@ async def store_plaintext(
     return StoredPlaintext(encode_manifest([Piece(stored.blob_id, 1, stored.size)]), stored.size, [stored.blob_id], None)
 
 
-async def _together(start: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _together(start: bytes, rest: AsyncIterator[BodyPart]) -> AsyncIterator[BodyPart]:
     yield start
     async for piece in rest:
         yield piece
@@ -248,6 +270,7 @@ class Writing:
         if length is not None and length > PUT_BYTES:
             raise ApiError("EntityTooLarge", ProposedSize=str(length), MaxSizeAllowed=str(PUT_BYTES))
         key = await self._sealing.new(call, bucket, object_key, choice)
+        body.want(*digested(key.mode))
         checksums.ask(body, client_names_one=checksums.names_checksum(given))
         if length is not None and length <= INLINE:
             stored = seal_in_row(rooms, key.layers, await body.read(INLINE))

@@ -76,7 +76,7 @@ class Layers:
             Sealer(layer.data_key, layer.associated_data(blob_id, part_number), random, layer.construction)
             for layer in self._layers
         ]
-        return LayeredSealer(sealers)
+        return LayeredSealer(*sealers)
 
     def plan(self, plain: int, first: int, last: int) -> Plan:
         """How to read the bytes ``first`` to ``last``, inclusive, of a piece over ``plain`` bytes; as ``Segments.span``."""
@@ -117,23 +117,37 @@ class Layers:
 
 
 class LayeredSealer:
-    """As ``stream.Sealer``: concatenate what ``update`` and ``finish`` return."""
+    """As ``stream.Sealer``."""
 
-    __slots__ = ("_sealers",)
+    __slots__ = ("_outer", "_sealer")
 
-    def __init__(self, sealers: list[Sealer]) -> None:
-        self._sealers = sealers  # innermost first
+    def __init__(self, sealer: Sealer, outer: Sealer | None = None) -> None:
+        self._sealer = sealer
+        self._outer = outer
 
-    def update(self, data: Data) -> Data:
-        for sealer in self._sealers:
-            data = sealer.update(data)
-        return data
+    def feed(self, data: Data) -> None:
+        """More plaintext, which must stay as it is until ``take`` has returned 0. Raises ValueError."""
+        self._sealer.feed(data)
+
+    def take(self, room: memoryview) -> int:
+        """Seal what is certain and fits into ``room``, from its start, in whole segments; returns how many bytes that is."""
+        if self._outer is None:
+            return self._sealer.take(room)
+        if ready := self._sealer.ready:
+            between = bytearray(ready)
+            with memoryview(between) as inner:
+                self._sealer.take(inner)
+            self._outer.feed(between)
+        return self._outer.take(room)
+
+    def update(self, data: Data) -> bytearray:
+        data = self._sealer.update(data)
+        return data if self._outer is None else self._outer.update(data)
 
     def finish(self) -> bytes:
-        rest = b""
-        for sealer in self._sealers:
-            rest = bytes(sealer.update(rest)) + sealer.finish()
-        return rest
+        """The last sealed bytes, at most a few segments, once ``take`` has returned 0."""
+        rest = self._sealer.finish()
+        return rest if self._outer is None else bytes(self._outer.update(rest)) + self._outer.finish()
 
 
 class LayeredOpener:

@@ -7,6 +7,7 @@ is wrapped. ``docs/spec/at-rest.md`` section 3 is the specification; https://dev
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -119,12 +120,14 @@ def open_whole(data_key: bytes, associated_data: bytes, sealed: Data, constructi
 
 
 class Sealer:
-    """Seals a stream piece by piece. The last segment is held back, since only ``finish`` knows that it is the last.
+    """Seals a stream as it comes. The last segment is held back, since only ``finish`` knows that it is the last.
 
-    Concatenate what ``update`` and ``finish`` return, in order. Each holds one Sealer for one stream; not for several threads.
+    ``feed`` it plaintext and ``take`` sealed segments, or let ``update`` do both; all that was taken and ``finish``, in order, is the
+    stream. What is fed is not copied and must stay as it is until it was taken. Each holds one Sealer for one stream; not for several
+    threads at once.
     """
 
-    __slots__ = ("_cipher", "_finished", "_header", "_held", "_index", "_prefix", "_segments")
+    __slots__ = ("_at", "_cipher", "_fed", "_finished", "_header", "_held", "_index", "_prefix", "_scratch", "_segments")
 
     def __init__(
         self,
@@ -138,48 +141,93 @@ class Sealer:
         self._segments = construction.segments
         self._prefix = fresh[_SALT:]
         self._header = _LENGTH_BYTE + fresh
-        self._held = bytearray()  # 0 to a full segment of plaintext
-        self._index = 0  # of the segment that ``_held`` will be
+        self._fed: deque[memoryview] = deque()  # plaintext that is not sealed yet
+        self._held = 0  # bytes of it
+        self._at = 0  # where the first of it begins
+        self._scratch = bytearray()  # for a segment whose plaintext does not lie together
+        self._index = 0  # of the segment that comes next
         self._finished = False
 
-    def update(self, data: Data) -> bytearray:
-        """The sealed bytes that are certain now, maybe none. Raises ValueError after ``finish`` and beyond 256 TiB."""
+    def feed(self, data: Data) -> None:
+        """More plaintext. Raises ValueError after ``finish`` and beyond 256 TiB."""
         if self._finished:
             raise ValueError("the stream is finished")
         view = memoryview(data).cast("B")
-        held, plain, tag = self._held, self._segments.plain, self._segments.tag
-        taken = (plain if self._index else self._segments.first_plain) - len(held)
-        if len(view) <= taken:
-            held += view
-            return bytearray()
-        ready = 1 + (len(view) - taken - 1) // plain  # full segments that have at least one byte behind them
-        if self._index + ready >= MAX_SEGMENTS:
+        if self._index + self._ready(len(view)) >= MAX_SEGMENTS:
             raise ValueError("a stream holds 0 bytes to 256 TiB of plaintext")
-        header = b"" if self._index else self._header
-        out = bytearray(len(header) + len(held) + taken + tag + (ready - 1) * SEGMENT)
-        out[: len(header)] = header
-        held += view[:taken]
-        with memoryview(out) as target:
-            end = len(header) + len(held) + tag
-            self._encrypt(held, target[len(header) : end])
-            for _ in range(ready - 1):
-                self._encrypt(view[taken : taken + plain], target[end : end + SEGMENT])
-                taken += plain
-                end += SEGMENT
-        self._held = bytearray(view[taken:])
+        if view:
+            self._fed.append(view)
+            self._held += len(view)
+
+    @property
+    def ready(self) -> int:
+        """Sealed bytes that are certain now: whole segments, each with at least one byte of plaintext behind it."""
+        return self._ready() * SEGMENT
+
+    def take(self, room: memoryview) -> int:
+        """Seal as many whole segments as are certain and fit into ``room``, from its start; returns how many bytes that is."""
+        count = min(self._ready(), len(room) // SEGMENT)
+        for place in range(0, count * SEGMENT, SEGMENT):
+            start, size = place, self._segments.plain
+            if not self._index:
+                start, size = HEADER, self._segments.first_plain
+                room[:HEADER] = self._header
+            with room[start : place + SEGMENT] as target:
+                self._cipher.encrypt_into(_nonce(self._prefix, self._index, final=False), self._next(size), None, target)
+            self._index += 1
+        return count * SEGMENT
+
+    def update(self, data: Data) -> bytearray:
+        """The sealed bytes that are certain with ``data``, maybe none. Raises as ``feed``. Keeps a copy of what is left."""
+        self.feed(data)
+        out = bytearray(self.ready)
+        with memoryview(out) as room:
+            self.take(room)
+        if self._held:
+            self._fed, self._at = deque([memoryview(bytes(self._next(self._held)))]), 0
+            self._held = len(self._fed[0])
         return out
 
     def finish(self) -> bytes:
-        """The last sealed bytes. Raises ValueError when called again."""
-        if self._finished:
-            raise ValueError("the stream is finished")
+        """The last sealed bytes, once ``ready`` is 0. Raises ValueError when called again, and when more is ready."""
+        if self._finished or self._ready():
+            raise ValueError("the stream is finished, or was not taken")
         self._finished = True
-        last = self._cipher.encrypt(_nonce(self._prefix, self._index, final=True), self._held, None)
+        last = self._cipher.encrypt(_nonce(self._prefix, self._index, final=True), self._next(self._held), None)
         return last if self._index else self._header + last
 
-    def _encrypt(self, plaintext: Data, place: memoryview) -> None:
-        self._cipher.encrypt_into(_nonce(self._prefix, self._index, final=False), plaintext, None, place)
-        self._index += 1
+    def _ready(self, more: int = 0) -> int:
+        """Segments that are certain, or would be with so many bytes more."""
+        beyond = self._held + more - (self._segments.plain if self._index else self._segments.first_plain)
+        return 0 if beyond <= 0 else 1 + (beyond - 1) // self._segments.plain
+
+    def _next(self, size: int) -> memoryview:
+        """The next ``size`` bytes of plaintext, which are no longer held: where they lie, or else put together."""
+        self._held -= size
+        if not size:
+            return memoryview(b"")
+        first, at = self._fed[0], self._at
+        if len(first) - at > size:
+            self._at = at + size
+            return first[at : at + size]
+        if len(first) - at == size:
+            self._fed.popleft()
+            self._at = 0
+            return first[at:]
+        if len(self._scratch) < size:
+            self._scratch = bytearray(SEGMENT)
+        whole = memoryview(self._scratch)[:size]
+        filled = 0
+        while filled < size:
+            first, at = self._fed[0], self._at
+            count = min(len(first) - at, size - filled)
+            whole[filled : filled + count] = first[at : at + count]
+            filled += count
+            self._at = at + count
+            if self._at == len(first):
+                self._fed.popleft()
+                self._at = 0
+        return whole
 
 
 class Opener:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -312,6 +312,9 @@ class Catalog(Reader, Protocol):
     async def close(self) -> None: ...
 
 
+LEAST_ROOM: Final = 64 << 10  # bytes
+
+
 class BlobWriter(Protocol):
     """One blob being written. Nothing is visible before ``commit``; after a crash or ``abort`` nothing remains that counts."""
 
@@ -319,6 +322,12 @@ class BlobWriter(Protocol):
     def blob_id(self) -> str: ...  # 32 hex, random
 
     async def write(self, data: bytes | bytearray | memoryview) -> None: ...
+
+    async def fill(self, source: Callable[[memoryview], int]) -> None:
+        """Write what ``source`` makes, without a copy between: it is called, in a thread, with at least ``LEAST_ROOM`` bytes of room to
+        write to from their start, returns how many it wrote, and is called again until that is 0. What it raises comes through.
+        """
+        ...
 
     async def commit(self) -> None:
         """Durable when it returns (data, name and folder are on disk). Raises Unavailable."""

@@ -23,7 +23,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from strongroom.store.contract import Gone, StoreError, Unavailable
+from strongroom.store.contract import LEAST_ROOM, Gone, StoreError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -265,6 +265,9 @@ class FileBlobWriter:
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         await self._owner.run_writing(partial(self._write, data))
 
+    async def fill(self, source: Callable[[memoryview], int]) -> None:
+        await self._owner.run_writing(partial(self._fill, source))
+
     async def commit(self) -> None:
         await self._owner.run_writing(self._commit)
         self._owner.failed = False
@@ -283,17 +286,33 @@ class FileBlobWriter:
 
     def _write(self, data: bytes | bytearray | memoryview) -> None:
         with self._lock:
-            self._require_open()
-            if self._buffer is None:
-                self._buffer = self._owner.take_buffer()
+            buffer = self._open_buffer()
             rest = memoryview(data).cast("B")
             while rest:
                 count = min(len(rest), GATHERED - self._gathered)
-                self._buffer[self._gathered : self._gathered + count] = rest[:count]
+                buffer[self._gathered : self._gathered + count] = rest[:count]
                 self._gathered += count
                 rest = rest[count:]
                 if self._gathered == GATHERED:
-                    self._flush(self._buffer)
+                    self._flush(buffer)
+
+    def _fill(self, source: Callable[[memoryview], int]) -> None:
+        with self._lock:
+            buffer = self._open_buffer()
+            while True:
+                if GATHERED - self._gathered < LEAST_ROOM:  # full, but after writes of other sizes
+                    self._flush(buffer)
+                with memoryview(buffer) as whole, whole[self._gathered :] as room:
+                    count = source(room)
+                if not count:
+                    return
+                self._gathered += count
+
+    def _open_buffer(self) -> mmap.mmap:
+        self._require_open()
+        if self._buffer is None:
+            self._buffer = self._owner.take_buffer()
+        return self._buffer
 
     def _flush(self, buffer: mmap.mmap) -> None:
         """Write what was gathered: whole buffers directly, the last one (of any length) and all else through the page cache."""
