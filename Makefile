@@ -140,6 +140,7 @@ docs: $(VENV)/.dev
 	@$(BIN)/python -m strongroom.api.coverage strongroom.s3 strongroom.kms strongroom.iam > docs/operations.md
 	@$(BIN)/python -m tests.s3.tamper_matrix > docs/tamper-matrix.md
 	@$(BIN)/python -m tests.facts > docs/facts.md
+	@$(BIN)/python -m tests.server.metrics_page > docs/metrics.md
 
 # ------------------------------------------------------------------------------------------------------------------ pins
 LOCK = $(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes \

@@ -50,7 +50,7 @@ class Config:
     )
     bucket_key_seconds: float = _setting(300.0, "how long S3 uses a bucket key before it asks KMS for another")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severe event that is logged")
-    access_log: bool = _setting(default=False, text="one log line for each request")
+    access_log: str = _setting("off", "one line for each request: off, stderr, or the path of a file")
     body_idle_seconds: float = _setting(30.0, "an upload that sends nothing for so long is given up")
     body_least_rate: int = _setting(1024, "bytes a second that an upload must reach on the whole")
     header_seconds: float = _setting(20.0, "how long a connection may take to send the head of a request, or stay idle")
@@ -310,11 +310,15 @@ def _one_of(*choices: str) -> Callable[[object], str]:
     return read
 
 
-def _switch(raw: object) -> bool:
-    known: dict[object, bool] = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
-    if isinstance(raw, bool | str) and raw in known:
-        return known[raw]
-    raise ValueError("must be true or false")
+def _access_log(raw: object) -> str:
+    """A switch, too, as it once was."""
+    known: dict[object, str] = {True: "stderr", False: "off", "true": "stderr", "false": "off"}
+    if isinstance(raw, bool) or raw in {"true", "false", "off", "stderr"}:
+        return known[raw] if raw in known else str(raw)
+    path = _path(raw)
+    if not path.is_absolute():
+        raise ValueError("must be off, stderr, or the absolute path of a file")
+    return str(path)
 
 
 _READ: Final[dict[str, Callable[[object], Any]]] = {
@@ -331,7 +335,7 @@ _READ: Final[dict[str, Callable[[object], Any]]] = {
     "plain_http_secrets": _one_of("loopback", "refuse", "allow"),
     "bucket_key_seconds": _seconds,
     "log_level": _one_of("debug", "info", "warning", "error"),
-    "access_log": _switch,
+    "access_log": _access_log,
     "body_idle_seconds": _seconds,
     "body_least_rate": _whole(0, 1 << 30),
     "header_seconds": _seconds,

@@ -8,9 +8,11 @@ from functools import partial
 
 import structlog
 
+from strongroom.access_log import AccessLog
 from strongroom.api.operation import Register
 from strongroom.config import Config
-from strongroom.edge.gate import EdgeSettings, Gate
+from strongroom.edge.gate import EdgeSettings, Gate, Observe, Seen
+from strongroom.edge.head import Reply
 from strongroom.edge.load import Ceilings
 from strongroom.edge.pages import Handle, Pages
 from strongroom.edge.stall import Pace
@@ -23,7 +25,18 @@ from strongroom.kms.key_use_anchors import keep_head
 from strongroom.kms.key_use_files import KeyUseRecord
 from strongroom.kms.rooms import kms_rooms
 from strongroom.numbers import Numbers
-from strongroom.observing import KeyUses, LastScrub, Lifecycles, Requests, Scrubs, numbers_page, show_load
+from strongroom.observing import (
+    KeyUses,
+    LastScrub,
+    Lifecycles,
+    LoopDelay,
+    Requests,
+    Scrubs,
+    Upkeeps,
+    numbers_page,
+    show_load,
+    show_store,
+)
 from strongroom.readiness import Readiness
 from strongroom.s3.condition_values import request_values, resource_values
 from strongroom.s3.dependents import Dependents
@@ -58,10 +71,14 @@ class House:
     lifecycle: LifecycleWork
     scrub: Scrub
     scrub_turn: Turn
+    access_log: AccessLog | None
+    loop_delay: LoopDelay
     handle: Handle = field(repr=False)  # the gate behind the server's own pages
 
     async def close(self) -> None:
         self.scrub_turn.close()
+        if self.access_log is not None:
+            await self.access_log.close()
         await self.blobs.close()
         try:
             await asyncio.to_thread(self.record.close)
@@ -78,7 +95,12 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
     subkeys = lower.subkeys
     record = KeyUseRecord(config.data_dir, subkeys.key_use, keys.ring.now_ms)
     await keep_head(catalog, record.chain_id, record.sealed_head())
-    keys.tell(KeyUses(numbers or Numbers(), record))
+    counted = numbers or Numbers()
+    access_log = None
+    if config.access_log != "off":
+        lost = counted.counter("strongroom_access_log_lost", "Lines of the access log that could not be written").add
+        access_log = AccessLog(config.access_log, config.domains, partial(lost, ()))
+    keys.tell(KeyUses(counted, record, None if access_log is None else access_log.used))
     kms = kms_rooms(keys.ring, subkeys.kms, Principals(catalog))
     register = Register([*s3_operations(rooms), *kms, *iam_rooms(catalog, Identities(catalog, subkeys.iam, now), subkeys.iam)])
     gate = Gate(
@@ -95,20 +117,21 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
             plain_http_secrets=config.plain_http_secrets,
             pace=Pace(config.body_idle_seconds, config.body_least_rate),
             ceilings=Ceilings(config.requests, config.caller_requests, config.body_memory_mib << 20, config.refusals),
-            access_log=config.access_log,
         ),
         clock=now,
-        observe=None if numbers is None else Requests(numbers).observe,
+        observe=_observe(numbers, access_log),
     )
-    if numbers is not None:
-        show_load(numbers, gate.load)
+    show_load(counted, gate.load)
+    show_store(counted, catalog, blobs, record)
     chores = (kms.deletion.destroy_due, kms.rotation.rotate_due, kms.importing.remove_expired, blobs.sweep_unfinished)
-    upkeep = Upkeep(rooms, chores, soon=(Dependents(rooms).tell_scheduled,), grace=config.discard_grace_seconds)
+    upkeep = Upkeep(
+        rooms, chores, soon=(Dependents(rooms).tell_scheduled,), grace=config.discard_grace_seconds, tell=Upkeeps(counted).tell
+    )
     lifecycle = LifecycleWork(
         rooms,
         rate=config.lifecycle_rate,
         every=config.lifecycle_seconds,
-        tell=Lifecycles(numbers or Numbers()).tell,
+        tell=Lifecycles(counted).tell,
     )
     scrub_turn = Turn(config.data_dir, SCRUB_TURN)
     scrub = Scrub(
@@ -117,12 +140,40 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
         rate=config.scrub_rate,
         every=config.scrub_days * 86_400.0,
         turn=scrub_turn,
-        watcher=Scrubs(numbers or Numbers()),
+        watcher=Scrubs(counted),
     )
     readiness = Readiness(catalog, blobs)
     more = {} if numbers is None else {"metrics": numbers_page(numbers, readiness, LastScrub(numbers, catalog).look)}
     pages = Pages(gate.handle, partial(_ready, catalog, readiness), more)
-    return House(catalog, blobs, keys, record, register, gate, upkeep, lifecycle, scrub, scrub_turn, pages.handle)
+    return House(
+        catalog,
+        blobs,
+        keys,
+        record,
+        register,
+        gate,
+        upkeep,
+        lifecycle,
+        scrub,
+        scrub_turn,
+        access_log,
+        LoopDelay(counted),
+        pages.handle,
+    )
+
+
+def _observe(numbers: Numbers | None, access_log: AccessLog | None) -> Observe | None:
+    """Who is told of answered requests."""
+    counting = None if numbers is None else Requests(numbers).observe
+    if access_log is None or counting is None:
+        return counting if access_log is None else access_log.observe
+    logging = access_log.observe
+
+    def both(seen: Seen, reply: Reply) -> None:
+        counting(seen, reply)
+        logging(seen, reply)
+
+    return both
 
 
 async def _ready(catalog: SqliteCatalog, readiness: Readiness) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
 import orjson
@@ -18,7 +18,7 @@ def configure_log(level: str) -> None:
     wrapper = structlog.make_filtering_bound_logger(_LEVELS[level])
     if sys.stderr.isatty():
         structlog.configure(
-            [structlog.processors.add_log_level, timestamp, structlog.dev.ConsoleRenderer()],
+            [_tell_error, structlog.processors.add_log_level, timestamp, structlog.dev.ConsoleRenderer()],
             wrapper,
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
             cache_logger_on_first_use=True,
@@ -26,6 +26,7 @@ def configure_log(level: str) -> None:
         return
     structlog.configure(
         [
+            _tell_error,
             structlog.processors.add_log_level,
             timestamp,
             structlog.processors.format_exc_info,
@@ -39,3 +40,20 @@ def configure_log(level: str) -> None:
 
 def _json(event: dict[str, Any], default: Callable[[Any], Any], **_: Any) -> bytes:
     return orjson.dumps(event, default=default)
+
+
+_told: Callable[[str, str, str], None] | None = None  # of this process, as the log's configuration is
+
+
+def tell_errors(tell: Callable[[str, str, str], None]) -> None:
+    """``tell`` is told of each warning and error that is logged: its level, its event, and what kind of thing it was ("": none)."""
+    global _told  # noqa: PLW0603 - as the log's configuration is
+    _told = tell
+
+
+def _tell_error(_logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if _told is not None and method in {"warning", "error", "critical"}:
+        error = event.get("exc_info")
+        kind = type(error).__name__ if isinstance(error, BaseException) else str(event.get("error") or event.get("kind") or "")
+        _told(method, str(event.get("event")), kind if kind.replace("-", "_").isidentifier() else "")
+    return event

@@ -20,6 +20,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 Labels = tuple[str, ...]
+COUNTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # the same, where things are counted and not seconds
 F = TypeVar("F", CounterMetricFamily, GaugeMetricFamily)
 FLUSH_SECONDS: Final = 1.0  # how old what other workers counted may be on the page
 #: Upper bounds, in seconds, of the classes that durations are counted in; one more class has no bound.
@@ -47,6 +48,9 @@ class Counter:
 
     merge = add
 
+    def fresh(self) -> Counter:
+        return Counter(self.name, self.about, self.labels)
+
     def family(self) -> CounterMetricFamily:
         return _filled(CounterMetricFamily(self.name, self.about, labels=self.labels), self.values)
 
@@ -61,8 +65,32 @@ class Gauge:
     values: dict[Labels, float] = field(default_factory=dict[Labels, float])
     look: Callable[[], float] | None = None
 
+    def fresh(self) -> Gauge:
+        return Gauge(self.name, self.about, self.labels)
+
     def merge(self, labels: Labels, amount: float) -> None:
         self.values[labels] = self.values.get(labels, 0) + amount
+
+    def family(self) -> GaugeMetricFamily:
+        return _filled(GaugeMetricFamily(self.name, self.about, labels=self.labels), self.values)
+
+
+@dataclass(slots=True)
+class Latest:
+    """When something happened last, in Unix time, by labels, in whichever worker."""
+
+    name: str
+    about: str
+    labels: Labels
+    values: dict[Labels, float] = field(default_factory=dict[Labels, float])
+
+    def show(self, labels: Labels, at: float) -> None:
+        self.values[labels] = max(at, self.values.get(labels, 0))
+
+    merge = show
+
+    def fresh(self) -> Latest:
+        return Latest(self.name, self.about, self.labels)
 
     def family(self) -> GaugeMetricFamily:
         return _filled(GaugeMetricFamily(self.name, self.about, labels=self.labels), self.values)
@@ -85,19 +113,20 @@ class State:
 
 @dataclass(slots=True)
 class Durations:
-    """Durations in seconds by labels, counted in classes (a Prometheus histogram)."""
+    """Durations in seconds (or other quantities, with bounds of their own) by labels, counted in classes (a Prometheus histogram)."""
 
     name: str
     about: str
     labels: Labels
     #: A count for each class, then the sum of all durations.
     values: dict[Labels, list[float]] = field(default_factory=dict[Labels, "list[float]"])
+    bounds: tuple[float, ...] = BOUNDS
 
     def add(self, labels: Labels, seconds: float) -> None:
         counts = self.values.get(labels)
         if counts is None:
-            counts = self.values[labels] = [0.0] * (len(BOUNDS) + 2)
-        counts[bisect_left(BOUNDS, seconds)] += 1
+            counts = self.values[labels] = [0.0] * (len(self.bounds) + 2)
+        counts[bisect_left(self.bounds, seconds)] += 1
         counts[-1] += seconds
 
     def merge(self, labels: Labels, value: list[float]) -> None:
@@ -105,19 +134,23 @@ class Durations:
         for place, count in enumerate(value):
             counts[place] += count
 
+    def fresh(self) -> Durations:
+        return Durations(self.name, self.about, self.labels, bounds=self.bounds)
+
     def family(self) -> HistogramMetricFamily:
         family = HistogramMetricFamily(self.name, self.about, labels=self.labels)
         for labels, counts in sorted(self.values.items()):
             classes: list[tuple[str, float]] = []
             so_far = 0.0
-            for bound, count in zip((*map(str, BOUNDS), "+Inf"), counts, strict=False):
+            for bound, count in zip((*map(str, self.bounds), "+Inf"), counts, strict=False):
                 so_far += count
                 classes.append((bound, so_far))
             family.add_metric(labels, classes, counts[-1])
         return family
 
 
-Table = Counter | Gauge | Durations
+Table = Counter | Gauge | Latest | Durations
+Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 
 class Numbers(Collector):
@@ -135,6 +168,15 @@ class Numbers(Collector):
 
     def durations(self, name: str, about: str, *labels: str) -> Durations:
         table = self._tables[name] = Durations(name, about, labels)
+        return table
+
+    def sizes(self, name: str, about: str, *labels: str) -> Durations:
+        """As ``durations``, of things that are counted."""
+        table = self._tables[name] = Durations(name, about, labels, bounds=COUNTS)
+        return table
+
+    def latest(self, name: str, about: str, *labels: str) -> Latest:
+        table = self._tables[name] = Latest(name, about, labels)
         return table
 
     def gauge(self, name: str, about: str, look: Callable[[], float]) -> None:
@@ -164,11 +206,14 @@ class Numbers(Collector):
         registry.register(self)
         return generate_latest(registry)
 
-    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]:
+    def families(self) -> list[tuple[Family, Labels]]:
+        """Every metric that there may be, without a value, with the names of its labels."""
+        states = [(state.family(), ()) for state in self._states]
+        return [*states, *((table.fresh().family(), table.labels) for table in self._tables.values())]
+
+    def collect(self) -> Iterator[Family]:
         yield from (state.family() for state in self._states if state.value is not None)
-        sums: dict[str, Table] = {
-            name: type(table)(table.name, table.about, table.labels) for name, table in self._tables.items()
-        }
+        sums: dict[str, Table] = {name: table.fresh() for name, table in self._tables.items()}
         for name, rows in self._everybody():
             table = sums.get(name)
             if table is not None:

@@ -5,18 +5,30 @@ Never knows what a request meant beyond what the gate says of it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 
 from strongroom.edge.gate import Seen
+from strongroom.edge.head import Reply
 from strongroom.edge.load import Load
 from strongroom.edge.pages import Page
 from strongroom.kms.key_use import KeyUse
 from strongroom.kms.key_use_files import KeyUseRecord
+from strongroom.logs import tell_errors
 from strongroom.numbers import Numbers
 from strongroom.readiness import Readiness
 from strongroom.s3.findings import Tally
 from strongroom.s3.scrub_records import read_state
+from strongroom.s3.upkeep import FAILED
 from strongroom.store.contract import Catalog
+from strongroom.store.files import FileBlobs
+from strongroom.store.sqlite import SqliteCatalog
+
+
+def count_errors(numbers: Numbers) -> None:
+    """From now on what this process logs as a warning or an error is counted, by its event and by what it was."""
+    add = numbers.counter("strongroom_errors", "Warnings and errors in the log", "level", "event", "kind").add
+    tell_errors(lambda level, event, kind: add((level, event, kind)))
 
 
 class Requests:
@@ -28,13 +40,16 @@ class Requests:
             "strongroom_request_seconds", "Time until the answer was ready to be sent", "service", "operation"
         ).add
         self._received = numbers.counter("strongroom_received_bytes", "Declared bytes of payload", "service", "operation").add
+        self._sent = numbers.counter("strongroom_sent_bytes", "Bytes of answers, as promised", "service", "operation").add
 
-    def observe(self, seen: Seen) -> None:
+    def observe(self, seen: Seen, _reply: Reply) -> None:
         which = (seen.service, seen.operation)
         self._answered((*which, str(seen.status), seen.code))
         self._seconds(which, seen.seconds)
         if seen.received:
             self._received(which, seen.received)
+        if seen.sent:
+            self._sent(which, seen.sent)
 
 
 def show_load(numbers: Numbers, load: Load) -> None:
@@ -42,16 +57,65 @@ def show_load(numbers: Numbers, load: Load) -> None:
     refused = numbers.counter("strongroom_overload_refusals", "Requests refused because a ceiling was reached", "ceiling").add
     load.tell = lambda ceiling: refused((ceiling,))
     numbers.gauge("strongroom_requests_in_flight", "Requests that are being answered", lambda: load.requests)
-    numbers.gauge("strongroom_unproven_in_flight", "Of them, with a body read before its signature", lambda: load.unproven)
+    numbers.gauge(
+        "strongroom_unproven_in_flight",
+        "Requests being answered whose body is read before their signature is checked",
+        lambda: load.unproven,
+    )
     numbers.gauge("strongroom_callers_in_flight", "Callers that have requests in flight", lambda: load.callers)
     numbers.gauge("strongroom_body_bytes_in_flight", "Memory set aside for bodies under way", lambda: load.body_bytes)
     numbers.gauge("strongroom_long_bodies_waiting", "Uploads and downloads that wait for their turn", lambda: load.turns.waiting)
 
 
-class KeyUses:
-    """What the kms room tells of uses of keys: counted here, and handed on to the record."""
+def show_store(numbers: Numbers, catalog: SqliteCatalog, blobs: FileBlobs, record: KeyUseRecord) -> None:
+    """Commits, and what waits for the disk."""
+    works = numbers.sizes("strongroom_commit_works", "Writes that became durable together, in one commit of the catalog").add
+    seconds = numbers.durations("strongroom_commit_seconds", "Time until a commit of the catalog was durable").add
 
-    def __init__(self, numbers: Numbers, record: KeyUseRecord) -> None:
+    def committed(count: int, took: float) -> None:
+        works((), count)
+        seconds((), took)
+
+    catalog.watch_commits(committed)
+    numbers.gauge("strongroom_commit_queue", "Writes that wait for their commit to begin", lambda: catalog.waiting)
+    numbers.gauge("strongroom_blob_queue", "File calls that wait for a thread", lambda: blobs.waiting)
+    numbers.gauge("strongroom_key_use_queue", "Uses of keys whose record is not on the disk yet", lambda: record.waiting)
+
+
+class LoopDelay:
+    """How long others keep the event loop from what is due. ``slept`` is told how long a sleep took, and how long it should have."""
+
+    def __init__(self, numbers: Numbers) -> None:
+        self._add = numbers.durations(
+            "strongroom_loop_delay_seconds", "How much later than due a worker's event loop came, once a second"
+        ).add
+
+    def slept(self, seconds: float, wanted: float) -> None:
+        self._add((), max(0.0, seconds - wanted))
+
+
+class Upkeeps:
+    """Counts what upkeep does, step by step."""
+
+    def __init__(self, numbers: Numbers) -> None:
+        self._runs = numbers.counter("strongroom_upkeep_runs", "Steps of upkeep that were done, or failed", "step", "outcome").add
+        self._done = numbers.counter("strongroom_upkeep_done", "How many things a step dealt with", "step").add
+        self._latest = numbers.latest("strongroom_upkeep_latest_seconds", "When a step was last done, in Unix time", "step").show
+
+    def tell(self, step: str, result: object) -> None:
+        self._runs((step, "failed" if result is FAILED else "done"))
+        if result is FAILED:
+            return
+        self._latest((step,), time.time())
+        if isinstance(result, int) and result:
+            self._done((step,), result)
+
+
+class KeyUses:
+    """What the kms room tells of uses of keys: counted here, and handed on to the record and ``also``."""
+
+    def __init__(self, numbers: Numbers, record: KeyUseRecord, also: Callable[[KeyUse], None] | None = None) -> None:
+        self._also = also
         self._operations = numbers.counter(
             "strongroom_kms_operations", "Operations of KMS, refused ones included", "operation", "cause"
         ).add
@@ -63,6 +127,8 @@ class KeyUses:
 
     def used(self, use: KeyUse) -> None:
         self._record(use)
+        if self._also is not None:
+            self._also(use)
         if use.kms_called:
             self._operations((use.operation, use.cause))
         elif not use.code:
@@ -75,9 +141,14 @@ class Lifecycles:
     def __init__(self, numbers: Numbers) -> None:
         self._actions = numbers.counter("strongroom_lifecycle_actions", "Actions of lifecycles by kind", "action").add
         self._versions = numbers.counter("strongroom_lifecycle_versions", "Versions that lifecycles went through").add
+        self._latest = numbers.latest(
+            "strongroom_lifecycle_latest_seconds", "When all that was due had last been done, in Unix time"
+        ).show
 
     def tell(self, kind: str, count: int) -> None:
-        if kind == "judged":
+        if kind == "looked":
+            self._latest((), time.time())
+        elif kind == "judged":
             self._versions((), count)
         else:
             self._actions((kind,), count)
@@ -90,8 +161,10 @@ class Scrubs:
         self._objects = numbers.counter(
             "strongroom_scrub_objects", "Versions and parts that were looked at in the background"
         ).add
-        self._bytes = numbers.counter("strongroom_scrub_bytes", "Of them, bytes of plaintext that were opened").add
-        self._findings = numbers.counter("strongroom_scrub_findings", "What was found so, by kind", "kind").add
+        self._bytes = numbers.counter("strongroom_scrub_bytes", "Bytes of plaintext that were opened in the background").add
+        self._findings = numbers.counter(
+            "strongroom_scrub_findings", "What was found damaged in the background, by kind", "kind"
+        ).add
 
     def looked(self, objects: int, size: int) -> None:
         self._objects((), objects)
@@ -109,9 +182,13 @@ class LastScrub:
         self._begin = numbers.state(
             "strongroom_scrub_last_begin_seconds", "When the last whole round of the scrub began, in Unix time"
         )
-        self._end = numbers.state("strongroom_scrub_last_end_seconds", "When it ended")
-        self._findings = numbers.state("strongroom_scrub_last_findings", "How much it found")
-        self._objects = numbers.state("strongroom_scrub_round_objects", "Versions and parts looked at in the round under way")
+        self._end = numbers.state(
+            "strongroom_scrub_last_end_seconds", "When the last whole round of the scrub ended, in Unix time"
+        )
+        self._findings = numbers.state("strongroom_scrub_last_findings", "How much the last whole round of the scrub found")
+        self._objects = numbers.state(
+            "strongroom_scrub_round_objects", "Versions and parts looked at in the round of the scrub that is under way"
+        )
 
     async def look(self) -> None:
         state = await read_state(self._catalog)

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -27,6 +28,7 @@ from strongroom.house import House, build
 from strongroom.kms.data_keys import DataKeys
 from strongroom.logs import configure_log
 from strongroom.numbers import FLUSH_SECONDS, Numbers
+from strongroom.observing import count_errors
 from strongroom.processes import tell_that_it_serves
 from strongroom.store.contract import StoreError
 
@@ -50,7 +52,9 @@ class Worker:
 
     async def open(self) -> Handle:
         house = self._house = await build(self._config, self._root_key, self._numbers)
-        chores = (self._keep_up(house), self._show_numbers(), _forget_keys(house.keys))
+        chores = [self._keep_up(house), self._show_numbers(house), _forget_keys(house.keys)]
+        if house.access_log is not None:
+            chores.append(house.access_log.run())
         self._tasks = [asyncio.create_task(chore) for chore in chores]
         return house.handle
 
@@ -64,9 +68,11 @@ class Worker:
         if self._house is not None:
             await self._house.close()
 
-    async def _show_numbers(self) -> None:
+    async def _show_numbers(self, house: House) -> None:
         while True:
+            began = time.monotonic()
             await asyncio.sleep(FLUSH_SECONDS)
+            house.loop_delay.slept(time.monotonic() - began, FLUSH_SECONDS)
             with suppress(OSError):  # a full disk must not end the counting
                 self._numbers.flush()
 
@@ -108,7 +114,9 @@ def load_worker(config: Config, root_key: bytes, numbers_folder: Path, tells: Co
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     loop = asyncio.get_event_loop()  # granian has made it
-    worker = Worker(config, root_key, Numbers(numbers_folder))
+    numbers = Numbers(numbers_folder)
+    count_errors(numbers)
+    worker = Worker(config, root_key, numbers)
     handle = loop.run_until_complete(worker.open())
     gc.collect()
     gc.freeze()  # what is there now (AWS's models, tens of thousands of objects) stays: it need not be looked at again and again

@@ -475,16 +475,15 @@ async def test_a_store_that_is_away_is_503(front: Front, monkeypatch: pytest.Mon
 
 async def test_the_access_record() -> None:
     seen: list[Seen] = []
-    front = Front(settings=EdgeSettings(access_log=True), observe=seen.append)
-    with capture_logs() as logs:
-        await front.ask(signed("PUT", "/bucket/key", body=b"abc"))
-        await front.ask(signed("GET", "/bucket/nothing"))
-    assert [(each.operation, each.status, each.code, each.received) for each in seen] == [
-        ("PutObject", 200, "", 3),
-        ("GetObject", 404, "NoSuchKey", 0),
+    front = Front(observe=lambda one, _reply: seen.append(one))
+    await front.ask(signed("PUT", "/bucket/key", body=b"abc"))
+    missing = await front.ask(signed("GET", "/bucket/nothing"))
+    assert [(each.operation, each.status, each.code, each.received, each.sent) for each in seen] == [
+        ("PutObject", 200, "", 3, 0),
+        ("GetObject", 404, "NoSuchKey", 0, len(missing.body)),
     ]
-    assert [entry["event"] for entry in logs] == ["request", "request"]
-    assert logs[0]["access_key_id"] == "AKIAIOSFODNN7EXAMPLE"
+    assert [each.caller.access_key_id for each in seen] == ["AKIAIOSFODNN7EXAMPLE"] * 2
+    assert seen[0].head.path == "/bucket/key"
 
 
 async def test_pages(front: Front) -> None:

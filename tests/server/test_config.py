@@ -48,7 +48,21 @@ def test_lists_and_switches_of_the_environment():
         "STRONGROOM_ACCESS_LOG": "true",
     }
     config = load({}, environ).config
-    assert (config.regions, config.domains, config.access_log) == (("eu-central-1", "eu-west-1"), ("s3.example.com",), True)
+    assert (config.regions, config.domains, config.access_log) == (("eu-central-1", "eu-west-1"), ("s3.example.com",), "stderr")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("true", "stderr"),
+        ("false", "off"),
+        ('"off"', "off"),
+        ('"stderr"', "stderr"),
+        ('"/var/log/access.log"', "/var/log/access.log"),
+    ],
+)
+def test_the_access_log_is_a_switch_or_a_place(file, text, meant):
+    assert load({}, {}, file(f"access_log = {text}")).config.access_log == meant
 
 
 def test_unknown_names_are_errors_that_name_them(file):
@@ -80,7 +94,8 @@ def test_half_a_credential_is_an_error():
         ('listen = "9000"', "listen must be HOST:PORT"),
         ('new_bucket_sse_c = "yes"', "new_bucket_sse_c must be one of: blocked, allowed"),
         ('plain_http_secrets = ""', "plain_http_secrets must be one of: loopback, refuse, allow"),
-        ('access_log = "perhaps"', "access_log must be true or false"),
+        ('access_log = "perhaps"', "access_log must be off, stderr, or the absolute path of a file"),
+        ("access_log = 1", "access_log must be a text"),
         ("regions = 1", "regions must be a list of texts"),
         ("domains = [1]", "domains must be a list of texts"),
         ("body_idle_seconds = nan", "body_idle_seconds must be a number of seconds from 1 to 86400"),

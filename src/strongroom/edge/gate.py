@@ -68,7 +68,6 @@ class EdgeSettings:
     plain_http_secrets: Literal["loopback", "refuse", "allow"] = "loopback"
     pace: Pace = field(default_factory=Pace)
     ceilings: Ceilings = field(default_factory=Ceilings)
-    access_log: bool = False
 
 
 class Seen(NamedTuple):
@@ -81,11 +80,14 @@ class Seen(NamedTuple):
     code: str  # of the error, "" for none
     seconds: float
     received: int | None  # declared bytes of the payload
-    method: str
-    path: str
-    account_id: str
-    access_key_id: str
-    client_ip: str
+    sent: int | None  # bytes of the answer; of one that is streamed, those that were promised
+    caller: Caller
+    head: Head  # holds secrets: nothing of its query and headers is to be told
+    headers: list[tuple[str, str]]  # of the answer
+
+
+#: Told of a request and its answer before that is sent; it may put another body in the place of one that is streamed.
+Observe = Callable[[Seen, Reply], None]
 
 
 @dataclass(slots=True)
@@ -125,7 +127,7 @@ class Gate:
         settings: EdgeSettings,
         clock: Callable[[], datetime],
         random: Callable[[int], bytes] = os.urandom,
-        observe: Callable[[Seen], None] | None = None,
+        observe: Observe | None = None,
     ) -> None:
         self._register = register
         self._callers = callers
@@ -259,8 +261,8 @@ class Gate:
             denial_log.tell(trail.denied, trail.why, trail.request_id, trail.operation, trail.caller.arn)
         if "origin" in head.headers and head.method != PREFLIGHT and trail.service == "s3":
             reply.headers += await cross_origin_headers(head, self._router, self._place)
-        if self._observe is not None or self._settings.access_log:
-            self._record(trail, head, reply, time.perf_counter() - started)
+        if self._observe is not None:
+            self._record(self._observe, trail, head, reply, time.perf_counter() - started)
         if trail.ticket is not None:
             until_sent(reply, trail.ticket)
         if reply.status in _REFUSED or trail.overloaded:
@@ -398,7 +400,8 @@ class Gate:
         encoded = self._codec.encode_error(trail.service, error, trail.request_id, self._host_id, head=head.method == "HEAD")
         return Reply(encoded.status, [*encoded.headers, _SERVER], encoded.body)
 
-    def _record(self, trail: _Trail, head: Head, reply: Reply, seconds: float) -> None:
+    @staticmethod
+    def _record(observe: Observe, trail: _Trail, head: Head, reply: Reply, seconds: float) -> None:
         seen = Seen(
             trail.request_id,
             trail.service,
@@ -407,16 +410,12 @@ class Gate:
             trail.code,
             seconds,
             trail.body.length if trail.body is not None else None,
-            head.method,
-            head.path,
-            trail.caller.account_id,
-            trail.caller.access_key_id,
-            head.client_ip,
+            len(reply.body) if isinstance(reply.body, bytes) else reply.length,
+            trail.caller,
+            head,
+            reply.headers,
         )
-        if self._observe is not None:
-            self._observe(seen)
-        if self._settings.access_log:
-            _LOG.info("request", **seen._asdict())
+        observe(seen, reply)
 
 
 def _reply(encoded: Encoded, answer: Answer, head: Head) -> Reply:

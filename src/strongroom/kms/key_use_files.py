@@ -90,6 +90,11 @@ class KeyUseRecord:
         if len(self._waiting) == _HURRY:
             self._wake.set()
 
+    @property
+    def waiting(self) -> int:
+        """Uses that are not on the disk yet."""
+        return len(self._waiting) + len(self._batch)
+
     def full(self) -> bool:
         return self._failing or len(self._waiting) >= MOST_WAITING
 

@@ -117,6 +117,7 @@ class LifecycleWork:
         while True:
             try:
                 await self.run_due()
+                self._tell("looked", 1)
             except Exception as error:  # noqa: BLE001 - must outlive any one failure
                 _log.warning("lifecycle failed", error=type(error).__name__)
             await asyncio.sleep(self._every)

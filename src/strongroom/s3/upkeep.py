@@ -27,13 +27,14 @@ UNNAMED_FOR_MS: Final = (
     24 * 3600 * 1000
 )  # a blob is swept when no row has named it for this long: longer than any one request lives
 BATCH: Final = 200
+FAILED: Final = object()  # what a step that failed came to
 
 _log = structlog.get_logger("strongroom.upkeep")
 
 
 class Upkeep:
     """``chores`` are other rooms' periodic duties (destroying keys that are due), run at each sweep; ``soon`` are those that
-    are looked after every few seconds.
+    are looked after every few seconds. ``tell`` hears of each step's end: its name, and what it came to (``FAILED``: it failed).
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Upkeep:
         *,
         soon: tuple[Callable[[], Awaitable[object]], ...] = (),
         grace: float = GRACE,
+        tell: Callable[[str, object], None] = lambda _step, _result: None,
     ) -> None:
         self._rooms = rooms
+        self._tell = tell
         self._chores = chores
         self._soon = soon
         self._grace = grace
@@ -106,7 +109,11 @@ class Upkeep:
             since_sweep += DISCARD_EVERY
 
     async def _step(self, chore: Callable[[], Awaitable[object]]) -> None:
+        name = getattr(chore, "__name__", "chore")
         try:
-            await chore()
+            result = await chore()
         except Exception as error:  # noqa: BLE001 - upkeep must outlive any one failure
-            _log.warning("upkeep step failed", step=getattr(chore, "__name__", "chore"), error=type(error).__name__)
+            _log.warning("upkeep step failed", step=name, error=type(error).__name__)
+            self._tell(name, FAILED)
+        else:
+            self._tell(name, result)

@@ -110,6 +110,11 @@ class FileBlobs:
             await self.run(self._prove_writing, missing=Unavailable)
             self.failed = False
 
+    @property
+    def waiting(self) -> int:
+        """File calls that wait for a thread."""
+        return self._threads._work_queue.qsize()  # noqa: SLF001 - the executor tells it nowhere else
+
     async def close(self) -> None:
         """Idempotent. Waits for file calls under way."""
         await asyncio.to_thread(self._threads.shutdown)

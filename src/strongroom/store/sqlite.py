@@ -166,6 +166,15 @@ class SqliteCatalog:
         """Durable commits made by this process: how well works are grouped."""
         return self._commits.commits
 
+    @property
+    def waiting(self) -> int:
+        """Works that wait for their transaction to begin."""
+        return self._commits.waiting
+
+    def watch_commits(self, watch: Callable[[int, float], None]) -> None:
+        """``watch`` is told, in another thread, of each durable commit: how many works it was of, and how many seconds it took."""
+        self._commits.watch = watch
+
     async def write(self, work: Callable[[Transaction], T]) -> T:
         return await self._commits.write(work)
 

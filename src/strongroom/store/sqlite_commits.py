@@ -74,6 +74,8 @@ class GroupCommit:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self.commits = 0  # durable ones, for measuring
+        #: Told in the commit's thread of each durable one: how many works it was of, and how many seconds it took to be so.
+        self.watch: Callable[[int, float], None] = lambda _works, _seconds: None
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """As ``Catalog.write``."""
@@ -86,6 +88,11 @@ class GroupCommit:
             self._idle = False
             self._next(loop)
         return cast("T", await future)
+
+    @property
+    def waiting(self) -> int:
+        """Works that are not in a transaction yet."""
+        return len(self._waiting)
 
     async def close(self) -> None:
         """Refuse new writes and finish those under way. Raises TimeoutError when another process does not give the turn back."""
@@ -236,6 +243,7 @@ class GroupCommit:
 
     def _commit(self, loop: asyncio.AbstractEventLoop, group: list[_Entry]) -> None:
         failed: Unavailable | None = None
+        began = time.perf_counter()
         changed = self._transaction.raises_generation
         if changed:
             self._generation.begin()
@@ -247,6 +255,7 @@ class GroupCommit:
             self._generation.end()
         if failed is None:
             self.commits += 1
+            self.watch(len(group), time.perf_counter() - began)
             with suppress(OSError):  # it has been committed all the same
                 self._turn.give()
         else:

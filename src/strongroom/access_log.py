@@ -1,0 +1,233 @@
+"""The access log: one JSON object a line for each request that was answered, what S3's own server access log has and what was encrypted how.
+
+A request costs its worker an append; a thread makes the lines a few times a second and writes them together. Off, it is not there at all.
+Never tells a query, a header of the request, or anything of a body: that is where signatures, tokens and keys are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from strongroom.api.routing import Router
+from strongroom.edge.gate import Seen
+from strongroom.edge.head import Head, Reply
+from strongroom.kms.key_use import KeyUse
+
+STDERR: Final = "stderr"
+FLUSH_SECONDS: Final = 0.25
+MOST_WAITING: Final = 20_000  # lines; what comes while they cannot be written is counted and lost
+_AHEAD: Final = 1000  # lines that are made at a time, so that nothing waits long for the thread
+_ENCRYPTION: Final = "x-amz-server-side-encryption"
+_KEY: Final = "x-amz-server-side-encryption-aws-kms-key-id"
+_CUSTOMER: Final = "x-amz-server-side-encryption-customer-algorithm"
+_VERSION: Final = "x-amz-version-id"
+_REMEMBERED: Final = 2048  # hosts, and fragments of lines
+_WHO: Final[tuple[str, ...]] = ("remote", "caller", "access_key_id")
+_WHAT: Final[tuple[str, ...]] = ("service", "operation", "method", "status", "code", "auth", "scheme", "whole", "key_use")
+_WHERE: Final[tuple[str, ...]] = ("bucket", "encryption", "kms_key")
+_BEFORE: Final[dict[tuple[str, ...], str]] = {_WHO: '"'}  # what ends the text before a fragment
+_BEHIND: Final[dict[tuple[str, ...], str]] = {
+    _WHAT: ',"received":',
+    _WHERE: ',"version_id":"',
+}  # and what begins the value behind it
+_log = structlog.get_logger("strongroom.server")
+
+
+#: An answered request; Unix time when its answer was handed on; seconds that this took; bytes of the answer; whether that is all
+#: of it; "called" or "cached", as the KMS key was had, "" where none was.
+_Entry = tuple[Seen, float, float, int, bool, str]
+
+
+class AccessLog:
+    """Of one worker. ``target``: ``stderr``, or the path of a file, which is opened anew when it was moved away.
+
+    ``lost`` is told how many lines could not be written.
+    """
+
+    def __init__(self, target: str, domains: tuple[str, ...] = (), lost: Callable[[int], None] = lambda _count: None) -> None:
+        self._target = target
+        self._router = Router(domains)
+        self._lost = lost
+        self._keys: dict[str, str] = {}  # by request id
+        self._waiting: list[_Entry] = []
+        self._writing = asyncio.Lock()
+        self._descriptor = -1
+        self._failing = False
+        self._millisecond = (0, "")
+        self._hosts: dict[str, str] = {}  # the bucket that a host names
+        self._kept: dict[tuple[Any, ...], str] = {}
+
+    # ---- told by the rooms
+
+    def observe(self, seen: Seen, reply: Reply) -> None:
+        """A streamed answer is told of when it has been handed on."""
+        body = reply.body
+        if isinstance(body, bytes):
+            self._add(seen, 0.0, len(body), whole=True)
+            return
+        began = time.perf_counter()
+        reply.body = _Sent(body, lambda sent: self._add(seen, time.perf_counter() - began, sent, whole=sent == reply.length))
+
+    def used(self, use: KeyUse) -> None:
+        if len(self._keys) > MOST_WAITING:  # of requests that came to no answer
+            self._keys.clear()
+        self._keys[use.request_id] = "called" if use.kms_called else "cached"
+
+    def _add(self, seen: Seen, sending: float, sent: int, *, whole: bool) -> None:
+        key = self._keys.pop(seen.request_id, "") if self._keys else ""
+        if len(self._waiting) >= MOST_WAITING:
+            self._lost(1)
+            return
+        self._waiting.append((seen, time.time(), sending, sent, whole, key))
+
+    # ---- writing
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await self.flush()
+
+    async def flush(self) -> None:
+        async with self._writing:
+            entries, self._waiting = self._waiting, []
+            if entries:
+                await asyncio.to_thread(self._write_all, entries)
+
+    async def close(self) -> None:
+        await self.flush()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    # ---- in the thread
+
+    def _write_all(self, entries: list[_Entry]) -> None:
+        for first in range(0, len(entries), _AHEAD):
+            some = entries[first : first + _AHEAD]
+            try:
+                self._write("".join([self._line(*entry) for entry in some]).encode())
+            except OSError as error:
+                self._lost(len(some))
+                if not self._failing:
+                    _log.error("the access log cannot be written: lines are lost", error=error.strerror)
+                self._failing = True
+            else:
+                self._failing = False
+
+    def _write(self, lines: bytes) -> None:
+        if self._target == STDERR:
+            structlog.BytesLogger(sys.stderr.buffer).msg(lines[:-1])  # whose lock keeps lines of the other log whole
+            return
+        rest = memoryview(lines)
+        descriptor = self._opened()
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+
+    def _opened(self) -> int:
+        """For appending, by several processes."""
+        if self._descriptor >= 0:
+            try:
+                there = os.stat(self._target)  # noqa: PTH116 - a Path costs more than the call
+            except FileNotFoundError:
+                there = None
+            mine = os.fstat(self._descriptor)
+            if there is not None and (there.st_ino, there.st_dev) == (mine.st_ino, mine.st_dev):
+                return self._descriptor
+            os.close(self._descriptor)
+            self._descriptor = -1
+        self._descriptor = os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        return self._descriptor
+
+    def _line(self, seen: Seen, at: float, sending: float, sent: int, whole: bool, key_use: str) -> str:
+        """Put together by hand, of fragments that come again and again: a dictionary costs four times as much.
+
+        Whatever others may have chosen goes through ``_quoted``.
+        """
+        request_id, service, operation, status, code, ready, received, _, caller, head, headers = seen
+        millisecond = int(at * 1000)
+        if millisecond != self._millisecond[0]:
+            second, rest = divmod(millisecond, 1000)
+            shown = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._millisecond = (millisecond, f'{{"event":"request","time":"{shown}.{rest:03d}Z","request_id":"')
+        who = (head.client_ip, caller.arn, caller.access_key_id)
+        auth = "header" if "authorization" in head.headers else "query" if "X-Amz-Signature=" in head.query else ""
+        what = (service, operation, head.method, status, code, auth, head.scheme, whole, key_use)
+        kept = self._kept
+        return (
+            f"{self._millisecond[1]}{request_id}"
+            f"{kept.get(who) or self._keep(who, _WHO)}{kept.get(what) or self._keep(what, _WHAT)}"
+            f'{"null" if received is None else received},"sent":{sent},"total_us":{int((ready + sending) * 1e6)},"ready_us":{int(ready * 1e6)}'
+            f"{self._of_s3(head, dict(headers)) if service == 's3' else ''}}}\n"
+        )
+
+    def _of_s3(self, head: Head, told: dict[str, str]) -> str:
+        kept = self._kept
+        host = head.headers.get("host", "")
+        bucket = self._hosts.get(host)
+        if bucket is None:
+            if len(self._hosts) >= _REMEMBERED:
+                self._hosts.clear()
+            bucket = self._hosts[host] = self._router.bucket("/", host)
+        key = head.path[1:]
+        if not bucket:
+            bucket, _, key = key.partition("/")
+        where = (bucket, "SSE-C" if _CUSTOMER in told else told.get(_ENCRYPTION, ""), told.get(_KEY, ""))
+        return f'{kept.get(where) or self._keep(where, _WHERE)}{told.get(_VERSION, "")}","key":{_quoted(key)}'
+
+    def _keep(self, values: tuple[Any, ...], names: tuple[str, ...]) -> str:
+        """The fragment of a line that tells these."""
+        if len(self._kept) >= _REMEMBERED:
+            self._kept.clear()
+        told = "".join(f',"{name}":{_quoted(value)}' for name, value in zip(names, values, strict=True))
+        fragment = self._kept[values] = f"{_BEFORE.get(names, '')}{told}{_BEHIND.get(names, '')}"
+        return fragment
+
+
+def _quoted(value: str | int) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # a refused request may hold what is no Unicode
+        return orjson.dumps(str(value).encode("utf-8", "backslashreplace").decode()).decode()
+
+
+class _Sent:
+    """A streamed answer; ``told`` hears once, at its end, how many bytes were handed on."""
+
+    __slots__ = ("_body", "_sent", "_told")
+
+    def __init__(self, body: AsyncIterator[bytes], told: Callable[[int], None]) -> None:
+        self._body = body
+        self._told: Callable[[int], None] | None = told
+        self._sent = 0
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            piece = await self._body.__anext__()
+        except BaseException:
+            self._end()
+            raise
+        self._sent += len(piece)
+        return piece
+
+    async def aclose(self) -> None:
+        self._end()
+        close: Any = getattr(self._body, "aclose", None)
+        if close is not None:
+            await close()
+
+    def _end(self) -> None:
+        if self._told is not None:
+            told, self._told = self._told, None
+            told(self._sent)
