@@ -1,6 +1,6 @@
 """The yardstick: what granian's RSGI does when nothing is asked of it. Never knows Strongroom.
 
-Any GET answers 4 KiB; ``/stream`` answers 256 MiB in pieces of 1 MiB; a PUT is read to its end.
+Any GET answers 4 KiB, those of the bucket ``bench-64k`` 64 KiB; ``/stream`` answers 256 MiB in pieces of 1 MiB; a PUT is read to its end.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 SMALL: Final = bytes(4096)
+MEDIUM: Final = bytes(65536)
 PIECE: Final = bytes(1 << 20)
 PIECES: Final = 256
 
@@ -27,7 +28,7 @@ class Bare:
             for _ in range(PIECES):
                 await transport.send_bytes(PIECE)
         else:
-            protocol.response_bytes(200, _HEADERS, SMALL)
+            protocol.response_bytes(200, _HEADERS, MEDIUM if scope.path.startswith("/bench-64k/") else SMALL)
 
 
 app = Bare()

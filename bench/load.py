@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -33,6 +34,7 @@ class Rate:
     p50_ms: float
     p99_ms: float
     requests: int
+    generator_cores: float  # processor time that wrk itself took, a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ def wrk(host: str, targets: Targets, seconds: int, *, method: str = "GET", first
     """Requests a second on ``host`` (HOST:PORT) over 32 connections. Raises BenchError if a single one failed."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "20s", "-s", str(SCRIPT), f"http://{host}/"]
     command += ["--", str(targets.path), method, str(first), str(size)]
+    used, started = _children_seconds(), time.perf_counter()
     ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
+    used = (_children_seconds() - used) / (time.perf_counter() - started)
     lines = [line for line in ran.stdout.splitlines() if line.startswith("{")]
     if ran.returncode or not lines:
         raise BenchError(f"wrk failed: {(ran.stderr or ran.stdout).strip()[:300]}")
@@ -75,7 +79,12 @@ def wrk(host: str, targets: Targets, seconds: int, *, method: str = "GET", first
     if not seen["requests"]:
         raise BenchError(f"{method} {host}: no request was answered")
     per_second = seen["requests"] * 1e6 / seen["microseconds"]
-    return Rate(per_second, seen["p50_us"] / 1e3, seen["p99_us"] / 1e3, seen["requests"])
+    return Rate(per_second, seen["p50_us"] / 1e3, seen["p99_us"] / 1e3, seen["requests"], used)
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def fill(host: str, targets: Targets, size: int) -> None:
@@ -99,7 +108,8 @@ def get(host: str, target: str, *, keep: bool = False) -> tuple[float, int, byte
     started = time.perf_counter()
     with _connect(host) as connection:
         connection.sendall(_head("GET", host, target))
-        length, rest = _answer(connection, target)
+        headers, rest = _answer(connection, target)
+        length = int(headers.get("content-length", "0"))
         received, buffer = len(rest), memoryview(bytearray(1 << 20))
         if keep:
             kept += rest
@@ -115,23 +125,28 @@ def get(host: str, target: str, *, keep: bool = False) -> tuple[float, int, byte
 
 def put(host: str, target: str, file: Path) -> float:
     """Seconds from connecting to the whole answer. Raises BenchError."""
-    size = file.stat().st_size
-    with file.open("rb") as body:
-        started = time.perf_counter()
-        with _connect(host) as connection:
-            connection.sendall(_head("PUT", host, target, size))
-            broken: OSError | None = None
-            try:
-                connection.sendfile(body)
-            except (BrokenPipeError, ConnectionResetError) as error:  # refused while it was sent: the answer says why
-                broken = error
-            try:
-                length, rest = _answer(connection, target)
-                while len(rest) < length:
-                    rest += connection.recv(65536) or _cut(target)
-            except OSError as error:
-                raise BenchError(f"PUT {_shown(target)}: {broken or error}") from None
-            return time.perf_counter() - started
+    started = time.perf_counter()
+    upload(host, target, file, [(0, file.stat().st_size)])
+    return time.perf_counter() - started
+
+
+def upload(host: str, target: str, file: Path, runs: list[tuple[int, int]]) -> str:
+    """PUT a body made of runs (first byte, bytes) of a file; the ETag as it was answered. Raises BenchError."""
+    with file.open("rb") as body, _connect(host) as connection:
+        connection.sendall(_head("PUT", host, target, sum(count for _, count in runs)))
+        broken: OSError | None = None
+        try:
+            for first, count in runs:
+                connection.sendfile(body, first, count)
+        except (BrokenPipeError, ConnectionResetError) as error:  # refused while it was sent: the answer says why
+            broken = error
+        try:
+            headers, rest = _answer(connection, target)
+            while len(rest) < int(headers.get("content-length", "0")):
+                rest += connection.recv(65536) or _cut(target)
+        except OSError as error:
+            raise BenchError(f"PUT {_shown(target)}: {broken or error}") from None
+        return headers.get("etag", "")
 
 
 def _connect(host: str) -> socket.socket:
@@ -144,8 +159,8 @@ def _head(method: str, host: str, target: str, size: int | None = None) -> bytes
     return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{length}\r\n".encode("ascii")
 
 
-def _answer(connection: socket.socket, target: str) -> tuple[int, bytes]:
-    """Content-Length and what came of the body with the head."""
+def _answer(connection: socket.socket, target: str) -> tuple[dict[str, str], bytes]:
+    """The headers, and what came of the body with the head."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += connection.recv(65536) or _cut(target)
@@ -158,7 +173,7 @@ def _answer(connection: socket.socket, target: str) -> tuple[int, bytes]:
         )
     if "content-length" not in headers and headers.get("transfer-encoding"):
         raise BenchError(f"{_shown(target)}: the answer has no Content-Length")
-    return int(headers.get("content-length", "0")), rest
+    return headers, rest
 
 
 def _cut(target: str) -> bytes:

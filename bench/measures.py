@@ -26,7 +26,9 @@ from load import BenchError, Targets
 from signing import Signer
 
 SMALL: Final = 4096
+MEDIUM: Final = 65_536
 LARGE: Final = 256 << 20
+MEDIUM_OBJECTS: Final = 1_000
 OBJECTS: Final = 2_000  # that are read
 PUT_KEYS: Final = 10_000  # that are written, and then overwritten
 PREFIXES: Final = 100  # in both listings, so that both pages are alike
@@ -152,6 +154,16 @@ def _small_get(run: Run) -> Callable[[], Sample]:
     load.fill(run.ours, run.targets("fill", "PUT", "bench-get", keys), SMALL)
     _require_body(run, "bench-get", [keys[0], keys[-1]])
     return _compared(run, "GET 4 KiB", "GET", run.targets("get", "GET", "bench-get", keys))
+
+
+def _medium_get(run: Run) -> Callable[[], Sample]:
+    keys = [f"get/{number:05d}" for number in range(MEDIUM_OBJECTS)]
+    run.create_bucket("bench-64k")  # by this name the bare worker knows what to answer
+    load.fill(run.ours, run.targets("fill-64k", "PUT", "bench-64k", keys), MEDIUM)
+    for host in (run.ours, run.bare):
+        if load.get(host, run.one("GET", "bench-64k", keys[0]))[1] != MEDIUM:
+            raise BenchError(f"GET 64 KiB: {host} does not answer 64 KiB")
+    return _compared(run, "GET 64 KiB", "GET", run.targets("get-64k", "GET", "bench-64k", keys))
 
 
 def _small_put(run: Run) -> Callable[[], Sample]:
@@ -311,6 +323,7 @@ def _text(page: ET.Element, name: str) -> str:
 MEASURES: Final = (
     Measure("get", "GET 4 KiB", "req/s", "a bare worker answering 4 KiB", 0.50, _small_get),
     Measure("put", "PUT 4 KiB, durable", "req/s", "a bare worker answering 4 KiB", 0.38, _small_put),
+    Measure("get-64k", "GET 64 KiB", "req/s", "a bare worker answering 64 KiB", 0.45, _medium_get),
     Measure("encryption", "GetBucketEncryption", "req/s", "a bare worker answering 4 KiB", 0.40, _bucket_encryption),
     Measure("large-get", "GET 256 MiB", "MiB/s", "a bare worker streaming", 0.75, _large_get),
     Measure("large-put", "PUT 256 MiB, durable", "MiB/s", "MD5 in one thread", 0.75, _large_put),

@@ -11,14 +11,17 @@ import base64
 import hashlib
 import os
 import random
+import shutil
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Final
 from xml.etree import ElementTree as ET
 
+import servers
 import uvloop
 from inprocess import Rooms, processor_us
 from load import BenchError
@@ -36,6 +39,7 @@ from strongroom.store.sqlite import SqliteCatalog
 PAGE: Final = 1_000
 GROUPS: Final = 1_000  # common prefixes, written by turns: the rows of neighbouring keys are far apart in the file
 OLD: Final = 20  # versions of a key, one of them current
+START_SECONDS: Final = 1.5
 _AT_ONCE: Final = 10_000  # rows of one commit
 _WRITERS: Final = 32
 _PAGES: Final = 10  # of each bucket in a sample
@@ -146,6 +150,24 @@ def _listing(name: str, delimiter: str, run: Run) -> Callable[[], Sample]:
     return sample
 
 
+# ------------------------------------------------------------------------------------------------------------ starting
+def _start(run: Run) -> Callable[[], Sample]:
+    """From the command to its line ``ready``, on a copy of the folder of many objects; beside it, on one of few."""
+    folders: list[Path] = []
+    for name in ("many", "few"):
+        _bucket(run, name)
+        folders.append(run.folder / f"started-{name}")
+        shutil.copytree(run.folder / f"listed-{name}", folders[-1] / "data")
+    account = servers.Account()
+
+    def sample() -> Sample:
+        many, few = (servers.strongroom(folder, account).seconds_to_ready() for folder in folders)
+        notes = {"objects": float(run.catalog[1]), "processor_s": many[1], "few_s": few[0], "few_processor_s": few[1]}
+        return Sample(many[0], START_SECONDS, notes)
+
+    return sample
+
+
 # ------------------------------------------------------------------------------------------------------ large requests
 def _delete_objects(run: Run) -> Callable[[], Sample]:
     opened = Opened.on(run, "deleted")
@@ -250,6 +272,7 @@ MEASURES: Final = (
         partial(_listing, "old", "/"),
         at_most=True,
     ),
+    Measure("start", "start to ready, many objects", "s", "what is wanted", 1.0, _start, at_most=True),
     Measure("delete-many", "DeleteObjects of 1,000 keys, commits", "", "one", 1.0, _delete_objects, at_most=True),
     Measure("complete", "CompleteMultipartUpload of 10,000 parts", "ms", "a second", 1.0, _completion, at_most=True),
 )

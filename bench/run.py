@@ -22,9 +22,11 @@ import measures
 import measures_budget
 import measures_catalog
 import measures_encryption
+import measures_large
 import measures_lifecycle
 import measures_policies
 import measures_rooms
+import measures_workers
 import report
 import servers
 from load import BenchError
@@ -34,6 +36,8 @@ from rich.console import Console
 RESULTS = servers.ROOT / "bench" / "results"  # not kept in git; on the disk of the repository, which is not a tmpfs
 MEASURES = (
     *measures.MEASURES,
+    *measures_workers.MEASURES,
+    *measures_large.MEASURES,
     *measures_budget.MEASURES,
     *measures_encryption.MEASURES,
     *measures_rooms.MEASURES,

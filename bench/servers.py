@@ -73,6 +73,33 @@ class Server:
             time.sleep(0.05)
         raise BenchError(f"{self.name} did not start:\n{self.tail()}")
 
+    def seconds_to_ready(self) -> tuple[float, float]:
+        """Start it, wait for the line that says so on its standard output, see that it answers, and stop it: seconds until that
+        line, and of processor time until then. Raises BenchError.
+        """
+        with self.log.open("ab") as output:
+            started = time.perf_counter()
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=ROOT,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                start_new_session=True,
+            )
+        assert self.process.stdout is not None
+        try:
+            with self.process.stdout as said:
+                if not any(line.startswith(b"ready ") for line in said):
+                    raise BenchError(f"{self.name} did not say that it is ready:\n{self.tail()}")
+                seconds = time.perf_counter() - started
+                used = self.processor_seconds()
+            self._wait()
+        finally:
+            self.stop()
+        return seconds, used
+
     def tail(self) -> str:
         return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-15:])
 
@@ -127,10 +154,10 @@ def bare(folder: Path) -> Server:
     return Server("the bare worker", command, host, "/", folder / "bare.log", environ)
 
 
-def strongroom(folder: Path, account: Account, **settings: str) -> Server:
-    """One worker on ``folder/data``; but for ``settings``, everything else as an operator gets it."""
+def strongroom(folder: Path, account: Account, workers: int = 1, **settings: str) -> Server:
+    """Workers on ``folder/data``; but for ``settings``, everything else as an operator gets it."""
     host = _free_host()
-    command = [sys.executable, "-m", "strongroom", "serve", str(folder / "data"), "--listen", host, "--workers", "1"]
+    command = [sys.executable, "-m", "strongroom", "serve", str(folder / "data"), "--listen", host, "--workers", str(workers)]
     environ = _environ() | {
         "STRONGROOM_ROOT_ACCESS_KEY_ID": account.access_key_id,
         "STRONGROOM_ROOT_SECRET_ACCESS_KEY": account.secret_access_key,
