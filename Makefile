@@ -11,10 +11,12 @@ DATA  ?= ./strongroom-data
 VENV  := .venv
 BIN   := $(VENV)/bin
 CLIENTS := .venv-clients
+OTHERS := .venv-bench
 PIP   := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?=
 BENCH ?=
 BUDGET ?=
+ENDPOINTS ?=
 REQUIRE ?=
 TERRAFORM ?= terraform
 FUZZ  ?=
@@ -37,7 +39,7 @@ help:
 	@echo "make setup   create .venv with everything a developer needs"
 	@echo "make format  let ruff lay out the code"
 	@echo "make demo    start a throw-away server and walk through it"
-	@echo "make bench   measure a throw-away server   BENCH=--quick for a look"
+	@echo "make bench   measure a throw-away server   BENCH=--quick for a look, ENDPOINTS=moto or name=URL,KEY,SECRET for others beside it"
 	@echo "make budget  what each step of a small request costs, held to its line in bench/budget.toml"
 	@echo "make fuzz    malformed bytes for every reader  FUZZ=\"--seconds 300\" for longer"
 	@echo "make torture kill a server under load, 100 times  TORTURE=\"--rounds 5\" for a short one"
@@ -87,6 +89,13 @@ $(CLIENTS)/.all: requirements/clients.txt | $(CLIENTS)/bin/python
 	@$(CLIENTS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --only-binary :all: -r requirements/clients.txt
 	@touch $@
 
+# What is measured beside the server, and what draws, lives apart from it too.
+$(OTHERS)/.all: requirements/bench.txt | $(BIN)/python
+	@echo "installing what is measured beside the server into $(OTHERS)"
+	@$(BIN)/python -m venv --clear $(OTHERS)
+	@$(OTHERS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --only-binary :all: -r requirements/bench.txt
+	@touch $@
+
 setup: $(VENV)/.dev
 
 # --------------------------------------------------------------------------------------------------------------- working
@@ -117,7 +126,10 @@ format: $(VENV)/.dev
 demo: $(VENV)/.dev
 	@$(BIN)/python demo/main_job.py
 
-bench: $(VENV)/.dev
+# What others are measured beside it: name=URL,KEY,SECRET[,REGION] and "moto", with semicolons between. It goes by the environment, since it
+# holds secrets.
+bench: export STRONGROOM_BENCH_ENDPOINTS = $(ENDPOINTS)
+bench: $(VENV)/.dev $(if $(filter moto,$(subst ;, ,$(ENDPOINTS))),$(OTHERS)/.all)
 	@$(BIN)/python bench/run.py $(BENCH)
 
 budget: $(VENV)/.dev
@@ -151,6 +163,7 @@ lock: $(VENV)/.dev
 	$(LOCK) pyproject.toml --group build --group dev -c requirements/run.txt -o requirements/dev.txt
 	$(LOCK) --group fuzz -o requirements/fuzz.txt
 	$(LOCK) --group clients -o requirements/clients.txt
+	$(LOCK) --group bench -o requirements/bench.txt
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(CLIENTS) $(OTHERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -11,6 +11,7 @@ import os
 import resource
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Final
 
 CONNECTIONS: Final = 32
 SCRIPT: Final = Path(__file__).with_name("replay.lua")
+SECURE: Final = "https://"
 TIMEOUT: Final = 60.0  # seconds without a byte
 
 
@@ -50,22 +52,28 @@ class Targets:
         return cls(path, len(targets))
 
 
-def require_wrk() -> None:
-    """Make sure that wrk is there: from Debian's packages when this is root on such a machine. Raises BenchError."""
+class NoWrk(BenchError):
+    """wrk is missing."""
+
+
+def require_wrk(*, install: bool = True) -> None:
+    """Make sure that wrk is there: from Debian's packages when this is root on such a machine. Raises NoWrk."""
     if shutil.which("wrk"):
         return
-    if shutil.which("apt-get") and os.geteuid() == 0:
+    if install and shutil.which("apt-get") and os.geteuid() == 0:
         environ = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         for command in (["apt-get", "-qq", "update"], ["apt-get", "-qq", "install", "-y", "--no-install-recommends", "wrk"]):
             subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, check=False)
     if not shutil.which("wrk"):
-        raise BenchError("wrk is missing: run  apt-get install wrk")
+        raise NoWrk("wrk is missing: run  apt-get install wrk")
 
 
 def wrk(host: str, targets: Targets, seconds: int, *, method: str = "GET", first: int = 0, size: int = 0) -> Rate:
-    """Requests a second on ``host`` (HOST:PORT) over 32 connections. Raises BenchError if a single one failed."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "20s", "-s", str(SCRIPT), f"http://{host}/"]
+    """Requests a second on ``host`` over 32 connections. Raises BenchError if a single one failed."""
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "20s", "-s", str(SCRIPT), f"{url(host)}/"]
     command += ["--", str(targets.path), method, str(first), str(size)]
+    if not shutil.which("wrk"):
+        raise NoWrk("wrk is missing")
     used, started = _children_seconds(), time.perf_counter()
     ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
     used = (_children_seconds() - used) / (time.perf_counter() - started)
@@ -149,14 +157,22 @@ def upload(host: str, target: str, file: Path, runs: list[tuple[int, int]]) -> s
         return headers.get("etag", "")
 
 
+def url(host: str) -> str:
+    """The URL of a host as it is named everywhere here: HOST:PORT, or https://HOST:PORT for TLS."""
+    return host if host.startswith(SECURE) else f"http://{host}"
+
+
 def _connect(host: str) -> socket.socket:
-    name, _, port = host.rpartition(":")
-    return socket.create_connection((name, int(port)), timeout=TIMEOUT)
+    name, _, port = host.removeprefix(SECURE).rpartition(":")
+    connection = socket.create_connection((name.strip("[]"), int(port)), timeout=TIMEOUT)
+    if not host.startswith(SECURE):
+        return connection
+    return ssl.create_default_context().wrap_socket(connection, server_hostname=name.strip("[]"))
 
 
 def _head(method: str, host: str, target: str, size: int | None = None) -> bytes:
     length = "" if size is None else f"Content-Length: {size}\r\n"
-    return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{length}\r\n".encode("ascii")
+    return f"{method} {target} HTTP/1.1\r\nHost: {host.removeprefix(SECURE)}\r\nConnection: close\r\n{length}\r\n".encode("ascii")
 
 
 def _answer(connection: socket.socket, target: str) -> tuple[dict[str, str], bytes]:

@@ -18,12 +18,20 @@ from load import BenchError, Targets
 from measures import OBJECTS, PUT_KEYS, SMALL, Measure, Run, Sample
 
 BUDGET_US: Final = {"GET": 110.0, "PUT": 150.0}  # of a signed 4 KiB request, beside the bare server's own
-_GROUPS: Final = 60
+_GROUPS: Final = 20  # for each second that wrk takes for a sample
 _PATIENCE: Final = 300.0  # seconds
 
 
 def _steps(kind: str, run: Run) -> Callable[[], Sample]:
-    command = [sys.executable, str(Path(__file__).with_name("budget.py")), "--json", "--kind", kind, "--groups", str(_GROUPS)]
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("budget.py")),
+        "--json",
+        "--kind",
+        kind,
+        "--groups",
+        str(_GROUPS * run.seconds),
+    ]
     command += ["--folder", str(run.folder)]
 
     def sample() -> Sample:

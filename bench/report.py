@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from endpoints import OPERATIONS, Compared
 from measures import MEMORY_LIMIT, Measure, Sample
 from rich import box
 from rich.console import Console
@@ -43,7 +44,46 @@ class Machine:
         return f"{cores} cores ({self.processor}), Python {self.python}, granian {self.granian}, data on {self.file_system}{busy}"
 
 
-def show(console: Console, machine: Machine, results: dict[Measure, list[Sample]], peak: float | None) -> None:
+@dataclass(slots=True)
+class Outcome:
+    """All of a run."""
+
+    results: dict[Measure, list[Sample]] = field(default_factory=dict[Measure, list[Sample]])
+    memory_peak_mib: float | None = None
+    compared: Compared | None = None
+    left_out: list[str] = field(default_factory=list[str])  # measurements that need wrk, where it is missing
+    seconds: float = 0.0
+
+
+def show(console: Console, machine: Machine, outcome: Outcome, *, judged: bool = True) -> None:
+    if outcome.results or outcome.memory_peak_mib is not None:
+        _show_measures(console, machine, outcome.results, outcome.memory_peak_mib, judged=judged)
+    if outcome.compared is not None:
+        _show_compared(console, outcome.compared)
+    if outcome.left_out:
+        console.print(f"[yellow]left out, since wrk is missing:[/] {', '.join(outcome.left_out)}", highlight=False)
+
+
+def _show_compared(console: Console, compared: Compared) -> None:
+    title = f"The same requests by the same client, by turns; medians of {compared.rounds}"
+    table = Table(title=title, box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for name in compared.endpoints:
+        table.add_column(name, justify="right", no_wrap=True)
+    for operation in OPERATIONS:
+        samples = compared.samples[operation.name]
+        values = [_number(median(samples[name])) if samples[name] else "[red]failed[/]" for name in compared.endpoints]
+        table.add_row(f"{operation.title}, {operation.unit}", *values)
+    console.print(table)
+    for operation, reasons in compared.failed.items():
+        for name, reason in reasons.items():
+            console.print(f"  {operation}, {name}: {reason}", highlight=False)
+    console.print("  What an endpoint promises is not told by its rate: moto keeps objects in memory and checks no signature.")
+
+
+def _show_measures(
+    console: Console, machine: Machine, results: dict[Measure, list[Sample]], peak: float | None, *, judged: bool
+) -> None:
     rounds = max((len(samples) for samples in results.values()), default=0)
     table = Table(
         title=f"One worker, 32 connections, SSE-S3 unless said otherwise, every write on disk before its answer; medians of {rounds}",
@@ -61,12 +101,14 @@ def show(console: Console, machine: Machine, results: dict[Measure, list[Sample]
             _number(yardstick),
             f"{_ratio(samples):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
             f"{'≤' if measure.at_most else '≥'} {measure.target:.2f}",
-            _verdict(measure.met(_ratio(samples))),
+            _verdict(measure.met(_ratio(samples))) if judged else "",
         )
     if peak is not None:
         title = "memory at its peak, MiB\n[dim]  of the worker, 4 uploads and 4 downloads of 256 MiB at once[/]"
         table.add_row(title, _number(peak), "", "", f"< {MEMORY_LIMIT:.0f}", _verdict(peak < MEMORY_LIMIT))
     console.print(table)
+    if not judged:
+        console.print("  It all runs, and answers rightly. Times were not judged.")
     for measure, samples in results.items():
         if samples[0].notes:
             notes = ", ".join(f"{name} {_number(median(sample.notes[name] for sample in samples))}" for name in samples[0].notes)
@@ -80,13 +122,13 @@ def show(console: Console, machine: Machine, results: dict[Measure, list[Sample]
         )
 
 
-def save(
-    folder: Path, machine: Machine, options: dict[str, object], results: dict[Measure, list[Sample]], peak: float | None
-) -> Path:
+def save(folder: Path, machine: Machine, options: dict[str, object], outcome: Outcome) -> Path:
+    """The run as JSON: what docs/performance.md is written from."""
     now = datetime.now(UTC)
     document = {
         "at": now.isoformat(timespec="seconds"),
         "strongroom": version("strongroom"),
+        "seconds": round(outcome.seconds),
         "machine": asdict(machine),
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
         "measures": {
@@ -95,18 +137,36 @@ def save(
                 "unit": measure.unit,
                 "yardstick": measure.yardstick,
                 "target": measure.target,
+                "at_most": measure.at_most,
                 "ratio": _ratio(samples),
                 "met": measure.met(_ratio(samples)),
                 "samples": [asdict(sample) | {"ratio": sample.ratio} for sample in samples],
             }
-            for measure, samples in results.items()
+            for measure, samples in outcome.results.items()
         },
-        "memory_peak_mib": peak,
+        "memory_peak_mib": outcome.memory_peak_mib,
+        "compared": None if outcome.compared is None else _compared(outcome.compared),
     }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{now:%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
     return path
+
+
+def _compared(compared: Compared) -> dict[str, object]:
+    """Names and rates; neither addresses nor credentials."""
+    return {
+        "endpoints": compared.endpoints,
+        "failed": compared.failed,
+        "operations": {
+            operation.name: {
+                "title": operation.title,
+                "unit": operation.unit,
+                "samples": compared.samples[operation.name],
+            }
+            for operation in OPERATIONS
+        },
+    }
 
 
 def _ratio(samples: list[Sample]) -> float:

@@ -5,18 +5,23 @@ Everything is a ratio inside one run, a median over rounds in which the two take
     make bench                          the whole of it, about a quarter of an hour
     make bench BENCH="--quick"          a look, one minute or two
     make bench BENCH="--only get --only put --rounds 9"
+    make bench BENCH=--smoke            whether it all runs and answers rightly, under a minute; times are not judged
+    make bench ENDPOINTS="moto;other=http://127.0.0.1:9001,KEY,SECRET"    other servers beside Strongroom, by the same requests
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import endpoints
 import load
 import measures
 import measures_budget
@@ -30,10 +35,11 @@ import measures_workers
 import report
 import servers
 from load import BenchError
-from measures import MEMORY, Measure, Run, Sample
+from measures import MEMORY, Run
 from rich.console import Console
 
 RESULTS = servers.ROOT / "bench" / "results"  # not kept in git; on the disk of the repository, which is not a tmpfs
+COMPARISON = "endpoints"
 MEASURES = (
     *measures.MEASURES,
     *measures_workers.MEASURES,
@@ -45,7 +51,22 @@ MEASURES = (
     *measures_lifecycle.MEASURES,
     *measures_catalog.MEASURES,
 )
-NAMES = (*(measure.name for measure in MEASURES), MEMORY)
+SMOKE = (
+    "get",
+    "put",
+    "get-64k",
+    "large-get",
+    "listing",
+    "tail-put-two",
+    "budget-get",
+    "budget-put",
+    "judge",
+    "list-keys",
+    "start",
+    "delete-many",
+    COMPARISON,
+)
+NAMES = (*(measure.name for measure in MEASURES), MEMORY, COMPARISON)
 
 
 def options(arguments: list[str]) -> argparse.Namespace:
@@ -60,62 +81,94 @@ def options(arguments: list[str]) -> argparse.Namespace:
         "--only", action="append", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}; may be repeated"
     )
     parser.add_argument("--quick", action="store_true", help="2 rounds of 1 second, and smaller buckets")
+    parser.add_argument("--whole", action="store_true", help="everything, though ENDPOINTS names others")
+    parser.add_argument("--smoke", action="store_true", help="1 round of 1 second of what is quick, with few objects; see above")
     parser.add_argument("--folder", type=Path, default=RESULTS, help="below which the run makes its data folder")
     chosen = parser.parse_args(arguments)
     if chosen.quick:
         chosen.rounds, chosen.seconds = 2, 1
+    if chosen.smoke:
+        chosen.rounds, chosen.seconds, chosen.only = 1, 1, chosen.only or list(SMOKE)
     if chosen.rounds < 1 or chosen.seconds < 1:
         parser.error("--rounds and --seconds must be at least 1")
     return chosen
 
 
+def chosen_names(chosen: argparse.Namespace, endpoints: str) -> set[str]:
+    """What is to be measured. Others are measured when they are named, and then nothing else is unless it is asked for."""
+    others = {COMPARISON} if endpoints.strip() else set[str]()
+    if chosen.only:
+        return set(chosen.only) | others
+    if others and not chosen.whole:
+        return others
+    return set(NAMES) - {COMPARISON} | others
+
+
 def main(arguments: list[str]) -> int:
     chosen = options(arguments)
     console = Console(width=None if sys.stdout.isatty() else 130)
-    wanted = set(chosen.only or NAMES)
+    endpoints_text = os.environ.get(endpoints.VARIABLE, "")
+    wanted = chosen_names(chosen, endpoints_text)
     started = time.monotonic()
+    outcome = report.Outcome()
     try:
-        load.require_wrk()
+        if not chosen.smoke:
+            load.require_wrk()
+        endpoints.parse(endpoints_text)
         chosen.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".bench-", dir=chosen.folder) as folder:
-            machine = report.Machine.here(Path(folder))
+        with tempfile.TemporaryDirectory(prefix=".bench-", dir=chosen.folder) as name, console.status("starting") as status:
+            folder = Path(name)
+            machine = report.Machine.here(folder)
             console.print(machine.line())
-            results, peak = _measured(chosen, wanted, Path(folder), console)
+            if wanted != {COMPARISON}:
+                _measure(chosen, wanted, folder, status.update, outcome)
+            if COMPARISON in wanted:
+                (folder / COMPARISON).mkdir()
+                outcome.compared = endpoints.compare(
+                    endpoints_text, folder / COMPARISON, chosen.rounds, chosen.seconds, status.update
+                )
     except BenchError as error:
         console.print(f"[bold red]bench failed:[/] {error}", soft_wrap=True, highlight=False)
         return 1
-    report.show(console, machine, results, peak)
-    path = report.save(RESULTS, machine, vars(chosen), results, peak)
-    console.print(f"{time.monotonic() - started:.0f} s; details in {path.relative_to(servers.ROOT)}")
+    outcome.seconds = time.monotonic() - started
+    report.show(console, machine, outcome, judged=not chosen.smoke)
+    path = report.save(RESULTS, machine, vars(chosen), outcome)
+    console.print(f"{outcome.seconds:.0f} s; details in {path.relative_to(servers.ROOT)}")
     return 0
 
 
-def _measured(
-    chosen: argparse.Namespace, wanted: set[str], folder: Path, console: Console
-) -> tuple[dict[Measure, list[Sample]], float | None]:
+def _sizes(chosen: argparse.Namespace) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Of listed buckets over a socket, and of those in this process: few and many."""
+    if chosen.smoke:
+        return (150, 1_000), (2_000, 4_000)
+    return ((500, 10_000), (10_000, 40_000)) if chosen.quick else (measures.LISTED, measures.CATALOG)
+
+
+def _measure(
+    chosen: argparse.Namespace, wanted: set[str], folder: Path, say: Callable[[str], None], outcome: report.Outcome
+) -> None:
     account = servers.Account()
-    results: dict[Measure, list[Sample]] = {}
     with ExitStack() as stack:
         bare = stack.enter_context(servers.bare(folder))
-        status = stack.enter_context(console.status("starting"))
-        listed = (500, 10_000) if chosen.quick else measures.LISTED
-        catalog = (10_000, 40_000) if chosen.quick else measures.CATALOG
         with _failing_with_log(servers.strongroom(folder, account)) as ours:
-            run = Run(folder, bare, ours, account, chosen.seconds, listed, catalog, status.update, stack)
+            run = Run(folder, bare, ours, account, chosen.seconds, *_sizes(chosen), say, stack)
             samplers = {}
             for measure in MEASURES:
                 if measure.name in wanted:
-                    status.update(f"{measure.title}: preparing")
-                    samplers[measure] = measure.prepare(run)
+                    say(f"{measure.title}: preparing")
+                    try:
+                        samplers[measure] = measure.prepare(run)
+                    except load.NoWrk:
+                        outcome.left_out.append(measure.name)
             for number in range(chosen.rounds):
                 for measure, sampler in samplers.items():
-                    status.update(f"round {number + 1} of {chosen.rounds}: {measure.title}")
-                    results.setdefault(measure, []).append(sampler())
+                    say(f"round {number + 1} of {chosen.rounds}: {measure.title}")
+                    outcome.results.setdefault(measure, []).append(sampler())
         if MEMORY not in wanted:
-            return results, None
-        status.update("memory: eight transfers at once")
+            return
+        say("memory: eight transfers at once")
         with _failing_with_log(servers.strongroom(folder, account)) as fresh:
-            return results, measures.memory(replace(run, our_server=fresh))
+            outcome.memory_peak_mib = measures.memory(replace(run, our_server=fresh))
 
 
 class _failing_with_log:  # noqa: N801 - reads like the context manager it is

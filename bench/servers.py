@@ -167,9 +167,19 @@ def strongroom(folder: Path, account: Account, workers: int = 1, **settings: str
     return Server("strongroom", command, host, "/-/ready", folder / "strongroom.log", environ)
 
 
+def moto(folder: Path) -> Server:
+    """Moto's server, from its own environment. It keeps everything in memory. Raises BenchError where it is not installed."""
+    program = ROOT / ".venv-bench" / "bin" / "moto_server"
+    if not program.exists():
+        raise BenchError("moto's server is not installed: run  make bench ENDPOINTS=moto")
+    host = _free_host()
+    command = [str(program), "--host", "127.0.0.1", "--port", host.rpartition(":")[2]]
+    return Server("moto's server", command, host, "/moto-api/", folder / "moto.log", _environ())
+
+
 def _environ() -> dict[str, str]:
     """Ours, without what would configure the servers behind the run's back."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("STRONGROOM_", "GRANIAN_"))}
+    return {name: value for name, value in os.environ.items() if not name.startswith(("STRONGROOM_", "GRANIAN_", "MOTO_"))}
 
 
 def _free_host() -> str:

@@ -21,12 +21,13 @@ class Signer:
     host: str  # as the Host header has it
     access_key_id: str
     secret_access_key: str = field(repr=False)
+    region: str = REGION
 
     def presigned(self, method: str, bucket: str, keys: list[str], **query: str) -> list[str]:
         """Request targets (path and query), one for each key; the key "" names the bucket itself."""
         now = datetime.now(UTC)
         stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
-        scope = f"{day}/{REGION}/s3/aws4_request"
+        scope = f"{day}/{self.region}/s3/aws4_request"
         parameters = query | {
             "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
             "X-Amz-Credential": f"{self.access_key_id}/{scope}",
