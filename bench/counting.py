@@ -188,6 +188,7 @@ class Counter:
     def set_boundaries(self, plan: Plan) -> None:
         """Raises BenchError for a name that is not there."""
         for name in plan.marked:
+            steps_of(located(name)[3])
             _replace(name, functools.partial(_with_marks, self))
         for step, places in plan.steps.items():
             for name in places:
@@ -215,12 +216,21 @@ class Counter:
         return account.spent[index] - account.ends[index] * self.cost.end - account.wraps[index] * self.cost.wrap
 
 
+def steps_of(function: Callable[..., Any]) -> list[str]:
+    """The steps that a function's comments begin. Raises BenchError when there are none."""
+    found = [comment[2] for comment in _COMMENT.finditer(_source(function))]
+    if not found:
+        raise BenchError(f"budget.toml: {function.__qualname__} has no comment like '# 3. caller'")
+    return found
+
+
+def _source(function: Callable[..., Any]) -> str:
+    return textwrap.dedent(inspect.getsource(function))
+
+
 def _with_marks(counter: Counter, function: Callable[..., Any], module: types.ModuleType) -> Callable[..., Any]:
     """The same function, compiled anew with a call where a comment begins a step; whoever called it gets its own step back."""
-    source = textwrap.dedent(inspect.getsource(function))
-    marked, count = _COMMENT.subn(lambda found: f"{found[1]}_step_begins({counter.index(found[2])})", source)
-    if not count:
-        raise BenchError(f"budget.toml: {function.__qualname__} has no comment like '# 3. caller'")
+    marked = _COMMENT.sub(lambda found: f"{found[1]}_step_begins({counter.index(found[2])})", _source(function))
     setattr(module, "_step_begins", counter.mark)  # noqa: B010 - no checker knows this name
     made: dict[str, Any] = {}
     flags = __future__.annotations.compiler_flag
@@ -250,16 +260,21 @@ def _with_marks(counter: Counter, function: Callable[..., Any], module: types.Mo
     return calling
 
 
-def _replace(name: str, change: Callable[[Callable[..., Any], types.ModuleType], Callable[..., Any]]) -> None:
-    """Put what ``change`` makes of a function in its place. Raises BenchError when it is not there."""
+def located(name: str) -> tuple[types.ModuleType, Any, str, Any]:
+    """``module:name``: the module, who holds the last part, that part, and what is there. Raises BenchError when it is not there."""
     place, _, path = name.partition(":")
     *owners, last = path.split(".")
     try:
         module = importlib.import_module(place)
         owner: Any = functools.reduce(getattr, owners, module)
-        found = vars(owner)[last]
+        return module, owner, last, vars(owner)[last]
     except (ImportError, AttributeError, KeyError):
         raise BenchError(f"budget.toml names {name}, which is not there: follow it where it went") from None
+
+
+def _replace(name: str, change: Callable[[Callable[..., Any], types.ModuleType], Callable[..., Any]]) -> None:
+    """Put what ``change`` makes of a function in its place. Raises BenchError when it is not there."""
+    module, owner, last, found = located(name)
     if isinstance(found, staticmethod | classmethod):
         setattr(owner, last, type(found)(change(found.__func__, module)))
     else:

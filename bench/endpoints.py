@@ -8,6 +8,7 @@ theirs to say; a rate says nothing of it. Never knows how results are shown.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -33,6 +34,7 @@ READ: Final = 500  # objects that are read
 LISTED: Final = 100  # of them, on a page
 WRITTEN: Final = 2_000
 LARGE_MIB: Final = 64
+_NAME: Final = re.compile(r"[\w.-]+")
 _PORTS: Final = {"http": 80, "https": 443}
 _SMALL_BODY: Final = b"0123456789abcdef" * (SMALL // 16)  # what replay.lua sends
 
@@ -90,17 +92,21 @@ def parse(text: str) -> tuple[list[Endpoint], bool]:
             moto = True
             continue
         name, _, rest = entry.partition("=")
+        name = name.strip()
+        if not _NAME.fullmatch(name):  # and is not repeated: it may be all of the entry
+            raise BenchError("ENDPOINTS: an entry does not begin with a name and =")
         url, *credentials = rest.split(",")
         place = urlsplit(url)
-        if not name.strip() or len(credentials) not in {2, 3} or place.scheme not in _PORTS or not place.hostname:
-            raise BenchError(
-                f"ENDPOINTS: {name.strip() or 'an entry'} is not  name=URL,KEY,SECRET  or  name=URL,KEY,SECRET,REGION"
-            )
+        try:
+            port = place.port or _PORTS[place.scheme]
+        except (ValueError, KeyError):
+            port = 0
+        if not port or not place.hostname or len(credentials) not in {2, 3}:
+            raise BenchError(f"ENDPOINTS: {name} is not  name=URL,KEY,SECRET  or  name=URL,KEY,SECRET,REGION")
         if place.path.strip("/") or place.query or place.username:
-            raise BenchError(f"ENDPOINTS: the URL of {name.strip()} may have nothing but a host and a port")
-        hostname = f"[{place.hostname}]" if ":" in place.hostname else place.hostname
-        host = f"{hostname}:{place.port or _PORTS[place.scheme]}"
-        found.append(Endpoint(name.strip(), host if place.scheme == "http" else f"https://{host}", *credentials))
+            raise BenchError(f"ENDPOINTS: the URL of {name} may have nothing but a host and a port")
+        host = f"[{place.hostname}]:{port}" if ":" in place.hostname else f"{place.hostname}:{port}"
+        found.append(Endpoint(name, host if place.scheme == "http" else f"{load.SECURE}{host}", *credentials))
     names = [OURS, *([MOTO] if moto else []), *(each.name for each in found)]
     if len(set(names)) < len(names):
         raise BenchError(f"ENDPOINTS: names must differ, and {OURS} is ours")
