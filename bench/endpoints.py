@@ -98,7 +98,8 @@ def parse(text: str) -> tuple[list[Endpoint], bool]:
         url, *credentials = rest.split(",")
         place = urlsplit(url)
         try:
-            port = place.port or _PORTS[place.scheme]
+            usual = _PORTS[place.scheme]
+            port = place.port or usual
         except (ValueError, KeyError):
             port = 0
         if not port or not place.hostname or len(credentials) not in {2, 3}:
