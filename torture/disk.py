@@ -61,6 +61,10 @@ class Disk:
             case "truncate" if file is not None:
                 file.changes.append(_Change(event.ended, event.offset))
                 file.size = event.offset
+            case "allocate" if file is not None:
+                if event.offset > file.size:
+                    file.changes.append(_Change(event.ended, event.offset))
+                    file.size = event.offset
             case "link" | "rename" if file is not None:
                 self._enter(event.other, file, event.ended)
                 if event.kind == "rename":

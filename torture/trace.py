@@ -17,7 +17,7 @@ CALLS: Final = (
     "fsync,fdatasync,copy_file_range,pwritev,pwritev2"
 )
 
-Kind = Literal["create", "write", "append", "truncate", "rename", "link", "unlink", "mkdir", "rmdir", "sync"]
+Kind = Literal["create", "write", "append", "truncate", "allocate", "rename", "link", "unlink", "mkdir", "rmdir", "sync"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,9 @@ def _events(call: str, arguments: str, result: int, began: float, ended: float) 
         yield Event(began, ended, "write", paths[0], offset=int(arguments.rpartition(", ")[2], 0), data=names[1][:result])
     elif call == "ftruncate":
         yield Event(began, ended, "truncate", paths[0], offset=int(arguments.rpartition(", ")[2], 0))
+    elif call == "fallocate":  # glibc's posix_fallocate: mode, offset and length after the file
+        offset, length = (int(each, 0) for each in arguments.split(", ")[-2:])
+        yield Event(began, ended, "allocate", paths[0], offset=offset + length)
     elif call in {"fsync", "fdatasync"}:
         yield Event(began, ended, "sync", paths[0])
     elif call in {"rename", "renameat", "renameat2", "link", "linkat"}:

@@ -61,6 +61,7 @@ class Config:
     refusals: int = _setting(
         100, "a second: how many refusals one sender is told at once, the others are held back; 0: any number"
     )
+    reserve_mib: int = _setting(48, "room kept on the disk for deletes and the record of key uses when it is full; 0: none")
     discard_grace_seconds: float = _setting(
         900.0, "how long the bytes of replaced and deleted objects stay for downloads under way"
     )
@@ -78,6 +79,11 @@ class Config:
     def address(self) -> tuple[str, int]:
         """Host (without brackets) and port."""
         return split_address(self.listen)
+
+    @property
+    def reserve_part(self) -> int:
+        """Bytes of each of the three parts of the reserve."""
+        return (self.reserve_mib << 20) // 3 & -4096
 
     @property
     def scheme(self) -> Literal["http", "https"]:
@@ -344,6 +350,7 @@ _READ: Final[dict[str, Callable[[object], Any]]] = {
     "caller_requests": _whole(1, 1_000_000),
     "body_memory_mib": _whole(16, 1 << 20),
     "refusals": _whole(0, 1_000_000),
+    "reserve_mib": _whole(0, 1 << 20),
     "discard_grace_seconds": _seconds,
     "lifecycle_seconds": _seconds,
     "lifecycle_rate": _whole(0, 1_000_000),

@@ -51,6 +51,7 @@ from strongroom.startup.opening import LowerRooms
 from strongroom.startup.root_key import KIND, SCOPE
 from strongroom.store.contract import StoreError
 from strongroom.store.files import FileBlobs
+from strongroom.store.reserve import Reserve
 from strongroom.store.sqlite import SqliteCatalog
 from strongroom.store.turn import Turn
 
@@ -61,6 +62,7 @@ _LOG = structlog.get_logger("strongroom.server")
 class House:
     """All rooms of one worker, open."""
 
+    reserve: Reserve
     catalog: SqliteCatalog
     blobs: FileBlobs
     keys: DataKeys
@@ -86,6 +88,7 @@ class House:
         except (OSError, StoreError) as error:
             _LOG.error("the key-use record was not ended", exc_info=error)
         await self.catalog.close()
+        self.reserve.close()
 
 
 async def build(config: Config, root_key: bytes, numbers: Numbers | None = None) -> House:
@@ -93,7 +96,7 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
     lower = await LowerRooms.open(config, root_key)
     catalog, blobs, keys, buckets, rooms = lower.catalog, lower.blobs, lower.keys, lower.buckets, lower.rooms
     subkeys = lower.subkeys
-    record = KeyUseRecord(config.data_dir, subkeys.key_use, keys.ring.now_ms)
+    record = KeyUseRecord(config.data_dir, subkeys.key_use, keys.ring.now_ms, reserve=lower.reserve)
     await keep_head(catalog, record.chain_id, record.sealed_head())
     counted = numbers or Numbers()
     access_log = None
@@ -146,6 +149,7 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
     more = {} if numbers is None else {"metrics": numbers_page(numbers, readiness, LastScrub(numbers, catalog).look)}
     pages = Pages(gate.handle, partial(_ready, catalog, readiness), more)
     return House(
+        lower.reserve,
         catalog,
         blobs,
         keys,

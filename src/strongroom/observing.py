@@ -123,7 +123,7 @@ class KeyUses:
             "strongroom_kms_bucket_key_hits", "Uses of a bucket key that needed no operation of KMS", "operation"
         ).add
         self._record = record.used
-        self.full: Callable[[], bool] = record.full
+        self.full: Callable[[str], bool] = record.full
 
     def used(self, use: KeyUse) -> None:
         self._record(use)

@@ -39,6 +39,7 @@ from strongroom.startup import StartError, folder, now, self_test, tls
 from strongroom.startup.first_account import first_account
 from strongroom.startup.root_key import Subkeys, ensure_root_key_check
 from strongroom.startup.sealing import ensure_root_key, is_plain_file, left_in_folder
+from strongroom.store.reserve import Reserve
 from strongroom.store.sqlite import SqliteCatalog
 
 _RESPAWN_SECONDS: Final = 0.1
@@ -107,7 +108,9 @@ def _self_signed(config: Config, host: str, say: Callable[[str], None]) -> tls.C
 
 async def first_start(config: Config, root_key: bytes) -> NewAccount | None:
     """Make what a data folder must hold, or check it; the first account, if it was made now. Call it with the lock held."""
-    catalog = SqliteCatalog.open(config.data_dir)
+    reserve = Reserve(config.data_dir, config.reserve_part)
+    reserve.relieve()
+    catalog = SqliteCatalog.open(config.data_dir, reserve=reserve)
     try:
         await ensure_root_key_check(catalog, root_key)
         subkeys = Subkeys.of(root_key)
@@ -115,6 +118,7 @@ async def first_start(config: Config, root_key: bytes) -> NewAccount | None:
         return await first_account(Identities(catalog, subkeys.iam, now), config)
     finally:
         await catalog.close()
+        reserve.close()
 
 
 def _introduce(made: NewAccount, config: Config, say: Callable[[str], None]) -> None:

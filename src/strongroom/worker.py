@@ -31,10 +31,12 @@ from strongroom.numbers import FLUSH_SECONDS, Numbers
 from strongroom.observing import count_errors
 from strongroom.processes import tell_that_it_serves
 from strongroom.store.contract import StoreError
+from strongroom.store.reserve import Reserve
 
 _UPKEEP_LOCK: Final = "upkeep.lock"
 _UPKEEP_AGAIN: Final = 15.0  # seconds after which a worker asks anew whether upkeep is its duty
 _SWITCH_SECONDS: Final = 0.0005  # how long a digest thread may keep the loop waiting for the interpreter
+_RESERVE_AGAIN: Final = 1.0  # seconds
 _FORGET_AGAIN: Final = 1.0  # seconds
 _SERVES_AFTER: Final = 0.05
 _LOG = structlog.get_logger("strongroom.server")
@@ -52,7 +54,7 @@ class Worker:
 
     async def open(self) -> Handle:
         house = self._house = await build(self._config, self._root_key, self._numbers)
-        chores = [self._keep_up(house), self._show_numbers(house), _forget_keys(house.keys)]
+        chores = [self._keep_up(house), self._show_numbers(house), _forget_keys(house.keys), _keep_reserve(house.reserve)]
         if house.access_log is not None:
             chores.append(house.access_log.run())
         self._tasks = [asyncio.create_task(chore) for chore in chores]
@@ -97,6 +99,21 @@ async def _forget_keys(keys: DataKeys) -> None:
             await keys.forget_shared()
         except StoreError as error:
             _LOG.warning("shared keys stay in memory", exc_info=error)
+
+
+async def _keep_reserve(reserve: Reserve) -> None:
+    """What was given up on a full disk is made again once there is room; then plain writes are taken again."""
+    given = 0
+    while True:
+        await asyncio.sleep(_RESERVE_AGAIN)
+        if reserve.given:
+            with suppress(OSError):
+                await asyncio.to_thread(reserve.restore)
+        if reserve.given and not given:
+            _LOG.error("the disk is full: deletes and reads go on in the room that was kept for them, plain writes are refused")
+        elif given and not reserve.given:
+            _LOG.info("the disk has room again: writes are taken")
+        given = reserve.given
 
 
 def load_worker(config: Config, root_key: bytes, numbers_folder: Path, tells: Connection) -> Callable[..., Any]:

@@ -74,6 +74,7 @@ class Server:
             "STRONGROOM_ROOT_ACCESS_KEY_ID": self.owner.access_key_id,
             "STRONGROOM_ROOT_SECRET_ACCESS_KEY": self.owner.secret_access_key,
             "STRONGROOM_ACCOUNT_ID": self.owner.account_id,
+            "STRONGROOM_RESERVE_MIB": "3",  # many folders stay for a while after their tests
             **self.settings,
         }
 
@@ -83,6 +84,10 @@ class Server:
 
     def start(self, *under: str) -> None:
         """``under``: a program that runs it, such as strace."""
+        self.launch(*under)
+        self.await_ready()
+
+    def launch(self, *under: str) -> None:
         command = [
             *under,
             *self.command,
@@ -97,6 +102,9 @@ class Server:
             self.process = subprocess.Popen(
                 command, env=self.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
             )
+
+    def await_ready(self) -> None:
+        assert self.process is not None
         assert self.process.stdout is not None
         deadline = time.monotonic() + PATIENCE
         for line in self.process.stdout:

@@ -30,7 +30,7 @@ USING = {
 class Uses(list):
     used = list.append
 
-    def full(self):
+    def full(self, _operation):
         return False
 
 

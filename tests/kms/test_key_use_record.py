@@ -201,11 +201,11 @@ def test_a_full_disk_stops_the_use_of_keys_until_it_is_over_and_loses_nothing(tm
     with monkeypatch.context() as patched:
         patched.setattr(key_use_files.os, "write", half)
         record.used(use(1))
-        until(record.full)
+        until(lambda: record.full("Encrypt"))
         record.used(use(2))
         time.sleep(0.05)
-        assert record.full()
-    until(lambda: not record.full())
+        assert record.full("Encrypt")
+    until(lambda: not record.full("Encrypt"))
     until(lambda: audit(tmp_path).uses == 3)
     record.close()
     report = audit(tmp_path)
@@ -216,11 +216,11 @@ def test_what_waits_is_bounded(record_of, monkeypatch):
     monkeypatch.setattr(key_use_files, "MOST_WAITING", 5)
     record = record_of(flush_seconds=60)
     for number in range(5):
-        assert not record.full()
+        assert not record.full("Encrypt")
         record.used(use(number))
-    assert record.full()
+    assert record.full("Encrypt")
     record._flush()
-    assert not record.full()
+    assert not record.full("Encrypt")
 
 
 # ------------------------------------------------------------------------------------------------------------ tampering

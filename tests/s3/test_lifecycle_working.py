@@ -217,9 +217,9 @@ async def test_it_stops_when_it_is_told_to(vault, bucket, monkeypatch):
 class Interrupted(LifecycleWork):
     """Others act between the judging of a page and its commit."""
 
-    async def _commit(self, walk, batch):
+    async def _commit(self, walk, batch, **more):
         await self.between()
-        await super()._commit(walk, batch)
+        await super()._commit(walk, batch, **more)
 
 
 async def interrupted(vault, between):
@@ -357,12 +357,12 @@ async def test_a_walk_that_broke_off_goes_on_where_it_was(vault, bucket, monkeyp
     vault.now += 5 * DAY
     real, commits = vault.catalog.write, 0
 
-    async def write(work):
+    async def write(work, *claim):
         nonlocal commits
         commits += 1
         if commits == 6:
             raise Unavailable("the machine stops")
-        return await real(work)
+        return await real(work, *claim)
 
     with monkeypatch.context() as patched, capture_logs() as lines:
         patched.setattr(vault.catalog, "write", write)

@@ -258,11 +258,11 @@ def at_the_commit(vault, monkeypatch, happening, times=1):
     real = vault.catalog.write
     left = [times]
 
-    async def write(work):
+    async def write(work, *claim):
         if left[0] and work.__qualname__.startswith("ObjectEncryption."):
             left[0] -= 1
             await happening()
-        return await real(work)
+        return await real(work, *claim)
 
     monkeypatch.setattr(vault.catalog, "write", write)
 

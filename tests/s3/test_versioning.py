@@ -331,10 +331,10 @@ async def test_a_delete_follows_the_state_that_it_meets_at_its_commit(vault, buc
     await put(vault, b"before")
     real = vault.catalog.write
 
-    async def write(work):
+    async def write(work, *claim):
         monkeypatch.setattr(vault.catalog, "write", real)
         await vault.versioned()
-        return await real(work)
+        return await real(work, *claim)
 
     monkeypatch.setattr(vault.catalog, "write", write)
     marker = await delete(vault)
@@ -487,10 +487,10 @@ async def test_a_condition_is_judged_at_the_commit(vault, bucket, monkeypatch):
     etag = (await vault.put("k", b"x"))["ETag"]
     real = vault.catalog.write
 
-    async def write(work):
+    async def write(work, *claim):
         monkeypatch.setattr(vault.catalog, "write", real)
         await vault.put("k", b"meanwhile")
-        return await real(work)
+        return await real(work, *claim)
 
     monkeypatch.setattr(vault.catalog, "write", write)
     assert (await vault.refused("DeleteObject", **AT, IfMatch=etag)).code == "PreconditionFailed"

@@ -126,11 +126,16 @@ async def _buckets(vault: Vault, count: int) -> bool:
     return len((await vault.run("ListBuckets"))["Buckets"]) == count
 
 
+def connect_faulty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catalogs that are opened from now on may be given a plan."""
+    connect = partial(sqlite3.connect, factory=FaultyConnection)
+    monkeypatch.setattr("strongroom.store.sqlite.sqlite3.connect", connect)
+
+
 @asynccontextmanager
 async def prepared(folder: Path, monkeypatch: pytest.MonkeyPatch, plan: Plan) -> AsyncIterator[Vault]:
     """A store with an object of 70,000 bytes and an upload of one part, over a disk that follows ``plan`` from then on."""
-    connect = partial(sqlite3.connect, factory=FaultyConnection)
-    monkeypatch.setattr("strongroom.store.sqlite.sqlite3.connect", connect)
+    connect_faulty(monkeypatch)
     async with vaults.opened(folder) as vault:
         monkeypatch.undo()
         await vault.make()

@@ -32,6 +32,7 @@ from strongroom.s3.rooms import Rooms, S3Settings
 from strongroom.s3.upkeep import Upkeep
 from strongroom.store.contract import VersionRow
 from strongroom.store.files import FileBlobs
+from strongroom.store.reserve import Reserve
 from strongroom.store.sqlite import SqliteCatalog
 from tests.s3.world import SomeCaller
 
@@ -70,7 +71,7 @@ class Uses(list[KeyUse]):
     def used(self, use: KeyUse) -> None:
         self.append(use)
 
-    def full(self) -> bool:
+    def full(self, _operation: str) -> bool:
         return self.crowded
 
 
@@ -230,9 +231,9 @@ async def whole(answer: Answer) -> bytes:
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Vault]:
-    catalog = SqliteCatalog.open(folder)
-    blobs = FileBlobs(folder)
+async def opened(folder: Path, reserve: Reserve | None = None) -> AsyncIterator[Vault]:
+    catalog = SqliteCatalog.open(folder, reserve=reserve)
+    blobs = FileBlobs(folder, reserve=reserve)
     vault = Vault(folder, catalog, blobs)
     await vault.keys.open()
     try:

@@ -128,9 +128,17 @@ def test_doctor_finds_nothing_wrong(stopped):
     found = states(done)
     assert found.pop("root key form") == "notice"  # a plain file
     assert set(found.values()) == {"good"}
-    assert {"permissions", "catalog file", "root key", "service keys", "accounts", "free space", "leftovers", "server"} <= set(
-        found
-    )
+    assert {
+        "permissions",
+        "catalog file",
+        "root key",
+        "service keys",
+        "accounts",
+        "free space",
+        "reserve",
+        "leftovers",
+        "server",
+    } <= set(found)
 
 
 def test_doctor_sees_a_running_server_and_what_it_left(shared):

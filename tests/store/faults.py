@@ -6,6 +6,7 @@ may fail. ``FaultyConnection`` does the same to the statements and commits of th
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -80,8 +81,9 @@ class _FaultyCursor(sqlite3.Cursor):
         if kind and plan is not None and plan.happens(kind):
             if kind == "commit":
                 super().execute("ROLLBACK")
-            error = sqlite3.OperationalError("disk I/O error")
-            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            full = plan.error == errno.ENOSPC
+            error = sqlite3.OperationalError("database or disk is full" if full else "disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL if full else sqlite3.SQLITE_IOERR
             raise error
         return super().execute(sql, *given)
 

@@ -64,8 +64,8 @@ class Observer(Protocol):
 
     def used(self, use: KeyUse) -> None: ...
 
-    def full(self) -> bool:
-        """No more uses can be taken in at the moment, so no key may be used."""
+    def full(self, operation: str, /) -> bool:
+        """No more uses can be taken in at the moment, or none by that operation of KMS, so no key may be used for it."""
         ...
 
 
@@ -75,7 +75,7 @@ class Nobody:
     def used(self, use: KeyUse) -> None:
         pass
 
-    def full(self) -> bool:
+    def full(self, _operation: str, /) -> bool:
         return False
 
 
@@ -98,7 +98,7 @@ class Using:
 
     def __enter__(self) -> Self:
         """Raises ApiError ThrottlingException when no more uses can be told."""
-        require_room(self._observer)
+        require_room(self._observer, self._operation)
         return self
 
     def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
@@ -130,9 +130,9 @@ class Using:
         )
 
 
-def require_room(observer: Observer) -> None:
+def require_room(observer: Observer, operation: str) -> None:
     """Raises ApiError ThrottlingException: a use that could not be recorded does not happen."""
-    if observer.full():
+    if observer.full(operation):
         raise ApiError("ThrottlingException", "The record of key uses cannot be written fast enough.")
 
 
@@ -165,7 +165,7 @@ def recorded(*keys: Named) -> Callable[[_Run], _Run]:
         @functools.wraps(run)
         async def told(self: Any, call: Call) -> Answer:
             ring: KeyRing = self._ring
-            require_room(ring.observer)
+            require_room(ring.observer, call.operation.name)
             uses = [
                 Using(ring.observer, call, call.operation.name, "api", call.input.get(each.context) or {}, NO_SUBJECT)
                 for each in keys or (Named(),)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from strongroom.store.contract import Claim
+
 if TYPE_CHECKING:
     from strongroom.store.contract import Catalog, Transaction
 
@@ -22,7 +24,7 @@ async def keep_head(catalog: Catalog, chain_id: str, sealed_head: bytes) -> None
     def work(transaction: Transaction) -> None:
         transaction.set_document(_SCOPE + chain_id, CHAIN_KIND, text)
 
-    await catalog.write(work)
+    await catalog.write(work, Claim.DELETE)  # a server must start on a full disk too, or nobody could delete anything
 
 
 async def kept_heads(catalog: Catalog) -> dict[str, bytes]:

@@ -1,7 +1,8 @@
 """The key-use record of one worker: uses are taken in at once and written by a thread, once a second, as lines of a chain of its own.
 
-A use costs the request an append to a queue. What waits is bounded; when it cannot be written, no key may be used (``full``). After
-``close`` every use is on the disk. Never knows what a use means, nor who reads the record (``key_use_audit``).
+A use costs the request an append to a queue. What waits is bounded; when it cannot be written, no key may be used (``full``). On a full
+disk it goes on in room that was kept for it, and then for what is read alone. After ``close`` every use is on the disk. Never knows
+what a use means, nor who reads the record (``key_use_audit``).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +21,7 @@ import structlog
 
 from strongroom.kms.key_use import KeyUse
 from strongroom.kms.key_use_chain import Chain, ChainError, Head
+from strongroom.store.reserve import USES, Reserve, is_full
 
 FORMAT: Final = 1
 FOLDER: Final = "key-use"  # in the data folder
@@ -29,6 +32,8 @@ FILE_BYTES: Final = 64 << 20
 FILE_SECONDS: Final = 86_400.0
 MOST_WAITING: Final = 32_768  # uses; each about a kilobyte
 _HURRY: Final = 4096  # waiting uses at which the thread does not wait for its second to end
+#: What whoever reads needs: these go on while the disk is full. What makes keys for new data would only use up the room.
+_READING: Final = frozenset({"Decrypt", "Verify", "VerifyMac"})
 _OTHERS: Final = 256  # heads of other chains that a file's first line names, the newest
 _LOG: Final = structlog.get_logger("strongroom.kms")
 
@@ -49,7 +54,9 @@ class KeyUseRecord:
         file_bytes: int = FILE_BYTES,
         file_seconds: float = FILE_SECONDS,
         flush_seconds: float = FLUSH_SECONDS,
+        reserve: Reserve | None = None,
     ) -> None:
+        self._reserve = reserve or Reserve()
         self._folder = folder / FOLDER
         self._key = key_use_key
         self._now_ms = now_ms
@@ -69,8 +76,7 @@ class KeyUseRecord:
         self._since_ms = 0
         self._second = (0, "")
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        self._open_file()
-        self._write_head()
+        self._with_room(self._begin)
         _sync_folder(self._folder)  # a power cut may leave an older head, but never none
         self._thread = threading.Thread(target=self._run, name="key-use", daemon=True)
         self._thread.start()
@@ -95,8 +101,10 @@ class KeyUseRecord:
         """Uses that are not on the disk yet."""
         return len(self._waiting) + len(self._batch)
 
-    def full(self) -> bool:
-        return self._failing or len(self._waiting) >= MOST_WAITING
+    def full(self, operation: str, /) -> bool:
+        if self._failing or len(self._waiting) >= MOST_WAITING:
+            return True
+        return self._reserve.given & USES != 0 and operation not in _READING
 
     def close(self) -> None:
         """Write what waits and the last line of the chain. Waits for the disk; raises OSError when it could not be written."""
@@ -104,7 +112,7 @@ class KeyUseRecord:
         self._wake.set()
         self._thread.join()
         try:
-            self._flush(last=True)
+            self._with_room(partial(self._flush, last=True))
         finally:
             os.close(self._descriptor)
 
@@ -115,13 +123,28 @@ class KeyUseRecord:
             self._wake.wait(self._flush_seconds)
             self._wake.clear()
             try:
-                self._flush()
+                self._with_room(self._flush)
             except Exception as error:  # noqa: BLE001 - whatever it is: what cannot be recorded must not go on unseen
                 if not self._failing:
                     _LOG.error("key uses cannot be recorded: no KMS key is used until they can be", exc_info=error)
                 self._failing = True
             else:
                 self._failing = False
+
+    def _begin(self) -> None:
+        if self._descriptor < 0:
+            self._open_file()
+        self._write_head()
+
+    def _with_room(self, write: Callable[[], None]) -> None:
+        """Once more, on a full disk, in the room that is kept for the record. ``write`` can be done again when it failed."""
+        try:
+            write()
+        except OSError as error:
+            if not is_full(error):
+                raise
+            self._reserve.give(USES)
+            write()
 
     def _flush(self, *, last: bool = False) -> None:
         """On any failure the file, the chain and what waits are as they were."""

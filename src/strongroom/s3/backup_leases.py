@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from strongroom.store.contract import StoreError
+from strongroom.store.contract import Claim, StoreError
 
 if TYPE_CHECKING:
     from strongroom.store.contract import Catalog, Transaction
@@ -63,7 +63,7 @@ class Lease:
             transaction.set_document(self._scope, KIND, {"until_ms": now_ms + LEASE_MS})
             return now_ms + LEASE_MS
 
-        self._until_ms = await self._catalog.write(work)
+        self._until_ms = await self._catalog.write(work, Claim.DELETE)  # what is on a full disk can be saved all the same
 
     async def renew(self) -> None:
         """Not once it has lapsed: what it kept may be gone already."""
@@ -75,10 +75,10 @@ class Lease:
             transaction.set_document(self._scope, KIND, {"until_ms": now_ms + LEASE_MS})
             return now_ms + LEASE_MS
 
-        self._until_ms = await self._catalog.write(work)
+        self._until_ms = await self._catalog.write(work, Claim.DELETE)
 
     async def give(self) -> None:
-        await self._catalog.write(lambda transaction: transaction.set_document(self._scope, KIND, None))
+        await self._catalog.write(lambda transaction: transaction.set_document(self._scope, KIND, None), Claim.FREE)
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from strongroom.s3.positions import bad_token, read_number, read_position, show_
 from strongroom.s3.rooms import Rooms
 from strongroom.s3.tag_sets import BUCKET_TAGS, brought, read_tag_set
 from strongroom.s3.versions import ENABLED, milliseconds, stored_blobs
-from strongroom.store.contract import BucketRow, Conflict, Transaction
+from strongroom.store.contract import BucketRow, Claim, Conflict, Transaction
 
 MOST_BUCKETS: Final = 10_000  # of one account, and of one answer of ListBuckets
 US_EAST_1: Final = "us-east-1"
@@ -124,7 +124,7 @@ class Buckets:
                 raise ApiError("BucketNotEmpty", BucketName=bucket.name) from error
             tx.discard([blob_id for part in parts for blob_id in stored_blobs(part.manifest)])
 
-        await self._rooms.catalog.write(work)
+        await self._rooms.catalog.write(work, Claim.FREE)
         return Answer()
 
 

@@ -24,9 +24,10 @@ from strongroom.s3.versions import (
     remove_version,
     versioning_at,
 )
+from strongroom.store.contract import Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from strongroom.api.operation import Call
     from strongroom.s3.bucket_cache import Bucket
@@ -115,7 +116,9 @@ class Deleting:
         bypass = asks_bypass(call, bucket)
         if bypass:
             await allow_bypass(call, bucket, call.input["Key"], call.input.get("VersionId"))
-        deleted = await self._rooms.catalog.write(lambda tx: self._deletion(tx, call, bucket, bypass=bypass).delete(call.input))
+        deleted = await self._rooms.catalog.write(
+            lambda tx: self._deletion(tx, call, bucket, bypass=bypass).delete(call.input), _claim(bucket, [call.input])
+        )
         return Answer(deleted.answered())
 
     @operation("s3", "DeleteObjects", "s3:DeleteObject", on="run")
@@ -150,7 +153,7 @@ class Deleting:
                         failed[index] = error
             return done, failed
 
-        done, failed = await self._rooms.catalog.write(work)
+        done, failed = await self._rooms.catalog.write(work, _claim(bucket, wanted))
         quiet = call.input["Delete"].get("Quiet") or False
         deleted = [] if quiet else [_named(wanted[index]) | one.listed() for index, one in done.items()]
         errors = [
@@ -169,6 +172,12 @@ class Deleting:
             has_lock(tx, bucket),
             bypass,
         )
+
+
+def _claim(bucket: Bucket, wanted: Iterable[Mapping[str, Any]]) -> Claim:
+    """A delete marker is one row more. Should the versioning change before the commit, little is lost."""
+    marks = bucket.versioning and any(one.get("VersionId") is None for one in wanted)
+    return Claim.DELETE if marks else Claim.FREE
 
 
 async def _allow_comparing(call: Call, bucket: Bucket, object_key: str, etag: str | None) -> None:

@@ -28,7 +28,7 @@ from strongroom.s3.uploads import remove_upload
 from strongroom.s3.versions import has_lock, milliseconds, new_version_id, shown_id, versioning_at
 from strongroom.s3.walking import every_bucket, every_upload
 from strongroom.seal import SealError
-from strongroom.store.contract import Gone
+from strongroom.store.contract import Claim, Gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,7 +162,7 @@ class LifecycleWork:
             if tx.bucket_exists(row.bucket_id):
                 tx.set_document(bucket_scope(row.bucket_id), MARK, mark)
 
-        await self._catalog.write(work)
+        await self._catalog.write(work, Claim.DELETE)
 
     async def run_at(self, now_ms: int, name: str | None = None, stop: Callable[[], bool] = lambda: False) -> Tally:
         """Every bucket (or one) as if it were that moment, whatever was done before, and without a mark. For the operator."""
@@ -201,7 +201,7 @@ class LifecycleWork:
         pages = judged_versions(self._catalog, walk.bucket, judge, walk.today, versioned=bool(state), start=start)
         async for page in pages:
             for first in range(0, len(page.candidates), BATCH):
-                await self._commit(walk, page.candidates[first : first + BATCH])
+                await self._commit(walk, page.candidates[first : first + BATCH], versioned=bool(state))
             versions += page.versions
             tally.versions += page.versions
             self._tell("judged", page.versions)
@@ -224,17 +224,20 @@ class LifecycleWork:
             remove_upload(tx, upload)
 
         try:
-            await self._catalog.write(work)
+            await self._catalog.write(work, Claim.FREE)
         except Gone:  # completed or aborted meanwhile
             return False
         return True
 
-    async def _commit(self, walk: _Walk, batch: list[Candidate]) -> None:
+    async def _commit(self, walk: _Walk, batch: list[Candidate], *, versioned: bool) -> None:
         if self._dry_run:
             for each in batch:
                 self._count(walk, _done(walk, each))
             return
-        outcomes = await self._catalog.write(lambda tx: self._carry_out_all(tx, walk, batch))
+        # What expires beneath a marker is a row more, and what moves has a longer record; all else gives space back.
+        adds = any(each.action.kind == "move" or (each.action.kind == "expire" and versioned) for each in batch)
+        claim = Claim.DELETE if adds else Claim.FREE
+        outcomes = await self._catalog.write(lambda tx: self._carry_out_all(tx, walk, batch), claim)
         for each, outcome in outcomes:
             if outcome:
                 walk.tally.actions[outcome] += 1

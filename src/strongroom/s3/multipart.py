@@ -34,7 +34,7 @@ from strongroom.s3.uploads import (
 from strongroom.s3.versions import Condition, check_object_key, commit_version, milliseconds, new_version_id, stored_blobs
 from strongroom.s3.writing import choice_for, continued_key, echoed, refuse_unbuilt
 from strongroom.seal.format import Envelope, Mode, Piece, decode_manifest, encode_manifest
-from strongroom.store.contract import Gone, UploadRow, VersionRow
+from strongroom.store.contract import Claim, Gone, UploadRow, VersionRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,7 +107,7 @@ class Multipart:
             remove_upload(tx, upload)
 
         try:
-            await self._rooms.catalog.write(work)
+            await self._rooms.catalog.write(work, Claim.FREE)
         except Gone as error:
             raise no_such_upload(upload.upload_id) from error
         return Answer()

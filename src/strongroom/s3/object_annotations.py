@@ -22,7 +22,7 @@ from strongroom.s3.sealing import Sealing, encryption_output
 from strongroom.s3.versions import milliseconds, shown_id
 from strongroom.s3.writing import etag_of
 from strongroom.seal.format import Envelope, Mode
-from strongroom.store.contract import Gone
+from strongroom.store.contract import Claim, Gone
 
 if TYPE_CHECKING:
     from strongroom.api.operation import Call
@@ -125,7 +125,7 @@ class ObjectAnnotations:
         for _ in range(TRIES):
             row = await find_version_for(call, self._rooms, bucket, call.input, "DELETE")
             try:
-                await self._rooms.catalog.write(partial(_delete, call, bucket, row, name, bypass))
+                await self._rooms.catalog.write(partial(_delete, call, bucket, row, name, bypass), Claim.FREE)
             except Gone:
                 continue
             return Answer(_versioned(bucket, row))

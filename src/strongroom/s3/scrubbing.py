@@ -198,7 +198,7 @@ class Scrub:
             self._watcher.found(finding.kind)
 
     def is_full(self) -> bool:
-        return self._rooms.keys.ring.observer.full()
+        return self._rooms.keys.ring.observer.full("Decrypt")
 
     def tell_use(self, round_id: str, bucket: Bucket, record: KeyRecord) -> None:
         """One line for all objects of a bucket under one key, in one round: nobody is given what is opened."""

@@ -23,6 +23,7 @@ from strongroom.kms.service_keys import SERVICE_KEY_KIND
 from strongroom.startup import StartError, folder, self_test, tls
 from strongroom.startup.root_key import Subkeys, check_root_key
 from strongroom.startup.sealing import is_plain_file, left_in_folder, open_root_key
+from strongroom.store import reserve
 from strongroom.store.contract import StoreError
 from strongroom.store.sqlite import FILE as CATALOG_FILE
 from strongroom.store.sqlite import SqliteCatalog
@@ -48,6 +49,7 @@ def examine(config: Config) -> list[Finding]:
         findings.append(Finding("data folder", "good", str(path.resolve())))
         findings += _permissions(path)
         findings.append(_space(path))
+        findings.append(_reserve(config))
         findings.append(_server(path))
         findings += _leftovers(path)
         root_key = open_root_key(config)
@@ -106,6 +108,14 @@ def _space(path: Path) -> Finding:
     free = shutil.disk_usage(path).free
     text = f"{free / (1 << 30):.1f} GiB free"
     return Finding("free space", "bad" if free < _NO_SPACE else "notice" if free < _LITTLE_SPACE else "good", text)
+
+
+def _reserve(config: Config) -> Finding:
+    missing = reserve.missing(config.data_dir)
+    if missing and config.reserve_part:
+        text = f"given up because the disk is full: {', '.join(missing)}; plain writes are refused until there is room for it"
+        return Finding("reserve", "bad", text)
+    return Finding("reserve", "good" if config.reserve_part else "notice", f"{config.reserve_mib} MiB kept for a full disk")
 
 
 def _server(path: Path) -> Finding:

@@ -135,8 +135,7 @@ def locked(folder: Path) -> Generator[None]:
         if not _taken(descriptor, fcntl.LOCK_EX, _PATIENCE):
             holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
             raise StartError(f"another server{f' (process {holder})' if holder else ''} is running on {folder}")
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(descriptor, f"{os.getpid():<19}\n".encode(), 0)  # in its old place: on a full disk there is no other
         yield
     finally:
         os.close(descriptor)

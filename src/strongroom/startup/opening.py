@@ -24,6 +24,7 @@ from strongroom.startup import StartError, folder, now
 from strongroom.startup.root_key import Subkeys, check_root_key
 from strongroom.startup.sealing import open_root_key
 from strongroom.store.files import FileBlobs
+from strongroom.store.reserve import Reserve
 from strongroom.store.sqlite import SqliteCatalog
 
 
@@ -32,6 +33,7 @@ class LowerRooms:
     """Everything below the gate, open. Closed by whoever opened it."""
 
     folder: Path
+    reserve: Reserve
     catalog: SqliteCatalog
     blobs: FileBlobs
     subkeys: Subkeys = field(repr=False)
@@ -48,8 +50,10 @@ class LowerRooms:
     @classmethod
     async def _open(cls, config: Config, root_key: bytes, *, serving: bool) -> Self:
         subkeys = Subkeys.of(root_key)
-        catalog = SqliteCatalog.open(config.data_dir)
-        blobs = FileBlobs(config.data_dir)
+        reserve = Reserve(config.data_dir, config.reserve_part)
+        reserve.relieve()
+        catalog = SqliteCatalog.open(config.data_dir, reserve=reserve)
+        blobs = FileBlobs(config.data_dir, reserve=reserve)
         faults: list[KeyFault] = []
         try:
             await check_root_key(catalog, root_key)
@@ -61,11 +65,12 @@ class LowerRooms:
         except BaseException:
             await blobs.close()
             await catalog.close()
+            reserve.close()
             raise
         buckets = BucketCache(catalog, keys, config.new_bucket_sse_c)
         settings = S3Settings(config.new_bucket_sse_c, config.regions, config.restore_seconds)
         rooms = Rooms(catalog, blobs, keys, buckets, settings, now, os.urandom)
-        return cls(config.data_dir, catalog, blobs, subkeys, keys, buckets, rooms, faults)
+        return cls(config.data_dir, reserve, catalog, blobs, subkeys, keys, buckets, rooms, faults)
 
     async def authority(self, action: str, resource_arn: str, about: About | None = None) -> Authority:
         """Who governs a resource, when it is asked for that action. ``about``: what is known of the question.
@@ -83,6 +88,7 @@ class LowerRooms:
     async def close(self) -> None:
         await self.blobs.close()
         await self.catalog.close()
+        self.reserve.close()
 
     @classmethod
     @asynccontextmanager

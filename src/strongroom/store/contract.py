@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -30,6 +31,14 @@ class Conflict(StoreError):
 
 class Unavailable(StoreError):
     """The store cannot do it now (disk full, IO error, lock not granted in time). Nothing was changed."""
+
+
+class Claim(IntEnum):
+    """What a write may ask of a full disk: of the room that is kept for deletes (``store/reserve.py``), how much is given up for it."""
+
+    NONE = 0  # a plain write: nothing, and it is refused while anything is given up
+    DELETE = 1  # takes away what clients see, but may add a row to do it
+    FREE = 2  # gives back, and adds nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,11 +284,12 @@ class Transaction(Protocol):
 class Catalog(Reader, Protocol):
     """Rows and documents. Conformance: ``tests/store/catalog_suite.py``."""
 
-    async def write(self, work: Callable[[Transaction], T]) -> T:
+    async def write(self, work: Callable[[Transaction], T], claim: Claim = Claim.NONE) -> T:
         """Run ``work`` in one transaction and return its result once that is durable.
 
         Writes are serialised over all workers; many waiting works share one commit, each in its own savepoint. An
         exception from ``work`` undoes that work alone and is raised here. Raises Unavailable when it cannot be committed.
+        A work with a ``claim`` may be run again when the disk was full: what it did before was undone.
         """
         ...
 

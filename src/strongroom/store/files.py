@@ -24,6 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from strongroom.store.contract import LEAST_ROOM, Gone, StoreError, Unavailable
+from strongroom.store.reserve import Reserve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -58,11 +59,19 @@ def _make_folder(path: str) -> None:
 class FileBlobs:
     """Implements ``contract.Blobs`` in a data folder; any number of processes may share it."""
 
-    def __init__(self, folder: Path, *, random: Callable[[int], bytes] = secrets.token_bytes, threads: int = THREADS) -> None:
-        """Makes the folders. Raises Unavailable when it cannot."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+        threads: int = THREADS,
+        reserve: Reserve | None = None,
+    ) -> None:
+        """Makes the folders. ``reserve``: while any of it is given up, nothing is written. Raises Unavailable when it cannot."""
         self._blobs = str(folder / "blobs")
         self._unfinished = str(folder / "tmp")
         self._random = random
+        self._reserve = reserve or Reserve()
         self._buffers: deque[mmap.mmap] = deque(maxlen=_BUFFERS_KEPT)
         self.failed = False  # the last write did
         self._durable: set[str] = set()  # shard folders known to be on the disk with their names
@@ -152,8 +161,14 @@ class FileBlobs:
     def give_buffer(self, buffer: mmap.mmap) -> None:
         self._buffers.append(buffer)
 
+    def require_room(self) -> None:
+        """Raises OSError while what is set aside for deletes is given up: it is for nobody else."""
+        if self._reserve.given:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     def begin(self) -> tuple[str, str, int]:
         """A new unfinished file: its blob id, path and descriptor. Its lock says that the writer lives."""
+        self.require_room()
         while True:
             blob_id = self._random(16).hex()
             path = f"{self._unfinished}/{blob_id}"
@@ -321,6 +336,7 @@ class FileBlobWriter:
 
     def _flush(self, buffer: mmap.mmap) -> None:
         """Write what was gathered: whole buffers directly, the last one (of any length) and all else through the page cache."""
+        self._owner.require_room()
         self._go_direct(self._direct and self._gathered == GATHERED)
         started = self._written
         with memoryview(buffer) as whole:

@@ -12,9 +12,9 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from strongroom.store.contract import AnnotationRow, BucketRow, PartRow, Place, Unavailable, UploadRow, VersionRow
+from strongroom.store.contract import AnnotationRow, BucketRow, Claim, PartRow, Place, Unavailable, UploadRow, VersionRow
 from strongroom.store.generation import Generation
-from strongroom.store.sqlite_commits import PATIENCE, GroupCommit
+from strongroom.store.sqlite_commits import CHECKPOINT, PATIENCE, GroupCommit
 from strongroom.store.sqlite_rows import Rows, unavailable
 from strongroom.store.sqlite_texts import STATEMENTS, TABLES
 from strongroom.store.sqlite_transaction import SqliteTransaction
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from strongroom.store.contract import Transaction
+    from strongroom.store.reserve import Reserve
 
 T = TypeVar("T")
 
 FILE: Final = "catalog.sqlite"
 # Bytes. A 4 KiB body with its index entries costs less to commit than at 8192 or 16384 (bench/store_bench.py).
 PAGE_SIZE: Final = 4096
-_CHECKPOINT: Final = 2000  # pages of log that are copied back in one go, by whoever commits then
 _MAPPED: Final = 64 << 20  # bytes of the file that readers see by memory: a little faster, and bounded, since it counts as memory
 _NO_MARK: Final = 2**63 - 1
 _CHUNK: Final = 500  # blob ids looked up before the loop may do something else
@@ -40,7 +40,7 @@ _CHUNK: Final = 500  # blob ids looked up before the loop may do something else
 _PRAGMAS: Final = (
     "journal_mode=WAL",
     "synchronous=FULL",  # a commit is on the disk when it returns
-    f"wal_autocheckpoint={_CHECKPOINT}",
+    f"wal_autocheckpoint={CHECKPOINT}",
     f"journal_size_limit={64 << 20}",
     "cache_size=-32768",  # KiB
     "temp_store=MEMORY",  # nothing of ours in other folders
@@ -113,22 +113,29 @@ class SqliteCatalog:
     """Implements ``contract.Catalog``. One per process, made with ``open``; used from one event loop."""
 
     def __init__(
-        self, reading: sqlite3.Connection, writing: sqlite3.Connection, turn: Turn, generation: Generation, patience: float
+        self,
+        reading: sqlite3.Connection,
+        writing: sqlite3.Connection,
+        turn: Turn,
+        generation: Generation,
+        patience: float,
+        reserve: Reserve | None = None,
     ) -> None:
         self._reading = reading
         self._writing = writing
         self._turn = turn
         self._generation = generation
         self._rows = Rows(reading, STATEMENTS)
-        self._commits = GroupCommit(writing, STATEMENTS, turn, generation, patience=patience)
+        self._commits = GroupCommit(writing, STATEMENTS, turn, generation, patience=patience, reserve=reserve)
         self._closed = False
         self.generation: Callable[[], int] = generation.read  # bound once: it is asked at every request
 
     @classmethod
-    def open(cls, folder: Path, *, patience: float = PATIENCE) -> Self:
+    def open(cls, folder: Path, *, patience: float = PATIENCE, reserve: Reserve | None = None) -> Self:
         """Open or make the catalog in the data folder. Blocks for some milliseconds; call it in each process.
 
-        ``patience``: seconds a write waits for another process. Raises Unavailable, also for a folder of a newer Strongroom.
+        ``patience``: seconds a write waits for another process. ``reserve``: what deletes live on when the disk is full; it is closed by
+        whoever opened it. Raises Unavailable, also for a folder of a newer Strongroom.
         """
         try:
             path = _make_file(folder)
@@ -137,7 +144,7 @@ class SqliteCatalog:
             raise Unavailable(f"catalog: {error.strerror}") from error
         try:
             with _in_turn(turn, patience):
-                return cls._opened(folder, path, turn, patience)
+                return cls._opened(folder, path, turn, patience, reserve)
         except OSError as error:
             turn.close()
             raise Unavailable(f"catalog: {error.strerror}") from error
@@ -146,14 +153,14 @@ class SqliteCatalog:
             raise
 
     @classmethod
-    def _opened(cls, folder: Path, path: Path, turn: Turn, patience: float) -> Self:
+    def _opened(cls, folder: Path, path: Path, turn: Turn, patience: float, reserve: Reserve | None) -> Self:
         connections: list[sqlite3.Connection] = []
         try:
             connections.append(_connect(path, 0.0))  # it is never the loop that waits: see GroupCommit
             _prepare(connections[0])
             connections.append(_connect(path, 2.0))  # readers only ever wait while a log is being recovered
             connections[1].execute(f"PRAGMA mmap_size={_MAPPED}").fetchall()
-            return cls(connections[1], connections[0], turn, Generation(folder / "catalog.generation"), patience)
+            return cls(connections[1], connections[0], turn, Generation(folder / "catalog.generation"), patience, reserve)
         except BaseException as error:
             for connection in connections:
                 connection.close()
@@ -175,8 +182,8 @@ class SqliteCatalog:
         """``watch`` is told, in another thread, of each durable commit: how many works it was of, and how many seconds it took."""
         self._commits.watch = watch
 
-    async def write(self, work: Callable[[Transaction], T]) -> T:
-        return await self._commits.write(work)
+    async def write(self, work: Callable[[Transaction], T], claim: Claim = Claim.NONE) -> T:
+        return await self._commits.write(work, claim)
 
     async def prove_writing(self) -> None:
         def work(tx: Transaction) -> None:
@@ -214,7 +221,7 @@ class SqliteCatalog:
             assert isinstance(tx, SqliteTransaction)
             tx.forget_blobs(blob_ids)
 
-        await self._commits.write(work)
+        await self._commits.write(work, Claim.FREE)
 
     async def unkept(self, blob_ids: Sequence[str]) -> list[str]:
         return await self._chosen(blob_ids, lambda blob_id: not self._rows.is_kept(blob_id))

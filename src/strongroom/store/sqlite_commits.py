@@ -16,7 +16,8 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from strongroom.store.contract import Unavailable
+from strongroom.store.contract import Claim, Unavailable
+from strongroom.store.reserve import FREES, Reserve
 from strongroom.store.sqlite_rows import unavailable
 from strongroom.store.sqlite_transaction import SqliteTransaction
 
@@ -34,16 +35,21 @@ GROUP: Final = 256  # works in one commit, at most
 GROUP_SECONDS: Final = 0.005  # and how long they may hold the loop before they are committed
 PATIENCE: Final = 30.0  # seconds a write waits for another process
 _RETRY: Final = 0.002  # seconds between tries while a foreign program (a backup, say) locks the database itself
+CHECKPOINT: Final = 2000  # pages of log that are copied back in one go, by whoever commits then
+_TRIES: Final = 3  # of a work with a claim: without the reserve, with some of it, with all of it
+DISK_FULL: Final = "the disk is full: nothing is written until there is room again"
 
 
 class _Entry:
     """One work, whom its outcome is for, and that outcome."""
 
-    __slots__ = ("error", "future", "result", "work")
+    __slots__ = ("claim", "error", "future", "result", "tries", "work")
 
-    def __init__(self, work: Callable[[Transaction], Any], future: asyncio.Future[Any]) -> None:
+    def __init__(self, work: Callable[[Transaction], Any], future: asyncio.Future[Any], claim: Claim) -> None:
         self.work = work
         self.future = future
+        self.claim = claim
+        self.tries = 0
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -59,8 +65,12 @@ class GroupCommit:
         generation: Generation,
         *,
         patience: float = PATIENCE,
+        reserve: Reserve | None = None,
     ) -> None:
         self._connection = connection
+        self._reserve = reserve or Reserve()
+        self._full = False  # the transaction under way met a full disk
+        self._short = False  # some of the reserve was given up, when a transaction was last begun
         self._transaction = SqliteTransaction(connection, statements)
         self._execute = connection.cursor().execute
         self._turn = turn
@@ -77,13 +87,13 @@ class GroupCommit:
         #: Told in the commit's thread of each durable one: how many works it was of, and how many seconds it took to be so.
         self.watch: Callable[[int, float], None] = lambda _works, _seconds: None
 
-    async def write(self, work: Callable[[Transaction], T]) -> T:
+    async def write(self, work: Callable[[Transaction], T], claim: Claim = Claim.NONE) -> T:
         """As ``Catalog.write``."""
         if self._closed:
             raise Unavailable("catalog: closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append(_Entry(work, future))
+        self._waiting.append(_Entry(work, future, claim))
         if self._idle:
             self._idle = False
             self._next(loop)
@@ -131,20 +141,49 @@ class GroupCommit:
         transaction.start(self._generation.settle())
         end = time.perf_counter() + GROUP_SECONDS
         whole = True
+        least = self._least_claim() if self._reserve.given or self._short else Claim.NONE
         while waiting and whole and len(group) < GROUP:
             entry = waiting.popleft()
             if entry.future.done():  # cancelled while it waited: nobody asks for it any more
                 continue
             group.append(entry)
+            if entry.claim < least:
+                entry.error = Unavailable(DISK_FULL)
+                continue
             whole = self._run_one(entry)
             if time.perf_counter() > end:
                 break
         if not whole:
-            self._finish(loop, group, self._undo_all(None))
+            self._end(loop, group, self._undo_all(None))
         elif transaction.wrote:
             self._submit(lambda: self._commit(loop, group))
         else:
-            self._finish(loop, group, self._commit_nothing())
+            self._end(loop, group, self._commit_nothing())
+
+    def _least_claim(self) -> Claim:
+        """What a work must claim to be run while some of the reserve is given up.
+
+        The file of the catalog never shrinks: where deletes have freed much within it, plain writes find room there, not on the disk.
+        """
+        given = self._reserve.given
+        if self._short != bool(given):
+            self._short = bool(given)
+            # Copied back sooner, the log begins anew sooner, and so takes less of the room there is.
+            self._execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT // 8 if given else CHECKPOINT}").fetchall()
+        if not given:
+            return Claim.NONE
+        if given & FREES:
+            return Claim.FREE
+        free: int = self._execute("PRAGMA freelist_count").fetchone()[0]
+        size: int = self._execute("PRAGMA page_size").fetchone()[0]
+        return Claim.NONE if free * size >= self._reserve.part_bytes else Claim.DELETE
+
+    def _end(self, loop: asyncio.AbstractEventLoop, group: list[_Entry], failed: Unavailable | None) -> None:
+        """Of a group without a commit. When the disk was full, room is made in the thread, where waiting for the disk is no harm."""
+        if self._full:
+            self._submit(lambda: self._make_room(loop, group, failed))
+        else:
+            self._finish(loop, group, failed)
 
     def _run_one(self, entry: _Entry) -> bool:
         """Whether the transaction still stands; the work's own failure undoes it alone."""
@@ -155,6 +194,8 @@ class GroupCommit:
             transaction.finish_work()
         except BaseException as error:  # noqa: BLE001 - it is raised where the write was asked for
             entry.error = unavailable(error) if isinstance(error, sqlite3.Error) else error
+            if isinstance(error, Unavailable | sqlite3.Error):
+                self._full = self._full or self._says_full(error)
             try:
                 transaction.undo_work()
             except sqlite3.Error:
@@ -185,6 +226,9 @@ class GroupCommit:
 
     def _finish(self, loop: asyncio.AbstractEventLoop, group: list[_Entry], failed: Unavailable | None) -> None:
         """Tell each work's outcome, then go on with what came meanwhile."""
+        if self._full:
+            self._full = False
+            group = self._without_tried_again(group, failed)
         for entry in group:
             future = entry.future
             if future.done():
@@ -199,6 +243,19 @@ class GroupCommit:
             else:
                 future.set_exception(error)
         loop.call_soon(self._next, loop)  # behind those just told: what they write at once still joins the group
+
+    def _without_tried_again(self, group: list[_Entry], failed: Unavailable | None) -> list[_Entry]:
+        """The works that have ended. Those with a claim that met a full disk go first once more: there may be room for them now."""
+        ended: list[_Entry] = []
+        again: list[_Entry] = []
+        for entry in group:
+            entry.tries += 1
+            unwritten = isinstance(entry.error, Unavailable) or (entry.error is None and failed is not None)
+            (again if unwritten and entry.claim and entry.tries < _TRIES else ended).append(entry)
+        for entry in again:
+            entry.error, entry.result = None, None
+        self._waiting.extendleft(reversed(again))
+        return ended
 
     def _refuse_waiting(self, loop: asyncio.AbstractEventLoop, error: Exception) -> None:
         """Nothing can be begun: what waits fails, and the next write tries again."""
@@ -251,6 +308,7 @@ class GroupCommit:
             self._execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - the loop must be told, whatever it is
             failed = Unavailable(f"catalog: {error}")
+            failed.__cause__ = error
         if changed:
             self._generation.end()
         if failed is None:
@@ -259,8 +317,26 @@ class GroupCommit:
             with suppress(OSError):  # it has been committed all the same
                 self._turn.give()
         else:
+            self._full = self._full or self._says_full(failed)
             failed = self._undo_all(failed)
+        if self._full:
+            self._make_room(loop, group, failed)
+        else:
+            self._tell(loop, lambda: self._finish(loop, group, failed))
+
+    def _make_room(self, loop: asyncio.AbstractEventLoop, group: list[_Entry], failed: Unavailable | None) -> None:
+        """Give up what the works of a group may have of the reserve, and tell the loop."""
+        try:
+            self._reserve.give_for(max((entry.claim for entry in group), default=Claim.NONE))
+        except OSError as error:
+            failed = failed or Unavailable(f"reserve: {error.strerror}")
         self._tell(loop, lambda: self._finish(loop, group, failed))
+
+    def _says_full(self, error: BaseException) -> bool:
+        """Whether the database failed because the disk, or a quota, is full. It tells of the latter, and of its index, as of any fault."""
+        cause = error.__cause__ if isinstance(error, Unavailable) else error
+        code = getattr(cause, "sqlite_errorcode", 0)
+        return code == sqlite3.SQLITE_FULL or (code & 0xFF == sqlite3.SQLITE_IOERR and self._reserve.no_room())
 
     def _try_begin(self) -> bool:
         try:
