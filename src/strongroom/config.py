@@ -61,6 +61,7 @@ class Config:
     refusals: int = _setting(
         100, "a second: how many refusals one sender is told at once, the others are held back; 0: any number"
     )
+    refusals_in_a_row: int = _setting(20, "as many refusals in a row, and nothing else, end a connection; 0: any number")
     reserve_mib: int = _setting(48, "room kept on the disk for deletes and the record of key uses when it is full; 0: none")
     discard_grace_seconds: float = _setting(
         900.0, "how long the bytes of replaced and deleted objects stay for downloads under way"
@@ -350,6 +351,7 @@ _READ: Final[dict[str, Callable[[object], Any]]] = {
     "caller_requests": _whole(1, 1_000_000),
     "body_memory_mib": _whole(16, 1 << 20),
     "refusals": _whole(0, 1_000_000),
+    "refusals_in_a_row": _whole(0, 1_000_000),
     "reserve_mib": _whole(0, 1 << 20),
     "discard_grace_seconds": _seconds,
     "lifecycle_seconds": _seconds,

@@ -145,7 +145,7 @@ def load_worker(config: Config, root_key: bytes, numbers_folder: Path, tells: Co
         loop.call_later(_SERVES_AFTER, tell_that_it_serves, tells)
         return handle
 
-    return cast("Callable[..., Any]", RsgiApp(opened, worker.close))
+    return cast("Callable[..., Any]", RsgiApp(opened, worker.close, refusals=config.refusals_in_a_row))
 
 
 def _heed_one_signal(loop: asyncio.AbstractEventLoop) -> None:

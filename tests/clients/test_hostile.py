@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import boto3
@@ -23,6 +25,7 @@ SETTINGS = {
     "STRONGROOM_REQUESTS": "8",
     "STRONGROOM_CALLER_REQUESTS": "3",
     "STRONGROOM_BODY_MEMORY_MIB": "16",
+    "STRONGROOM_REFUSALS_IN_A_ROW": "4",
 }
 
 
@@ -40,6 +43,11 @@ def s3(house):
     client = house.client("s3", signature_version="s3v4")
     yield client
     client.close()
+
+
+@pytest.fixture(scope="module")
+def stranger(house):
+    return house.account(STRANGER, "stranger")
 
 
 def line(server: Server) -> socket.socket:
@@ -116,8 +124,7 @@ def test_a_head_without_end_is_refused(house):
         assert sent.recv(64).startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 "))
 
 
-def test_a_callers_requests_beyond_its_share_are_told_to_slow_down(house, s3):
-    stranger = house.account(STRANGER, "stranger")
+def test_a_callers_requests_beyond_its_share_are_told_to_slow_down(house, s3, stranger):
     before = gauge(house, "strongroom_overload_refusals_total")
     with ExitStack() as held:
         uploads = [held.enter_context(begin_put(house, s3, f"held-{number}", 3)) for number in range(3)]
@@ -137,6 +144,43 @@ def test_a_callers_requests_beyond_its_share_are_told_to_slow_down(house, s3):
             assert upload.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
     s3.put_object(Bucket="bucket", Key="more", Body=b"more")
     assert s3.get_object(Bucket="bucket", Key="held-2")["Body"].read() == b"abc"
+
+
+def test_a_connection_that_does_nothing_but_be_refused_is_ended(house, s3):
+    good = s3.generate_presigned_url("list_objects_v2", {"Bucket": "bucket"}).removeprefix(house.url)
+    bad = good[:-8] + "00000000"
+    connection = http.client.HTTPConnection("127.0.0.1", house.port, timeout=10)
+
+    def ask(target: str) -> tuple[int, bool]:
+        connection.request("GET", target)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, answer.will_close
+
+    asked = [bad, bad, bad, good, bad, bad, bad, bad, bad]  # after the last but one the connection is a new one
+    assert [ask(each) for each in asked] == [(403, False)] * 3 + [(200, False)] + [(403, False)] * 3 + [(403, True), (403, False)]
+    connection.close()
+
+
+def test_many_long_uploads_and_downloads_of_two_callers_beside_small_requests(house, s3, stranger):
+    theirs = house.client("s3", stranger, signature_version="s3v4")
+    theirs.create_bucket(Bucket="another")
+    bodies = {number: bytes([number]) * (1 * MIB + number) for number in range(4)}
+
+    def move(number: int) -> bool:
+        client, bucket = ((s3, "bucket"), (theirs, "another"))[number % 2]
+        client.put_object(Bucket=bucket, Key=f"long-{number}", Body=bodies[number])
+        return client.get_object(Bucket=bucket, Key=f"long-{number}")["Body"].read() == bodies[number]
+
+    with ThreadPoolExecutor(4) as threads:
+        moving = [threads.submit(move, number) for number in bodies]
+        while not all(each.done() for each in moving):
+            assert house.client("s3").list_buckets()["Buckets"]
+        assert all(each.result() for each in moving)
+    assert gauge(house, "strongroom_long_bodies_waiting") == 0
+    theirs.delete_objects(Bucket="another", Delete={"Objects": [{"Key": f"long-{number}"} for number in (1, 3)]})
+    theirs.delete_bucket(Bucket="another")
+    theirs.close()
 
 
 def test_large_uploads_beyond_the_memory_for_them_are_told_to_slow_down_and_leave_nothing(house, s3):

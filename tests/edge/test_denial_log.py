@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from dataclasses import replace
@@ -12,6 +13,8 @@ from structlog.testing import capture_logs
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, Call
+from strongroom.edge import denial_log
+from strongroom.edge.denial_log import ANONYMOUS_MOST, PRINCIPAL_MOST, DenialLog
 from strongroom.policy.decide import Authority, Standing
 from tests.edge.test_gate import Front, anonymous
 from tests.edge.tiny import ACCOUNT, FOREIGN_KEY, OTHER, PLACES, SECRET, USER_KEY, Asked, TinyPlace, signed
@@ -140,3 +143,39 @@ async def test_what_succeeds_leaves_no_line(front: Front) -> None:
         assert (await front.ask(signed("PUT", "/bucket/key", body=b"x"))).status == 200
         assert (await front.ask(signed("GET", "/bucket/nothing"))).status == 404
     assert logs == []
+
+
+def flood(log: DenialLog, principal: str, count: int) -> list[str]:
+    """The ids of those requests that leave a line."""
+    with capture_logs() as logs:
+        for number in range(count):
+            log.tell([], "no", str(number), "GetObject", principal)
+    return [line["request_id"] for line in logs]
+
+
+async def test_a_flood_leaves_so_many_lines_a_second_and_hides_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(denial_log, "_SECOND", 0.05)
+    log = DenialLog()
+    assert flood(log, "", 50) == [str(number) for number in range(ANONYMOUS_MOST)]
+    assert flood(log, USER, 103) == [str(number) for number in range(PRINCIPAL_MOST)]
+    assert flood(log, FOREIGN, 1) == ["0"]
+    with capture_logs() as logs:
+        await asyncio.sleep(0.08)
+    summed = {line["principal"]: line["requests"] for line in logs}
+    assert summed == {"anonymous": 50 - ANONYMOUS_MOST, USER: 3}
+    assert {line["event"] for line in logs} == {"denied"}
+    assert flood(log, "", 1) == ["0"]  # another second
+
+
+async def test_a_flood_in_many_names_is_summed_up_in_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(denial_log, "_SECOND", 0.05)
+    monkeypatch.setattr(denial_log, "_PRINCIPALS_MOST", 30)
+    monkeypatch.setattr(denial_log, "PRINCIPAL_MOST", 1)
+    log = DenialLog()
+    for _ in range(2):
+        for number in range(40):
+            flood(log, f"arn:{number}", 1)
+    with capture_logs() as logs:
+        await asyncio.sleep(0.08)
+    assert len(logs) == 21
+    assert sum(line["requests"] for line in logs) == 80 - 31

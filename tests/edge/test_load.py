@@ -236,6 +236,22 @@ def test_a_ticket_is_given_back_once() -> None:
     assert (load.requests, load.callers) == (0, 0)
 
 
+async def test_only_who_proved_nothing_or_asked_too_much_counts_as_refused() -> None:
+    worker = Worker(caller_requests=1)
+
+    async def refused(asked: Asked) -> tuple[int, bool]:
+        reply = await worker.gate.handle(asked.head(), Slow(b""))
+        return reply.status, reply.refused
+
+    assert await refused(put("wrong", 0, secret="wrong")) == (403, True)
+    assert await refused(Asked("GET", "/bucket/key", {"host": "127.0.0.1:9000"}, b"")) == (403, True)
+    assert await refused(signed("GET", "/bucket/key", access_key=FOREIGN_KEY)) == (403, False)
+    assert await refused(signed("GET", "/bucket/none")) == (404, False)
+    await worker.begin(put("held"))
+    assert await refused(signed("GET", "/bucket/none")) == (503, True)
+    await worker.end()
+
+
 async def test_requests_without_a_long_body_count_as_company_of_those_that_have_one() -> None:
     worker = Worker()
     turns = worker.gate.load.turns

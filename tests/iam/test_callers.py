@@ -95,6 +95,34 @@ async def test_an_unknown_access_key_is_none(callers, alpha, access_key_id):
     assert callers.cached(access_key_id) is None
 
 
+async def test_a_name_that_is_nobodys_is_looked_up_once_until_something_changes(catalog, iam_key, alpha, identities):
+    class Counting:
+        """The catalog, and how often it was asked for a document."""
+
+        def __init__(self):
+            self.asked = 0
+
+        def __getattr__(self, name):
+            return getattr(catalog, name)
+
+        async def document(self, scope, kind):
+            self.asked += 1
+            return await catalog.document(scope, kind)
+
+    counting = Counting()
+    callers = Callers(counting, iam_key)
+    for _ in range(5):
+        assert await callers.credential("AKIANOBODY0000000000") is None
+    assert counting.asked == 1
+    for number in range(3000):
+        assert await callers.credential(f"AKIANOBODY{number:010}") is None
+    assert len(callers._unknown) <= 1000
+    await identities.set_access_key_active("AKIAALPHA", active=False)
+    assert await callers.credential("AKIAALPHA") is None
+    await identities.set_access_key_active("AKIAALPHA", active=True)
+    assert await callers.credential("AKIAALPHA") is not None
+
+
 async def test_an_access_key_whose_account_is_gone_is_none(callers, alpha, catalog):
     await catalog.write(lambda transaction: transaction.set_document("account/111122223333", "account", None))
     assert await callers.credential("AKIAALPHA") is None

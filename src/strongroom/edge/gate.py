@@ -25,13 +25,13 @@ from strongroom.api.errors import ApiError
 from strongroom.api.operation import About, Answer, Call, Caller, Operation, Register, Service, Told
 from strongroom.api.request_payer import check_request_payer
 from strongroom.api.routing import Route, Router, is_modelled
-from strongroom.edge import denial_log, sigv4
+from strongroom.edge import sigv4
 from strongroom.edge.body import RequestBody
 from strongroom.edge.chunked import ChunkSigner
 from strongroom.edge.claims import Claim, guess_service, read_claim
 from strongroom.edge.condition_values import RequestValues
 from strongroom.edge.cross_origin import PREFLIGHT, cross_origin_headers
-from strongroom.edge.denial_log import Denied
+from strongroom.edge.denial_log import DenialLog, Denied
 from strongroom.edge.form import FormFile, PostedForm
 from strongroom.edge.head import Head, RawBody, Reply
 from strongroom.edge.judge import Governed, Judge, Place, check_owner, has_policies
@@ -144,6 +144,7 @@ class Gate:
         self._codec = Codec()
         self.load = Load(settings.ceilings)
         self._keys = SigningKeys()
+        self._denials = DenialLog()
         self._host_id = base64.b64encode(random(48)).decode()
 
     # ---------------------------------------------------------------------------------------------------- the eight steps
@@ -258,7 +259,7 @@ class Gate:
             if trail.ticket is not None:
                 trail.ticket.let_go()
         if trail.denied or trail.why:
-            denial_log.tell(trail.denied, trail.why, trail.request_id, trail.operation, trail.caller.arn)
+            self._denials.tell(trail.denied, trail.why, trail.request_id, trail.operation, trail.caller.arn)
         if "origin" in head.headers and head.method != PREFLIGHT and trail.service == "s3":
             reply.headers += await cross_origin_headers(head, self._router, self._place)
         if self._observe is not None:
@@ -266,6 +267,7 @@ class Gate:
         if trail.ticket is not None:
             until_sent(reply, trail.ticket)
         if reply.status in _REFUSED or trail.overloaded:
+            reply.refused = trail.overloaded or trail.ticket is None or not trail.ticket.caller
             wait = self.load.held_back(trail.ticket, head.client_ip, time.monotonic(), overloaded=trail.overloaded)
             if wait:
                 await sleep(wait)

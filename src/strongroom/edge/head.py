@@ -43,6 +43,7 @@ class Reply:
     headers: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     body: bytes | AsyncIterator[bytes] = b""
     length: int | None = None  # of a streamed body
+    refused: bool = False  # before anybody proved to be a caller, or because it was too much
 
 
 def fold_headers(items: Sequence[tuple[str, str]]) -> tuple[dict[str, str], frozenset[str]]:

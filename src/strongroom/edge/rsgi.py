@@ -20,6 +20,7 @@ from strongroom.edge.limits import DRAIN_MOST, LONG_DRAINS
 from strongroom.edge.pages import Handle
 
 _LOG = structlog.get_logger("strongroom.edge")
+_ROWS_MOST: Final = 10_000
 
 
 class _Headers(Protocol):
@@ -95,11 +96,15 @@ class RsgiApp:
     """What granian is given. ``open_`` builds the rooms when a worker starts, ``close`` ends them when it stops."""
 
     def __init__(
-        self, open_: Callable[[], Awaitable[Handle]], close: Callable[[], Awaitable[None]], *, drain_seconds: float = 5.0
+        self, open_: Callable[[], Awaitable[Handle]], close: Callable[[], Awaitable[None]], *, drain_seconds: float = 5.0, refusals: int = 0
     ) -> None:
-        """``drain_seconds``: how long the rest of a refused body is waited for."""
+        """``drain_seconds``: how long the rest of a refused body is waited for. ``refusals``: as many in a row end a connection;
+        0: none do.
+        """
         self._drain_seconds = drain_seconds
         self._long_drains = 0
+        self._refusals = refusals
+        self._rows: dict[str, int] = {}  # by connection (the client's address and port): how often it was refused in a row
         self._open = open_
         self._close = close
         self._handle: Handle | None = None
@@ -134,6 +139,10 @@ class RsgiApp:
             # The body was never asked for, so the client need not send it: what follows on this connection could be read as
             # that body by one side and as the next request by the other.
             reply.headers.append(("connection", "close"))
+        if reply.refused:
+            self._count(scope.client, reply)
+        elif self._rows:
+            self._rows.pop(scope.client, None)
         if isinstance(reply.body, bytes):
             if reply.body:
                 connection.response_bytes(reply.status, reply.headers, reply.body)
@@ -144,6 +153,16 @@ class RsgiApp:
         if head is not None and not body.ended and _is_coming(head, body, reply):
             await self._drain(head, body)
         body.release()
+
+    def _count(self, connection: str, reply: Reply) -> None:
+        """End a connection that does nothing but be refused: whoever guesses must begin anew."""
+        row = self._rows.pop(connection, 0) + 1
+        if row == self._refusals:
+            reply.headers.append(("connection", "close"))
+        elif self._refusals:
+            if len(self._rows) >= _ROWS_MOST:  # of connections that are gone, most of them
+                self._rows.clear()
+            self._rows[connection] = row
 
     async def _drain(self, head: Head, body: RsgiBody) -> None:
         """Take what the client still sends of a refused body, within bounds.

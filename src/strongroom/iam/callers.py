@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ANONYMOUS", "Caller", "Callers", "Credential"]
 
 _TRIES: Final = 3  # to read a credential and its policies while nothing changes
+_UNKNOWN_MOST: Final = 1000  # and so with names that are nobody's
 _MOST: Final = 10_000  # credentials kept; beyond that the cache starts anew
 
 
@@ -39,6 +40,7 @@ class Callers:
         self._sessions = SessionSeal(iam_key)
         self._generation = -1
         self._credentials: dict[str, Credential] = {}  # by access key id, of sessions by token
+        self._unknown: set[str] = set()  # what names no credential, looked up and found to be none
 
     def cached(self, access_key_id: str) -> Credential | None:
         """The credential, if it is known and nothing has changed since; never waits. None says nothing: ask ``credential``."""
@@ -71,9 +73,10 @@ class Callers:
             generation = self._current()
             if generation != self._generation:
                 self._credentials = {}
+                self._unknown = set()
                 self._generation = generation
             found = self._credentials.get(place)
-            if found is not None:
+            if found is not None or place in self._unknown:
                 return found
             try:
                 found = await load()
@@ -88,7 +91,11 @@ class Callers:
         return await load()
 
     def _keep(self, place: str, found: Credential | None) -> None:
-        if found is not None:
+        if found is None:
+            if len(self._unknown) >= _UNKNOWN_MOST:
+                self._unknown = set()
+            self._unknown.add(place)
+        else:
             if len(self._credentials) >= _MOST:
                 self._credentials = {}
             self._credentials[place] = found
