@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from tests.clients.doors import doors
 from tests.clients.house import STRANGER, Server, unique
 
 
@@ -15,6 +16,23 @@ def server(tmp_path_factory):
     server.start()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def two_workers(tmp_path_factory):
+    """A server of two workers; ``two_doors`` lead to them one by one."""
+    server = Server(tmp_path_factory.mktemp("two"), workers=2)
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def two_doors(two_workers):
+    opened = doors(two_workers)
+    yield opened
+    for door in opened:
+        door.close()
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ class Server:
     def kill(self) -> None:
         """As the power: SIGKILL to the process and all its workers, which have no time for anything."""
         assert self.process is not None
-        for pid in (*_children(self.process.pid), self.process.pid):
+        for pid in (*children(self.process.pid), self.process.pid):
             os.kill(pid, signal.SIGKILL)
         self.process.wait(20)
         deadline = time.monotonic() + PATIENCE
@@ -140,7 +140,7 @@ class Server:
     def peak_mib(self) -> float:
         """The most memory that any of its processes ever had (VmHWM)."""
         assert self.process is not None
-        texts = [Path(f"/proc/{pid}/status").read_text() for pid in (*_children(self.process.pid), self.process.pid)]
+        texts = [Path(f"/proc/{pid}/status").read_text() for pid in (*children(self.process.pid), self.process.pid)]
         return max(int(line.split()[1]) for text in texts for line in text.splitlines() if line.startswith("VmHWM:")) / 1024
 
     def _forget(self) -> None:
@@ -249,11 +249,11 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
-            found += [*_children(int(child)), int(child)]
+            found += [*children(int(child)), int(child)]
     return found
 
 

@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import pytest
 from botocore.credentials import Credentials
 
+from tests.clients.doors import Door
 from tests.clients.house import Server, unique
 from tests.clients.test_roles import acting, assume
 from tests.clients.test_sessions import new_role
 from tests.clients.test_user_rights import ALLOW_ALL, arn_of, new_user, policy
 
-ASKED = 8  # connections, each of which may come to either worker
+
+@dataclass(frozen=True)
+class Two:
+    server: Server
+    doors: list[Door]
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("two"), workers=2)
-    server.start()
-    yield server
-    server.close()
+def two(two_workers, two_doors):
+    return Two(two_workers, two_doors)
 
 
-def codes(server, credentials):
-    """What each of several new connections is answered."""
+def codes(two, credentials):
+    """What each worker answers."""
     who = Credentials(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"])
-    answers = [server.ask("GET", "/", credentials=who) for _ in range(ASKED)]
+    answers = [replace(two.server, port=door.port).ask("GET", "/", credentials=who) for door in two.doors]
     return {"" if answer.status == 200 else answer.error[1] for answer in answers}
 
 
 @pytest.mark.fact("C13", "E25")
 def test_c13_sessions_follow_their_role_and_end_with_it(two):
-    iam = two.client("iam")
-    name, who = new_user(two, iam)
-    sts = two.client("sts", who)
+    iam = two.server.client("iam")
+    name, who = new_user(two.server, iam)
+    sts = two.server.client("sts", who)
     role = new_role(iam, arn_of(name))
     credentials = assume(sts, role)["Credentials"]
     assert codes(two, credentials) == {""}
@@ -52,14 +56,14 @@ def test_c13_sessions_follow_their_role_and_end_with_it(two):
 
 @pytest.mark.fact("C13")
 def test_sessions_of_a_user_follow_it_and_end_with_its_access_key(two):
-    iam = two.client("iam")
-    name, who = new_user(two, iam, ALLOW_ALL)
-    sts = two.client("sts", who)
+    iam = two.server.client("iam")
+    name, who = new_user(two.server, iam, ALLOW_ALL)
+    sts = two.server.client("sts", who)
     sessions = [
         sts.get_session_token()["Credentials"],
         sts.get_federation_token(Name="ann", Policy=policy(ALLOW_ALL))["Credentials"],
     ]
-    assert acting(two, "sts", sessions[0]).get_caller_identity()["Arn"] == arn_of(name)
+    assert acting(two.server, "sts", sessions[0]).get_caller_identity()["Arn"] == arn_of(name)
     given = {"UserName": name, "AccessKeyId": who.access_key_id}
     for change, expected in (
         (lambda: None, ""),

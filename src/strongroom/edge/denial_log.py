@@ -60,7 +60,9 @@ class DenialLog:
     def _sum_up(self) -> None:
         left_out, self._left_out = self._left_out, Counter()
         for principal, count in left_out.most_common(_MOST):
-            _LOG.info("denied", principal=principal or "anonymous", requests=count, reason="so many more requests within a second")
+            _LOG.info(
+                "denied", principal=principal or "anonymous", requests=count, reason="so many more requests within a second"
+            )
         rest = left_out.total() - sum(count for _, count in left_out.most_common(_MOST))
         if rest:
             _LOG.info("denied", requests=rest, reason="so many more requests of other principals within a second")

@@ -96,7 +96,12 @@ class RsgiApp:
     """What granian is given. ``open_`` builds the rooms when a worker starts, ``close`` ends them when it stops."""
 
     def __init__(
-        self, open_: Callable[[], Awaitable[Handle]], close: Callable[[], Awaitable[None]], *, drain_seconds: float = 5.0, refusals: int = 0
+        self,
+        open_: Callable[[], Awaitable[Handle]],
+        close: Callable[[], Awaitable[None]],
+        *,
+        drain_seconds: float = 5.0,
+        refusals: int = 0,
     ) -> None:
         """``drain_seconds``: how long the rest of a refused body is waited for. ``refusals``: as many in a row end a connection;
         0: none do.
