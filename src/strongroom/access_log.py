@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import structlog
@@ -20,6 +20,9 @@ from strongroom.api.routing import Router
 from strongroom.edge.gate import Seen
 from strongroom.edge.head import Head, Reply
 from strongroom.kms.key_use import KeyUse
+
+if TYPE_CHECKING:
+    from strongroom.api.operation import BodyPart
 
 STDERR: Final = "stderr"
 FLUSH_SECONDS: Final = 0.25
@@ -204,15 +207,15 @@ class _Sent:
 
     __slots__ = ("_body", "_sent", "_told")
 
-    def __init__(self, body: AsyncIterator[bytes], told: Callable[[int], None]) -> None:
+    def __init__(self, body: AsyncIterator[BodyPart], told: Callable[[int], None]) -> None:
         self._body = body
         self._told: Callable[[int], None] | None = told
         self._sent = 0
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[BodyPart]:
         return self
 
-    async def __anext__(self) -> bytes:
+    async def __anext__(self) -> BodyPart:
         try:
             piece = await self._body.__anext__()
         except BaseException:

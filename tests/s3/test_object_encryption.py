@@ -52,8 +52,7 @@ async def test_8_6_8_7_only_the_wrapping_changes(vault, keys, before, size, monk
     await vault.put("k", data, Metadata={"a": "b"}, ContentType="text/plain", StorageClass="STANDARD_IA", **before)
     old_row, old_head = await vault.row("k"), await vault.head("k", ChecksumMode="ENABLED")
     contents = [path.read_bytes() for path in vault.files]
-    reads = []
-    monkeypatch.setattr(vault.blobs, "read", reads.append)
+    reads = vault.recorded_reads(monkeypatch)
     await update(vault, keys[0][1])
     monkeypatch.undo()
     row, head = await vault.row("k"), await vault.head("k", ChecksumMode="ENABLED")

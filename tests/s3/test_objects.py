@@ -86,14 +86,7 @@ async def test_ranges_around_every_border_of_segments_and_windows(vault):
 async def test_a_range_reads_only_the_segments_it_needs(vault, monkeypatch):
     await vault.make()
     await vault.put("k", os.urandom(3 << 20))
-    reads = []
-    real = vault.blobs.read
-
-    async def read(blob_id, offset, length):
-        reads.append((offset, length))
-        return await real(blob_id, offset, length)
-
-    monkeypatch.setattr(vault.blobs, "read", read)
+    reads = vault.recorded_reads(monkeypatch)
     await vault.get("k", Range="bytes=2000000-2000009")
     assert sum(length for _, length in reads) == 65536 + 40  # one segment, and the header
 

@@ -50,8 +50,7 @@ async def test_only_the_key_changes(vault, bucket, mode, size, monkeypatch):
     row, head = await vault.row("k"), await vault.head("k", ChecksumMode="ENABLED")
     contents = [path.read_bytes() for path in vault.files]
     vault.now += timedelta(hours=1)
-    reads = []
-    monkeypatch.setattr(vault.blobs, "read", reads.append)
+    reads = vault.recorded_reads(monkeypatch)
     await rename(vault)
     monkeypatch.undo()
     assert reads == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -16,6 +17,7 @@ from strongroom.s3.findings import Finding, Position, Tally
 from strongroom.s3.scrub_records import Records, Round, findings_of, read_state
 from strongroom.s3.scrubbing import PRINCIPAL, TURN, Pace, Scrub
 from strongroom.s3.verifying import Verifying
+from strongroom.seal.layers import LayeredOpener
 from strongroom.store.contract import Unavailable
 from strongroom.store.turn import Turn
 from tests.s3.filled import LARGE, SMALL
@@ -288,18 +290,17 @@ async def test_one_process_at_a_time_and_who_scrubs_gives_way(full, scrub, monke
 
 async def test_bodies_are_opened_in_threads_and_steps_are_short(full, scrub, monkeypatch):
     """The longest hold of the loop while a store is scrubbed, in calls: never more than one row or one window of a body."""
-    from strongroom.s3 import body_check
+    here, threads = threading.get_ident(), set()
+    open_run = LayeredOpener.open
 
-    threads = set()
-    to_thread = asyncio.to_thread
+    def seen(opener, plan, sealed):
+        threads.add(threading.get_ident())
+        return open_run(opener, plan, sealed)
 
-    async def seen(call, *args):
-        threads.add(call.__name__)
-        return await to_thread(call, *args)
-
-    monkeypatch.setattr(body_check.asyncio, "to_thread", seen)
+    monkeypatch.setattr(LayeredOpener, "open", seen)
     await scrub().run_due()
-    assert "open_all" in threads
+    assert threads
+    assert here not in threads
 
 
 async def test_the_pace_is_kept_in_the_long_run(monkeypatch):

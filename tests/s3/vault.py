@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -215,6 +215,21 @@ class Vault:
         with closing(sqlite3.connect(self.folder / "catalog.sqlite", isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous = OFF")
             return connection.execute(statement, values).fetchall()
+
+    def recorded_reads(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+        """(offset, length) of all that is read of blobs from now on."""
+        reads: list[tuple[int, int]] = []
+
+        def recorded(real: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+            async def read(blob_id: str, offset: int, length: int, *use: Any) -> Any:
+                reads.append((offset, length))
+                return await real(blob_id, offset, length, *use)
+
+            return read
+
+        for name in ("read", "read_with"):
+            monkeypatch.setattr(self.blobs, name, recorded(getattr(self.blobs, name)))
+        return reads
 
     @property
     def files(self) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -30,15 +31,14 @@ layered = pytest.mark.parametrize("layers", [ONE, TWO], ids=["one layer", "two l
 
 
 def read_all(opener: LayeredOpener, plan: Plan, sealed: bytes) -> bytes:
-    return b"".join(opener.read(plan, opener.strip(plan, sealed)))
+    return bytes(opener.open(plan, sealed))
 
 
 def opened(layers, sealed, piece, first, last):
     plan = layers.plan(piece.size, first, last)
     opener = layers.opener(piece, sealed[: layers.head_size(piece.size)])
     needed = sealed[plan.offset : plan.offset + plan.length]
-    pieces = [list(opener.read(plan, opener.strip(plan, needed), at_once)) for at_once in (1, 2, 1000)]
-    (read,) = {b"".join(piece) for piece in pieces}
+    (read,) = {bytes(each.open(plan, memoryview(needed))) for each in (opener, opener.twin(), opener)}
     return read
 
 
@@ -114,6 +114,22 @@ def test_no_cut_and_no_addition_opens(layers, size):
             layers.open_whole(piece, bad)
         with pytest.raises(SealError):
             read_all(layers.opener(piece, bad[: layers.head_size(size)]), layers.plan(size, 0, size - 1), bad)
+
+
+@layered
+def test_twins_open_at_the_same_time(layers):
+    """One for each thread: the ciphers of the outer layer keep a state."""
+    sealed, piece = layers.seal(BLOB_ID, 1, PLAINTEXT), Piece(BLOB_ID, 1, LENGTH)
+    opener = layers.opener(piece, sealed[: layers.head_size(LENGTH)])
+    ranges = [(first, min(first + 70_000, LENGTH - 1)) for first in range(0, LENGTH, 3001)]
+
+    def read(twin, first, last):
+        plan = layers.plan(LENGTH, first, last)
+        return twin.open(plan, sealed[plan.offset : plan.offset + plan.length])
+
+    with ThreadPoolExecutor(4) as threads:
+        opened = list(threads.map(lambda each: read(opener.twin(), *each), ranges * 3))
+    assert all(part == PLAINTEXT[first : last + 1] for part, (first, last) in zip(opened, ranges * 3, strict=True))
 
 
 def test_each_layer_alone_opens_nothing():

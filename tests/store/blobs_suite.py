@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,35 @@ class BlobsSuite:
             (7, 0),
         ):
             assert await blobs.read(writer.blob_id, offset, length) == data[offset : offset + length]
+
+    async def test_what_is_read_is_used_in_a_thread(self, blobs: Blobs) -> None:
+        data = os.urandom(5 << 20)
+        blob_id = await store(blobs, data)
+        here = threading.get_ident()
+
+        def use(seen: memoryview) -> tuple[bool, bytes]:
+            return threading.get_ident() == here, bytes(seen)
+
+        for offset, length in (
+            (0, 5 << 20),
+            (0, 6 << 20),
+            (17, 2 << 20),
+            (100, 65_537),
+            ((5 << 20) - 5, 6),
+            (9 << 20, 5),
+            (7, 0),
+        ):
+            assert await blobs.read_with(blob_id, offset, length, use) == (False, data[offset : offset + length])
+        many = await asyncio.gather(*(blobs.read_with(blob_id, at, 300_000, use) for at in range(0, 5 << 20, 77_777)))
+        assert [seen for _, seen in many] == [data[at : at + 300_000] for at in range(0, 5 << 20, 77_777)]
+
+        def fail(_seen: memoryview) -> None:
+            raise LookupError("use")
+
+        with pytest.raises(LookupError, match="use"):
+            await blobs.read_with(blob_id, 0, 10, fail)
+        with pytest.raises(Gone):
+            await blobs.read_with("00" * 16, 0, 1, use)
 
     async def test_a_source_fills_the_room_it_is_given(self, blobs: Blobs) -> None:
         """Beside what is written, in any amounts, and never with less room than the contract says."""

@@ -23,6 +23,7 @@ _KINDS: Final = {
     "mkdir": "mkdir",
     "unlink": "unlink",
     "pread": "read",
+    "preadv": "read",
     "stat": "stat",
 }
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from strongroom.api.operation import BodyPart
 
 BodyKind = Literal["none", "buffer", "stream"]
 
@@ -13,4 +16,4 @@ class Encoded(NamedTuple):
 
     status: int
     headers: list[tuple[str, str]]
-    body: bytes | AsyncIterator[bytes]
+    body: bytes | AsyncIterator[BodyPart]

@@ -163,7 +163,7 @@ class Answer:
 
     output: Mapping[str, Any] = field(default_factory=dict[str, Any])
     status: int | None = None  # None: the model's
-    body: bytes | AsyncIterator[bytes] | None = None
+    body: bytes | AsyncIterator[BodyPart] | None = None
     length: int | None = None  # of ``body`` in bytes; Content-Length
 
 

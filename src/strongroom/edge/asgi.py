@@ -100,7 +100,7 @@ async def _send(send: Send, reply: Reply) -> None:
         left -= len(piece)
         if left < 0:
             raise RuntimeError("a streamed answer is longer than its length")
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": bytes(piece), "more_body": True})
     if left:
         raise RuntimeError("a streamed answer is shorter than its length")
     await send({"type": "http.response.body", "body": b""})

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from strongroom.api.operation import BodyPart
 
 
 class RawBody(Protocol):
@@ -41,7 +44,7 @@ class Reply:
 
     status: int
     headers: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    body: bytes | AsyncIterator[bytes] = b""
+    body: bytes | AsyncIterator[BodyPart] = b""
     length: int | None = None  # of a streamed body
     refused: bool = False  # before anybody proved to be a caller, or because it was too much
 

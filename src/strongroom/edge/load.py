@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.edge.head import Reply
 from strongroom.edge.limits import INLINE_MOST, STREAM_HELD
 from strongroom.edge.turns import Mover, Turn, Turns
+
+if TYPE_CHECKING:
+    from strongroom.api.operation import BodyPart
 
 _ADDRESS: Final = "@"  # no access key begins so
 _BURST: Final = 1.0  # seconds' worth of refusals that go out at once
@@ -242,17 +245,17 @@ class _Sending:
 
     __slots__ = ("_body", "_ticket", "_turn")
 
-    def __init__(self, body: AsyncIterator[bytes], ticket: Ticket) -> None:
+    def __init__(self, body: AsyncIterator[BodyPart], ticket: Ticket) -> None:
         self._body = body
         self._ticket = ticket
         self._turn = ticket.turn()
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[BodyPart]:
         return self
 
-    async def __anext__(self) -> bytes:
+    async def __anext__(self) -> BodyPart:
         turn = self._turn
-        piece = b""
+        piece: BodyPart = b""
         try:
             if turn is not None:
                 await turn.take()

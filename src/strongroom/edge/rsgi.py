@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 from granian._granian import RSGIProtocolClosed as ProtocolClosed
@@ -18,6 +18,9 @@ from granian._granian import RSGIProtocolClosed as ProtocolClosed
 from strongroom.edge.head import Head, Reply, fold_headers
 from strongroom.edge.limits import DRAIN_MOST, LONG_DRAINS
 from strongroom.edge.pages import Handle
+
+if TYPE_CHECKING:
+    from strongroom.api.operation import BodyPart
 
 _LOG = structlog.get_logger("strongroom.edge")
 _ROWS_MOST: Final = 10_000
@@ -41,7 +44,7 @@ class _Scope(Protocol):
 
 
 class _Transport(Protocol):
-    async def send_bytes(self, data: bytes) -> None: ...
+    async def send_bytes(self, data: bytes | bytearray) -> None: ...
 
 
 class _Connection(Protocol):
@@ -227,7 +230,7 @@ class _Stream:
         self.transport: _Transport | None = transport
 
 
-async def _send(stream: _Stream, body: AsyncIterator[bytes], length: int) -> None:
+async def _send(stream: _Stream, body: AsyncIterator[BodyPart], length: int) -> None:
     """Stream an answer. If it fails or falls short nothing more is sent, and granian cuts the connection off."""
     left = length
     try:
@@ -235,7 +238,8 @@ async def _send(stream: _Stream, body: AsyncIterator[bytes], length: int) -> Non
             left -= len(piece)
             if left < 0 or stream.transport is None:
                 break
-            await stream.transport.send_bytes(piece)
+            # It is copied at once, and a bytearray not once more.
+            await stream.transport.send_bytes(bytes(piece) if isinstance(piece, memoryview) else piece)
         if left:
             _LOG.error("answer cut off: its length is not what was said", left=left)
     except ProtocolClosed:

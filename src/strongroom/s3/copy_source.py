@@ -21,7 +21,7 @@ from strongroom.s3.versions import shown_id
 from strongroom.seal.format import Envelope
 
 if TYPE_CHECKING:
-    from strongroom.api.operation import Call
+    from strongroom.api.operation import BodyPart, Call
     from strongroom.s3.bucket_cache import Bucket
     from strongroom.s3.encryption import CustomerKey
     from strongroom.s3.rooms import Rooms
@@ -109,7 +109,7 @@ class Measured:
         return self.digests.digest(algorithm)
 
 
-async def measured(body: bytes | AsyncIterator[bytes], into: Measured) -> AsyncIterator[bytes]:
+async def measured(body: bytes | AsyncIterator[BodyPart], into: Measured) -> AsyncIterator[BodyPart]:
     """The body's pieces, digested in a thread while the consumer seals them."""
     if isinstance(body, bytes):
         into.digests.update(body)

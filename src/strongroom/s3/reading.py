@@ -6,8 +6,6 @@ segment that does not open ends the stream with an error, and the connection wit
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -27,23 +25,22 @@ from strongroom.s3.owners import bucket_arn
 from strongroom.s3.sealing import Sealing, encryption_output, object_arn
 from strongroom.s3.uploads import check_part_number
 from strongroom.s3.versions import IN_ROW, asked_version, shown_id
+from strongroom.s3.windows import Windows
 from strongroom.seal import Forged, Truncated
-from strongroom.seal.format import Envelope, Mode, Piece, decode_manifest
-from strongroom.seal.stream import FIRST_PLAIN, PLAIN
+from strongroom.seal.format import Envelope, Mode, decode_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
-    from strongroom.api.operation import Call
+    from strongroom.api.operation import BodyPart, Call
     from strongroom.s3.bucket_cache import Bucket
     from strongroom.s3.encryption import CustomerKey
     from strongroom.s3.rooms import Rooms
-    from strongroom.seal.layers import LayeredOpener, Layers, Plan
+    from strongroom.seal.format import Piece
+    from strongroom.seal.layers import Layers
     from strongroom.store.contract import PartRow, VersionRow
 
 OF_KMS: Final = frozenset({Mode.SSE_KMS, Mode.DSSE_KMS})
-WINDOW: Final = 32  # segments read at a time: 2 MiB
-AT_ONCE: Final = 4  # segments opened and sent at a time
 #: Response header overrides of GetObject and HeadObject: member of the input -> member of the output.
 _OVERRIDES: Final = {
     "ResponseCacheControl": "CacheControl",
@@ -102,14 +99,6 @@ async def find_version_for(call: Call, rooms: Rooms, bucket: Bucket, given: Mapp
     return row
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """A run of plaintext inside one piece whose segments are read and opened together."""
-
-    piece: Piece
-    plan: Plan
-
-
 class Opened:
     """One version, its manifest and its open data keys: reads any range of plaintext."""
 
@@ -118,7 +107,6 @@ class Opened:
         self._row = row
         self.pieces = pieces
         self.layers = layers
-        self._opener: tuple[str, LayeredOpener] | None = None  # of the piece that is being read, by its blob id
         if sum(piece.size for piece in pieces) != row.size:
             raise Forged("the row's size is not that of its manifest")
 
@@ -132,7 +120,7 @@ class Opened:
             raise Truncated("the row has lost its body")
         return self.layers.open_whole(self.pieces[0], self._row.body)
 
-    async def read(self, wanted: ByteRange | None) -> tuple[bytes | AsyncIterator[bytes], int]:
+    async def read(self, wanted: ByteRange | None) -> tuple[bytes | AsyncIterator[BodyPart], int]:
         """(body, length) of a range or of all. The first bytes are open when it returns. Raises SealError, store.Gone."""
         if self._row.size == 0 or self.in_row:
             plaintext = b"" if not self.in_row else self.small()
@@ -140,69 +128,7 @@ class Opened:
                 plaintext = plaintext[wanted.first : wanted.last + 1]
             return plaintext, len(plaintext)
         span_of_all = wanted or ByteRange(0, self._row.size - 1)
-        chunks = self._stream(span_of_all)
-        first = await anext(chunks)
-        if len(first) == span_of_all.length:
-            await chunks.aclose()
-            return first, len(first)
-        return _resumed(first, chunks), span_of_all.length
-
-    async def _stream(self, wanted: ByteRange) -> AsyncGenerator[bytes, None]:
-        """Plaintext chunks of some segments; the next window is made ready while this one is on its way to the client."""
-        ahead: asyncio.Task[tuple[LayeredOpener, memoryview]] | None = None
-        windows = self._windows(wanted)
-        window = next(windows, None)
-        try:
-            while window is not None:
-                opener, stripped = await (ahead or asyncio.ensure_future(self._make_ready(window)))
-                following = next(windows, None)
-                ahead = asyncio.ensure_future(self._make_ready(following)) if following is not None else None
-                for plaintext in opener.read(window.plan, stripped, AT_ONCE):
-                    yield plaintext
-                window = following
-        finally:
-            if ahead is not None:
-                ahead.cancel()
-
-    async def _make_ready(self, window: _Window) -> tuple[LayeredOpener, memoryview]:
-        """Read a window and take off its outer layer, if it has one; that in a thread, since it takes longer than all else."""
-        piece, plan = window.piece, window.plan
-        sealed = await self._load(window)
-        if self._opener is None or self._opener[0] != piece.blob_id:
-            head = sealed
-            if plan.offset > 0:
-                head = await self._rooms.blobs.read(piece.blob_id, 0, self.layers.head_size(piece.size))
-            self._opener = piece.blob_id, self.layers.opener(piece, head)
-        opener = self._opener[1]
-        if self.layers.outer is None:
-            return opener, opener.strip(plan, sealed)
-        return opener, await asyncio.to_thread(opener.strip, plan, sealed)
-
-    async def _load(self, window: _Window) -> bytes:
-        plan, piece = window.plan, window.piece
-        ends = plan.offset + plan.length == self.layers.sealed_size(piece.size)  # then a byte more, to see that there is none
-        return await self._rooms.blobs.read(piece.blob_id, plan.offset, plan.length + ends)
-
-    def _windows(self, wanted: ByteRange) -> Iterator[_Window]:
-        start = 0
-        for piece in self.pieces:
-            first, last = max(wanted.first - start, 0), min(wanted.last - start, piece.size - 1)
-            start += piece.size
-            while first <= last:
-                # Windows end where a segment ends, so that no segment is read or opened twice.
-                segment = 0 if first < FIRST_PLAIN else 1 + (first - FIRST_PLAIN) // PLAIN
-                end = min(last, FIRST_PLAIN + (segment + WINDOW - 1) * PLAIN - 1)
-                yield _Window(piece, self.layers.plan(piece.size, first, end))
-                first = end + 1
-
-
-async def _resumed(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
-    try:
-        yield first
-        async for chunk in rest:
-            yield chunk
-    finally:
-        await rest.aclose()
+        return await Windows(self._rooms.blobs, self.layers, self.pieces).read(span_of_all), span_of_all.length
 
 
 class Reading:

@@ -7,13 +7,13 @@ where data keys come from or how they are wrapped. ``docs/spec/at-rest.md`` sect
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from strongroom.seal import Truncated
 from strongroom.seal.ctr_hmac import CTR_HMAC
 from strongroom.seal.format import Piece, outer_associated_data, stream_associated_data
-from strongroom.seal.segments import HEADER, MAX_SEGMENTS, SEGMENT, Span
+from strongroom.seal.segments import HEADER, Span
 from strongroom.seal.stream import GCM_HKDF, Construction, Data, Opener, Sealer, open_whole, seal
 
 
@@ -158,27 +158,23 @@ class LayeredOpener:
     def __init__(self, openers: list[Opener]) -> None:
         self._openers = openers  # outermost first
 
-    def strip(self, plan: Plan, sealed: Data) -> memoryview:
-        """What the innermost layer needs of the bytes that the range was planned to need. With an outer layer that takes its time.
+    def twin(self) -> LayeredOpener:
+        """Another one of the same piece, for another thread."""
+        return LayeredOpener([opener.twin() for opener in self._openers])
+
+    def open(self, plan: Plan, sealed: Data) -> bytes | bytearray:
+        """The plaintext of a range, from the bytes that it was planned to need: a new buffer, which nothing else refers to.
 
         Raises Forged, Truncated.
         """
         view = memoryview(sealed)
         if len(view) != plan.length:  # whole segments may be missing at its end: those that are there would open
             raise Truncated("the piece is not as long as its manifest says")
-        for opener, span in zip(self._openers[:-1], reversed(plan.spans[1:]), strict=True):
+        *outer, innermost = zip(self._openers, reversed(plan.spans), strict=True)
+        for opener, span in outer:
             view = memoryview(opener.open_buffer(span.first_segment, view))[span.skip : span.skip + span.take]
-        return view
-
-    def read(self, plan: Plan, stripped: memoryview, at_once: int = MAX_SEGMENTS) -> Iterator[bytes]:
-        """The plaintext of a range from what ``strip`` gave, ``at_once`` segments at a time: what was opened is still in the
-        processor's cache when it is copied on. Raises Forged, Truncated.
-        """
-        view, innermost = stripped, self._openers[-1]
-        skip, left, first = plan.spans[0].skip, plan.spans[0].take, plan.spans[0].first_segment
-        for start in range(0, len(view), at_once * SEGMENT):
-            plaintext = innermost.open(first + start // SEGMENT, view[start : start + at_once * SEGMENT])
-            if skip or len(plaintext) > left:
-                plaintext = plaintext[skip : skip + left]
-            skip, left = 0, left - len(plaintext)
-            yield plaintext
+        opener, span = innermost
+        plaintext = opener.open_buffer(span.first_segment, view)
+        if span.take == len(plaintext):
+            return plaintext
+        return bytes(memoryview(plaintext)[span.skip : span.skip + span.take])

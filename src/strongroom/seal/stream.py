@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -60,9 +62,12 @@ class Construction:
 
     def of_stream(self, data_key: bytes, associated_data: bytes, fresh: bytes) -> SegmentCipher:
         """The cipher of one stream, from the 39 random bytes of its header."""
+        return self.cipher(self.stream_keys(data_key, associated_data, fresh))
+
+    def stream_keys(self, data_key: bytes, associated_data: bytes, fresh: bytes) -> bytes:
         if len(data_key) != DATA_KEY or len(fresh) != _RANDOM:
             raise ValueError("a data key is 32 bytes and a stream takes 39 random ones")
-        return self.cipher(HKDF(_SHA256, self.key_size, fresh[:_SALT], associated_data).derive(data_key))
+        return HKDF(_SHA256, self.key_size, fresh[:_SALT], associated_data).derive(data_key)
 
 
 GCM_HKDF: Final = Construction(Segments(TAG), 32, AESGCM)
@@ -238,7 +243,7 @@ class Opener:
     be, Forged for a header that is not one, ValueError for a data key that is not 32 bytes.
     """
 
-    __slots__ = ("_cipher", "_header", "_last", "_length", "_tag")
+    __slots__ = ("_cipher", "_header", "_last", "_length", "_new_cipher", "_tag")
 
     def __init__(
         self, data_key: bytes, associated_data: bytes, header: bytes, sealed_length: int, construction: Construction = GCM_HKDF
@@ -248,11 +253,18 @@ class Opener:
             raise Truncated(f"a header is {HEADER} bytes")
         if header[0] != HEADER:
             raise Forged("the header is not that of a stream")
-        self._cipher = construction.of_stream(data_key, associated_data, header[1:])
+        self._new_cipher = partial(construction.cipher, construction.stream_keys(data_key, associated_data, header[1:]))
+        self._cipher = self._new_cipher()
         self._tag = construction.segments.tag
         self._header = bytes(header)
         self._length = sealed_length
         self._last = (sealed_length - 1) // SEGMENT
+
+    def twin(self) -> Opener:
+        """Another one of the same stream, for another thread."""
+        other = copy(self)
+        setattr(other, "_cipher", self._new_cipher())  # noqa: B010 - of the very same class
+        return other
 
     def open(self, first_segment: int, sealed: Data) -> bytes:
         """The plaintext of consecutive whole segments. A run that begins at segment 0 begins with the header.

@@ -357,6 +357,12 @@ class Blobs(Protocol):
         """Exactly ``length`` bytes, or fewer only at the end. Raises Gone, Unavailable."""
         ...
 
+    async def read_with(self, blob_id: str, offset: int, length: int, use: Callable[[memoryview], T]) -> T:
+        """What ``use`` makes, in a thread, of the bytes that ``read`` would give. They are there until it returns, and no longer: it
+        keeps none of them but by a copy. Raises as ``read``; what ``use`` raises comes through.
+        """
+        ...
+
     async def size(self, blob_id: str) -> int:
         """Raises Gone."""
         ...

@@ -96,6 +96,9 @@ class FileBlobs:
     async def read(self, blob_id: str, offset: int, length: int) -> bytes:
         return await self.run(partial(self._read, blob_id, offset, length))
 
+    async def read_with(self, blob_id: str, offset: int, length: int, use: Callable[[memoryview], T]) -> T:
+        return await self.run(partial(self._read_with, blob_id, offset, length, use))
+
     async def size(self, blob_id: str) -> int:
         return await self.run(lambda: os.stat(self._path(blob_id)).st_size)
 
@@ -225,6 +228,32 @@ class FileBlobs:
         finally:
             os.close(descriptor)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _read_with(self, blob_id: str, offset: int, length: int, use: Callable[[memoryview], T]) -> T:
+        if length > GATHERED:
+            return use(memoryview(self._read(blob_id, offset, length)))
+        buffer = self.take_buffer()
+        try:
+            with memoryview(buffer) as whole, whole[:length] as room:
+                filled = self._read_into(blob_id, offset, room)
+                with room[:filled] as sealed:
+                    return use(sealed)
+        finally:
+            self.give_buffer(buffer)
+
+    def _read_into(self, blob_id: str, offset: int, room: memoryview) -> int:
+        filled = 0
+        descriptor = os.open(self._path(blob_id), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            while filled < len(room):
+                with room[filled:] as rest:
+                    count = os.preadv(descriptor, [rest], offset + filled)
+                if not count:
+                    break
+                filled += count
+        finally:
+            os.close(descriptor)
+        return filled
 
     def _sweep(self) -> int:
         count = 0
