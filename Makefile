@@ -160,7 +160,8 @@ LOCK = $(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --gener
 
 lock: $(VENV)/.dev
 	$(LOCK) pyproject.toml --group build -o requirements/run.txt
-	$(LOCK) pyproject.toml --group build --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra otel -c requirements/run.txt -o requirements/otel.txt
+	$(LOCK) pyproject.toml --group build --group dev --extra otel -c requirements/otel.txt -o requirements/dev.txt
 	$(LOCK) --group fuzz -o requirements/fuzz.txt
 	$(LOCK) --group clients -o requirements/clients.txt
 	$(LOCK) --group bench -o requirements/bench.txt

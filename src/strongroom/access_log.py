@@ -10,19 +10,17 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import orjson
 import structlog
 
 from strongroom.api.routing import Router
 from strongroom.edge.gate import Seen
+from strongroom.edge.handing_on import HandedOn
 from strongroom.edge.head import Head, Reply
 from strongroom.kms.key_use import KeyUse
-
-if TYPE_CHECKING:
-    from strongroom.api.operation import BodyPart
 
 STDERR: Final = "stderr"
 FLUSH_SECONDS: Final = 0.25
@@ -77,7 +75,7 @@ class AccessLog:
             self._add(seen, 0.0, len(body), whole=True)
             return
         began = time.perf_counter()
-        reply.body = _Sent(body, lambda sent: self._add(seen, time.perf_counter() - began, sent, whole=sent == reply.length))
+        reply.body = HandedOn(body, lambda sent: self._add(seen, time.perf_counter() - began, sent, whole=sent == reply.length))
 
     def used(self, use: KeyUse) -> None:
         if len(self._keys) > MOST_WAITING:  # of requests that came to no answer
@@ -200,37 +198,3 @@ def _quoted(value: str | int) -> str:
         return orjson.dumps(value).decode()
     except TypeError:  # a refused request may hold what is no Unicode
         return orjson.dumps(str(value).encode("utf-8", "backslashreplace").decode()).decode()
-
-
-class _Sent:
-    """A streamed answer; ``told`` hears once, at its end, how many bytes were handed on."""
-
-    __slots__ = ("_body", "_sent", "_told")
-
-    def __init__(self, body: AsyncIterator[BodyPart], told: Callable[[int], None]) -> None:
-        self._body = body
-        self._told: Callable[[int], None] | None = told
-        self._sent = 0
-
-    def __aiter__(self) -> AsyncIterator[BodyPart]:
-        return self
-
-    async def __anext__(self) -> BodyPart:
-        try:
-            piece = await self._body.__anext__()
-        except BaseException:
-            self._end()
-            raise
-        self._sent += len(piece)
-        return piece
-
-    async def aclose(self) -> None:
-        self._end()
-        close: Any = getattr(self._body, "aclose", None)
-        if close is not None:
-            await close()
-
-    def _end(self) -> None:
-        if self._told is not None:
-            told, self._told = self._told, None
-            told(self._sent)

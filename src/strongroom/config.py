@@ -51,6 +51,10 @@ class Config:
     bucket_key_seconds: float = _setting(300.0, "how long S3 uses a bucket key before it asks KMS for another")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "least severe event that is logged")
     access_log: str = _setting("off", "one line for each request: off, stderr, or the path of a file")
+    traces: str = _setting(
+        "off", "where a collector takes OpenTelemetry's traces by HTTP, http://HOST:4318/v1/traces; needs strongroom[otel]"
+    )
+    traces_percent: int = _setting(100, "how many of all requests leave a trace")
     body_idle_seconds: float = _setting(30.0, "an upload that sends nothing for so long is given up")
     body_least_rate: int = _setting(1024, "bytes a second that an upload must reach on the whole")
     header_seconds: float = _setting(20.0, "how long a connection may take to send the head of a request, or stay idle")
@@ -328,6 +332,13 @@ def _access_log(raw: object) -> str:
     return str(path)
 
 
+def _traces(raw: object) -> str:
+    text = _text(raw)
+    if text != "off" and re.fullmatch(r"https?://[^\s/]+(/\S*)?", text) is None:
+        raise ValueError("must be off, or begin with http:// or https://")
+    return text
+
+
 _READ: Final[dict[str, Callable[[object], Any]]] = {
     "data_dir": _path,
     "root_key": _root_key,
@@ -343,6 +354,8 @@ _READ: Final[dict[str, Callable[[object], Any]]] = {
     "bucket_key_seconds": _seconds,
     "log_level": _one_of("debug", "info", "warning", "error"),
     "access_log": _access_log,
+    "traces": _traces,
+    "traces_percent": _whole(1, 100),
     "body_idle_seconds": _seconds,
     "body_least_rate": _whole(0, 1 << 30),
     "header_seconds": _seconds,

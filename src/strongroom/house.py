@@ -54,6 +54,7 @@ from strongroom.store.files import FileBlobs
 from strongroom.store.reserve import Reserve
 from strongroom.store.sqlite import SqliteCatalog
 from strongroom.store.turn import Turn
+from strongroom.tracing import Tracing
 
 _LOG = structlog.get_logger("strongroom.server")
 
@@ -74,11 +75,14 @@ class House:
     scrub: Scrub
     scrub_turn: Turn
     access_log: AccessLog | None
+    tracing: Tracing | None
     loop_delay: LoopDelay
     handle: Handle = field(repr=False)  # the gate behind the server's own pages
 
     async def close(self) -> None:
         self.scrub_turn.close()
+        if self.tracing is not None:
+            await self.tracing.close()
         if self.access_log is not None:
             await self.access_log.close()
         await self.blobs.close()
@@ -98,6 +102,7 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
     subkeys = lower.subkeys
     record = KeyUseRecord(config.data_dir, subkeys.key_use, keys.ring.now_ms, reserve=lower.reserve)
     await keep_head(catalog, record.chain_id, record.sealed_head())
+    tracing = _trace(config, lower)
     counted = numbers or Numbers()
     access_log = None
     if config.access_log != "off":
@@ -122,7 +127,7 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
             ceilings=Ceilings(config.requests, config.caller_requests, config.body_memory_mib << 20, config.refusals),
         ),
         clock=now,
-        observe=_observe(numbers, access_log),
+        observe=_observe(numbers, access_log, tracing),
     )
     show_load(counted, gate.load)
     show_store(counted, catalog, blobs, record)
@@ -147,7 +152,7 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
     )
     readiness = Readiness(catalog, blobs)
     more = {} if numbers is None else {"metrics": numbers_page(numbers, readiness, LastScrub(numbers, catalog).look)}
-    pages = Pages(gate.handle, partial(_ready, catalog, readiness), more)
+    pages = Pages(gate.handle if tracing is None else tracing.around(gate.handle), partial(_ready, catalog, readiness), more)
     return House(
         lower.reserve,
         catalog,
@@ -161,23 +166,35 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
         scrub,
         scrub_turn,
         access_log,
+        tracing,
         LoopDelay(counted),
         pages.handle,
     )
 
 
-def _observe(numbers: Numbers | None, access_log: AccessLog | None) -> Observe | None:
+def _trace(config: Config, lower: LowerRooms) -> Tracing | None:
+    """Spans at the doors of the rooms below, where they are wanted. Raises StartError."""
+    if config.traces == "off":
+        return None
+    tracing = Tracing(config.traces, config.traces_percent)
+    tracing.stand_at(lower.catalog, write="commit")
+    tracing.stand_at_blobs(lower.blobs)
+    tracing.stand_at(lower.keys, generate="kms GenerateDataKey", unwrap="kms Decrypt")
+    return tracing
+
+
+def _observe(numbers: Numbers | None, access_log: AccessLog | None, tracing: Tracing | None) -> Observe | None:
     """Who is told of answered requests."""
-    counting = None if numbers is None else Requests(numbers).observe
-    if access_log is None or counting is None:
-        return counting if access_log is None else access_log.observe
-    logging = access_log.observe
+    counting = [] if numbers is None else [Requests(numbers).observe]
+    told: list[Observe] = [*counting, *(each.observe for each in (access_log, tracing) if each is not None)]
+    if len(told) < 2:
+        return told[0] if told else None
 
-    def both(seen: Seen, reply: Reply) -> None:
-        counting(seen, reply)
-        logging(seen, reply)
+    def observe(seen: Seen, reply: Reply) -> None:
+        for each in told:
+            each(seen, reply)
 
-    return both
+    return observe
 
 
 async def _ready(catalog: SqliteCatalog, readiness: Readiness) -> bool:

@@ -35,7 +35,7 @@ from strongroom.iam.identities import Identities, NewAccount
 from strongroom.kms.data_keys import DataKeys
 from strongroom.logs import configure_log
 from strongroom.processes import Workers, watch
-from strongroom.startup import StartError, folder, now, self_test, tls
+from strongroom.startup import StartError, extras, folder, now, self_test, tls
 from strongroom.startup.first_account import first_account
 from strongroom.startup.root_key import Subkeys, ensure_root_key_check
 from strongroom.startup.sealing import ensure_root_key, is_plain_file, left_in_folder
@@ -67,6 +67,8 @@ def serve(config: Config, say: Callable[[str], None]) -> None:
     os.umask(0o077)
     configure_log(config.log_level)
     self_test.require()
+    if config.traces != "off":
+        extras.require_traces()
     certificate = _given_certificate(config)  # before anything is made
     folder.prepare(config.data_dir, key_elsewhere=not parse_key_form(config.root_key).in_folder)
     with folder.locked(config.data_dir):

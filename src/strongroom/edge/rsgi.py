@@ -157,7 +157,7 @@ class RsgiApp:
             else:
                 connection.response_empty(reply.status, reply.headers)
         else:
-            await _send(_Stream(connection.response_stream(reply.status, reply.headers)), reply.body, reply.length or 0)
+            await _send(_Stream(connection.response_stream(reply.status, reply.headers)), reply, reply.body)
         if head is not None and not body.ended and _is_coming(head, body, reply):
             await self._drain(head, body)
         body.release()
@@ -230,9 +230,9 @@ class _Stream:
         self.transport: _Transport | None = transport
 
 
-async def _send(stream: _Stream, body: AsyncIterator[BodyPart], length: int) -> None:
+async def _send(stream: _Stream, reply: Reply, body: AsyncIterator[BodyPart]) -> None:
     """Stream an answer. If it fails or falls short nothing more is sent, and granian cuts the connection off."""
-    left = length
+    left = reply.length or 0
     try:
         async for piece in body:
             left -= len(piece)
@@ -241,16 +241,20 @@ async def _send(stream: _Stream, body: AsyncIterator[BodyPart], length: int) -> 
             # It is copied at once, and a bytearray not once more.
             await stream.transport.send_bytes(bytes(piece) if isinstance(piece, memoryview) else piece)
         if left:
-            _LOG.error("answer cut off: its length is not what was said", left=left)
+            _LOG.error("answer cut off: its length is not what was said", request_id=_request_id(reply), left=left)
     except ProtocolClosed:
         pass  # the client has gone
     except Exception as error:  # noqa: BLE001 - the status is out: all that is left is to cut the connection off
-        _LOG.error("answer cut off", exc_info=error)
+        _LOG.error("answer cut off", request_id=_request_id(reply), exc_info=error)
     finally:
         stream.transport = None
         close = getattr(body, "aclose", None)
         if close is not None:
             await close()
+
+
+def _request_id(reply: Reply) -> str:
+    return next((value for name, value in reply.headers if name in {"x-amz-request-id", "x-amzn-requestid"}), "")
 
 
 async def _drain(body: RsgiBody, seconds: float) -> None:
