@@ -196,6 +196,24 @@ def test_an_error_of_the_servers_own_has_its_traceback_in_the_error_log_alone(as
     assert "Traceback" not in str(response)
 
 
+def test_an_answer_that_is_cut_off_is_told_as_that_in_both_logs(asking):
+    """Its first bytes are sound and out before the damage is met."""
+    asking.s3.put_object(Bucket="letters", Key="damaged", Body=os.urandom(9_000_000))
+    (newest,) = sorted((asking.serving.folder / "blobs").rglob("*/*/*"), key=lambda path: path.stat().st_mtime_ns)[-1:]
+    with newest.open("r+b") as file:
+        file.seek(-5, os.SEEK_END)
+        file.write(b"other")
+    got = asking.s3.get_object(Bucket="letters", Key="damaged")
+    with pytest.raises((botocore.exceptions.IncompleteReadError, botocore.exceptions.ResponseStreamingError)):
+        got["Body"].read()
+    line = asking.of(got)
+    assert (line["status"], line["whole"]) == (200, False)
+    assert line["sent"] < 9_000_000
+    errors = [json.loads(text) for text in asking.serving.log.read_text().splitlines() if "answer cut off" in text]
+    (error,) = [error for error in errors if error["request_id"] == line["request_id"]]
+    assert "Traceback" in error["exception"]
+
+
 def test_a_log_that_was_moved_away_is_begun_anew(asking):
     asking.of(asking.s3.list_buckets())
     moved = asking.path.with_suffix(".1")

@@ -44,6 +44,20 @@ def status(server, path):
         connection.close()
 
 
+def statuses(server, path):
+    """Of both workers: new connections are spread over them."""
+    return {status(server, path) for _ in range(24)}
+
+
+def writable(server):
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        connection.request("GET", "/-/metrics")
+        return "\nstrongroom_store_writable 1.0\n" in connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
 def refused(call, **given):
     with pytest.raises(ClientError) as caught:
         call(**given)
@@ -94,7 +108,8 @@ def _reads_and_deletes_go_on(server, s3, kms, key):
     blob = kms.encrypt(KeyId=key, Plaintext=b"kept")["CiphertextBlob"]
     filler = fill(server.data)
     assert refused(s3.put_object, Bucket="plain", Key="new", Body=LARGE) == (503, "ServiceUnavailable")
-    assert status(server, "/-/ready") == 503
+    assert statuses(server, "/-/ready") == {503}
+    assert not any(writable(server) for _ in range(8))
     assert status(server, "/-/live") == 200
 
     # Uses of keys are recorded in the room that is kept for them. Reading goes on.
@@ -123,7 +138,8 @@ def _reads_and_deletes_go_on(server, s3, kms, key):
 
     filler.unlink()
     until(lambda: given(server) == [])
-    until(lambda: status(server, "/-/ready") == 200)
+    until(lambda: statuses(server, "/-/ready") == {200})
+    assert writable(server)
     for sent in (SMALL, LARGE):
         s3.put_object(Bucket="plain", Key="new", Body=sent)
         s3.put_object(Bucket="under-kms", Key="new", Body=sent)
