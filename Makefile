@@ -17,6 +17,7 @@ TESTS ?=
 BENCH ?=
 BUDGET ?=
 ENDPOINTS ?=
+RESULT ?=
 REQUIRE ?=
 TERRAFORM ?= terraform
 FUZZ  ?=
@@ -28,7 +29,7 @@ HOSTILE ?=
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 
-.PHONY: help setup serve test clients terraform lint format demo bench budget fuzz torture powercut hostile docs lock clean
+.PHONY: help setup serve test clients terraform lint format demo bench performance budget fuzz torture powercut hostile docs lock clean
 
 help:
 	@echo "make serve   start a server on $(DATA) (first start prints the root credentials)"
@@ -40,6 +41,7 @@ help:
 	@echo "make format  let ruff lay out the code"
 	@echo "make demo    start a throw-away server and walk through it"
 	@echo "make bench   measure a throw-away server   BENCH=--quick for a look, ENDPOINTS=moto or name=URL,KEY,SECRET for others beside it"
+	@echo "make performance  docs/performance.md and its drawings, from the newest run of make bench BENCH=--whole"
 	@echo "make budget  what each step of a small request costs, held to its line in bench/budget.toml"
 	@echo "make fuzz    malformed bytes for every reader  FUZZ=\"--seconds 300\" for longer"
 	@echo "make torture kill a server under load, 100 times  TORTURE=\"--rounds 5\" for a short one"
@@ -132,6 +134,10 @@ bench: export STRONGROOM_BENCH_ENDPOINTS = $(ENDPOINTS)
 bench: $(VENV)/.dev $(if $(filter moto,$(subst ;, ,$(ENDPOINTS))),$(OTHERS)/.all)
 	@$(BIN)/python bench/run.py $(BENCH)
 
+# From the newest whole result of make bench, or RESULT=bench/results/….json
+performance: $(OTHERS)/.all
+	@$(OTHERS)/bin/python bench/performance.py $(RESULT)
+
 budget: $(VENV)/.dev
 	@$(BIN)/python bench/budget.py $(BUDGET)
 
@@ -152,6 +158,7 @@ docs: $(VENV)/.dev
 	@$(BIN)/python -m strongroom.api.coverage strongroom.s3 strongroom.kms strongroom.iam > docs/operations.md
 	@$(BIN)/python -m tests.s3.tamper_matrix > docs/tamper-matrix.md
 	@$(BIN)/python -m tests.facts > docs/facts.md
+	@$(BIN)/python bench/performance.py --kept
 	@$(BIN)/python -m tests.server.metrics_page > docs/metrics.md
 
 # ------------------------------------------------------------------------------------------------------------------ pins

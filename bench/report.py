@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from counting import Plan
 from endpoints import OPERATIONS, Compared
 from measures import MEMORY_LIMIT, Measure, Sample
 from rich import box
@@ -25,6 +26,8 @@ class Machine:
     processor: str
     python: str
     granian: str
+    kernel: str
+    memory_gib: int
     file_system: str
     load_before: float
 
@@ -32,9 +35,9 @@ class Machine:
     def here(cls, folder: Path) -> Machine:
         cores = os.cpu_count() or 1
         usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
-        return cls(
-            cores, usable, _processor(), platform.python_version(), version("granian"), _file_system(folder), os.getloadavg()[0]
-        )
+        memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+        programs = platform.python_version(), version("granian"), platform.release().partition("-")[0]
+        return cls(cores, usable, _processor(), *programs, memory, _file_system(folder), os.getloadavg()[0])
 
     def line(self) -> str:
         busy = (
@@ -51,6 +54,7 @@ class Outcome:
     results: dict[Measure, list[Sample]] = field(default_factory=dict[Measure, list[Sample]])
     memory_peak_mib: float | None = None
     compared: Compared | None = None
+    spent_s: dict[str, float] = field(default_factory=dict[str, float])  # on each measurement, its preparation included
     left_out: list[str] = field(default_factory=list[str])  # measurements that need wrk, where it is missing
     seconds: float = 0.0
 
@@ -124,13 +128,13 @@ def _show_measures(
 
 def save(folder: Path, machine: Machine, options: dict[str, object], outcome: Outcome) -> Path:
     """The run as JSON: what docs/performance.md is written from."""
-    now = datetime.now(UTC)
+    now, plan = datetime.now(UTC), Plan.read()
     document = {
         "at": now.isoformat(timespec="seconds"),
         "strongroom": version("strongroom"),
         "seconds": round(outcome.seconds),
         "machine": asdict(machine),
-        "options": {name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
+        "options": {name: value for name, value in options.items() if name != "folder"},
         "measures": {
             measure.name: {
                 "title": measure.title,
@@ -140,11 +144,14 @@ def save(folder: Path, machine: Machine, options: dict[str, object], outcome: Ou
                 "at_most": measure.at_most,
                 "ratio": _ratio(samples),
                 "met": measure.met(_ratio(samples)),
+                "spent_s": round(outcome.spent_s[measure.name], 1),
                 "samples": [asdict(sample) | {"ratio": sample.ratio} for sample in samples],
             }
             for measure, samples in outcome.results.items()
         },
         "memory_peak_mib": outcome.memory_peak_mib,
+        "memory_limit_mib": MEMORY_LIMIT,
+        "budget": {"lines": plan.lines, "reference_us": plan.reference_us},
         "compared": None if outcome.compared is None else _compared(outcome.compared),
     }
     folder.mkdir(parents=True, exist_ok=True)
