@@ -38,11 +38,12 @@ from strongroom.worker import _SWITCH_SECONDS  # as a worker has it
 
 SMALL: Final = 4096
 AT_ONCE: Final = 32
+BUCKET: Final = "bench-budget"
 OBJECTS: Final = 2_000  # in a bucket, asked for in no order
-KINDS: Final = ("get", "put")
+PRESIGNED: Final = ("get", "put")
+KINDS: Final = (*PRESIGNED, "get-headers", "put-headers")  # the last two are signed in their headers, as SDKs do
 TOTAL: Final = "all steps"
 _BODY: Final = bytes(range(256)) * (SMALL // 256)
-_METHODS: Final = {"get": "GET", "put": "PUT"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,12 @@ class Counted:
     reference_us: float  # what the reference work took, as measured
 
     @property
-    def broken(self) -> list[str]:
-        return [step for step, line in self.lines.items() if self.steps[step] > line]
+    def title(self) -> str:
+        return f"{self.kind[:3].upper()} 4 KiB, {'presigned' if self.kind in PRESIGNED else 'signed in its headers'}"
 
     @property
-    def nearest(self) -> tuple[str, float]:
-        """The step that uses most of its line, and that part."""
-        return max(((step, self.steps[step] / line) for step, line in self.lines.items()), key=lambda pair: pair[1])
+    def broken(self) -> list[str]:
+        return [step for step, line in self.lines.items() if self.steps[step] > line]
 
 
 # ------------------------------------------------------------------------------------------------- what granian would give
@@ -89,6 +89,9 @@ class Scope:
     scheme: str = "http"
     client: str = "127.0.0.1:50000"
     authority: str | None = None
+
+
+Signed = tuple[str, dict[str, str]]  # a request's target and its headers
 
 
 class Connection:
@@ -135,17 +138,27 @@ class Worker:
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self._runner.run(work)
 
-    def request(self, method: str, target: str, body: bytes = b"") -> tuple[Coroutine[Any, Any, None], Connection]:
+    def request(self, method: str, signed: Signed, body: bytes = b"") -> tuple[Coroutine[Any, Any, None], Connection]:
+        target, headers = signed
         path, _, query = target.partition("?")
-        headers = [("host", HOST)] + ([("content-length", str(len(body)))] if body else [])
+        items = [*headers.items(), ("content-length", str(len(body)))] if body else list(headers.items())
         connection = Connection(body)
-        return self._app.__rsgi__(Scope(method, path, query, Headers(headers)), connection), connection
+        return self._app.__rsgi__(Scope(method, path, query, Headers(items)), connection), connection
 
     def group(
-        self, method: str, targets: list[str], body: bytes = b""
+        self, method: str, signed: list[Signed], body: bytes = b""
     ) -> tuple[list[Coroutine[Any, Any, None]], list[Connection]]:
-        pairs = [self.request(method, target, body) for target in targets]
+        pairs = [self.request(method, each, body) for each in signed]
         return [answer for answer, _ in pairs], [connection for _, connection in pairs]
+
+    def presigned(self, method: str, keys: list[str]) -> list[Signed]:
+        return [(target, {"host": HOST}) for target in self.signer.presigned(method, BUCKET, keys)]
+
+    def signed(self, kind: str, keys: list[str]) -> list[Signed]:
+        method = kind[:3].upper()
+        if kind in PRESIGNED:
+            return self.presigned(method, keys)
+        return [self.signer.signed(method, BUCKET, key, _BODY if method == "PUT" else b"") for key in keys]
 
     def close(self) -> None:
         self._runner.run(self._rooms.house.close())
@@ -158,19 +171,20 @@ class Load:
     """Groups of requests of one kind, in an order that is always the same."""
 
     kind: str
-    targets: list[str] = field(repr=False)
+    signed: list[Signed] = field(repr=False)
     order: random.Random = field(default_factory=lambda: random.Random(4))
 
     @property
-    def body(self) -> bytes:
-        return _BODY if self.kind == "put" else b""
+    def writes(self) -> bool:
+        return self.kind.startswith("put")
 
     def group(self, worker: Worker) -> tuple[list[Coroutine[Any, Any, None]], list[Connection]]:
-        return worker.group(_METHODS[self.kind], self.order.sample(self.targets, AT_ONCE), self.body)
+        chosen = self.order.sample(self.signed, AT_ONCE)
+        return worker.group("PUT", chosen, _BODY) if self.writes else worker.group("GET", chosen)
 
 
 def checked(load: Load, connections: list[Connection]) -> None:
-    expected = _BODY if load.kind == "get" else b""
+    expected = b"" if load.writes else _BODY
     for connection in connections:
         if connection.status != 200 or connection.answer != expected:
             raise BenchError(f"{load.kind}: answered {connection.status} {connection.answer[:200]!r}")
@@ -237,7 +251,7 @@ def count(folder: Path, kinds: tuple[str, ...], groups: int) -> list[Counted]:
         scale = plan.reference_us / reference.us
         scaled = {step: us * scale for step, us in steps.items()}
         scaled[TOTAL] = sum(scaled.values())
-        lines = plan.lines[kind]
+        lines = plan.lines.get(kind, {})
         unknown = set(lines) - set(scaled)
         if unknown:
             raise BenchError(f"budget.toml has lines for steps that nothing begins: {', '.join(sorted(unknown))}")
@@ -248,8 +262,8 @@ def count(folder: Path, kinds: tuple[str, ...], groups: int) -> list[Counted]:
 
 def _filled(worker: Worker, kinds: tuple[str, ...]) -> dict[str, Load]:
     keys = [f"key/{number:05d}" for number in range(OBJECTS)]
-    made = [worker.request("PUT", worker.signer.presigned("PUT", "bench-budget", [""])[0])]
-    puts = worker.signer.presigned("PUT", "bench-budget", keys)
+    made = [worker.request("PUT", worker.presigned("PUT", [""])[0])]
+    puts = worker.presigned("PUT", keys)
     worker.run(_all([answer for answer, _ in made]))
     for first in range(0, OBJECTS, AT_ONCE):
         answers, connections = worker.group("PUT", puts[first : first + AT_ONCE], _BODY)
@@ -257,7 +271,7 @@ def _filled(worker: Worker, kinds: tuple[str, ...]) -> dict[str, Load]:
         made += zip(answers, connections, strict=True)
     if any(connection.status != 200 for _, connection in made):
         raise BenchError("the bucket of the budget could not be filled")
-    return {kind: Load(kind, worker.signer.presigned(_METHODS[kind], "bench-budget", keys)) for kind in kinds}
+    return {kind: Load(kind, worker.signed(kind, keys)) for kind in kinds}
 
 
 # ---------------------------------------------------------------------------------------------------------------- showing
@@ -265,7 +279,7 @@ def show(console: Console, results: list[Counted]) -> None:
     wanted = counting.Plan.read().reference_us
     for counted in results:
         console.print(
-            f"[bold]{counted.kind.upper()} 4 KiB[/]: µs a request on the reference machine "
+            f"[bold]{counted.title}[/]: µs a request on the reference machine "
             f"(here and now everything takes {counted.reference_us / wanted:.2f} times as long)",
             highlight=False,
         )

@@ -183,12 +183,12 @@ def number(value: float) -> str:
 
 
 def newest() -> Path:
-    """The newest result in which the steps were counted."""
-    found = sorted(RESULTS.glob("*.json"))
-    whole = [file for file in found if "budget-get" in json.loads(file.read_text("utf-8"))["measures"]]
-    if not whole:
-        sys.exit("performance: there is no result of a whole run: make bench ENDPOINTS=moto BENCH=--whole")
-    return whole[-1]
+    """The newest result in which the steps were counted, and not by a look or a smoke."""
+    for file in sorted(RESULTS.glob("*.json"), reverse=True):
+        run = json.loads(file.read_text("utf-8"))
+        if "budget-get" in run["measures"] and not run["options"].get("smoke") and not run["options"].get("quick"):
+            return file
+    sys.exit("performance: there is no result of a whole run: make bench ENDPOINTS=moto BENCH=--whole")
 
 
 def main(arguments: list[str]) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from counting import Plan
-from endpoints import OPERATIONS, Compared
+from endpoints import MOTO, OPERATIONS, Compared
 from measures import MEMORY_LIMIT, Measure, Sample
 from rich import box
 from rich.console import Console
@@ -82,7 +82,10 @@ def _show_compared(console: Console, compared: Compared) -> None:
     for operation, reasons in compared.failed.items():
         for name, reason in reasons.items():
             console.print(f"  {operation}, {name}: {reason}", highlight=False)
-    console.print("  What an endpoint promises is not told by its rate: moto keeps objects in memory and checks no signature.")
+    if MOTO in compared.endpoints:
+        console.print(
+            "  What an endpoint promises is not told by its rate: moto keeps objects in memory and checks no signature."
+        )
 
 
 def _show_measures(
