@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from strongroom.api import digests
 from strongroom.s3.copy_source import parse_copy_source
 from tests.s3.test_objects import digest, md5
 
@@ -255,3 +256,115 @@ async def test_a_copy_of_a_multipart_object_is_one_piece(vault):
     assert (await copy(vault))["CopyObjectResult"]["ETag"] == f'"{hashlib.md5(FIRST + TAIL).hexdigest()}"'
     assert "PartsCount" not in await vault.head("copy", PartNumber=1)
     assert (await vault.get("copy"))[0] == FIRST + TAIL
+
+
+KMS, DSSE = {"ServerSideEncryption": "aws:kms"}, {"ServerSideEncryption": "aws:kms:dsse"}
+REPLACE = {"MetadataDirective": "REPLACE", "Metadata": {"new": "words"}}
+
+
+@pytest.mark.parametrize("data", [b"", SMALL, LARGE], ids=len)
+@pytest.mark.parametrize(("before", "after"), [({}, {}), ({}, KMS), (KMS, KMS), (DSSE, DSSE)], ids=repr)
+async def test_a_copy_onto_itself_moves_no_data(vault, monkeypatch, before, after, data):
+    """Only the row changes: other words, another wrapping, the same streams under the same data keys."""
+    await vault.make()
+    await vault.put("k", data, Metadata={"old": "words"}, **before)
+    row, head, contents = (
+        await vault.row("k"),
+        await vault.head("k", ChecksumMode="ENABLED"),
+        [p.read_bytes() for p in vault.files],
+    )
+    reads = vault.recorded_reads(monkeypatch)
+    answer = await copy(vault, "k", **REPLACE, **after)
+    assert reads == []
+    assert [path.read_bytes() for path in vault.files] == contents
+    new, now = await vault.row("k"), await vault.head("k", ChecksumMode="ENABLED")
+    assert (new.manifest, new.body, new.size) == (row.manifest, row.body, row.size)
+    assert new.version_id != row.version_id
+    assert new.seal != row.seal
+    assert (now["Metadata"], now["ChecksumCRC64NVME"]) == ({"new": "words"}, head["ChecksumCRC64NVME"])
+    assert now["ServerSideEncryption"] == after.get("ServerSideEncryption", "AES256")
+    assert now["ETag"] == answer["CopyObjectResult"]["ETag"]
+    assert (now["ETag"] == head["ETag"]) == (not after)  # with KMS it is opaque
+    await vault.upkeep.delete_discarded()
+    assert (await vault.get("k"))[0] == data
+    await vault.run("DeleteObject", Bucket="bucket", Key="k")
+    await vault.upkeep.delete_discarded()
+    assert vault.files == []
+
+
+@pytest.mark.parametrize(("before", "after"), [({}, DSSE), (DSSE, {}), (KMS, {}), (DSSE, KMS)], ids=repr)
+async def test_a_copy_onto_itself_that_needs_other_bytes_or_another_digest(vault, before, after):
+    await vault.make()
+    await vault.put("k", LARGE, **before)
+    row = await vault.row("k")
+    await copy(vault, "k", **REPLACE, **after)
+    assert (await vault.row("k")).manifest != row.manifest
+    assert (await vault.get("k"))[0] == LARGE
+    await vault.upkeep.delete_discarded()
+    assert len(vault.files) == 1
+
+
+@pytest.mark.parametrize("status", ["Enabled", "Suspended"])
+async def test_a_copy_onto_itself_beside_other_versions(vault, status):
+    """A version that stays keeps its blob for itself."""
+    await vault.make()
+    await vault.put("k", LARGE)
+    await vault.versioned(status=status)
+    answer = await copy(vault, "k", **REPLACE)
+    assert (answer["VersionId"] == "null") == (status == "Suspended")
+    versions = (await vault.run("ListObjectVersions", Bucket="bucket"))["Versions"]
+    assert len(versions) == len(vault.files) == (2 if status == "Enabled" else 1)
+    for each in versions:
+        assert (await vault.get("k", VersionId=each["VersionId"]))[0] == LARGE
+        await vault.run("DeleteObject", Bucket="bucket", Key="k", VersionId=each["VersionId"])
+        await vault.upkeep.delete_discarded()
+    assert vault.files == []
+
+
+async def test_what_is_written_meanwhile_is_replaced_by_a_copy_of_its_own(vault, monkeypatch):
+    await vault.make()
+    await vault.put("k", LARGE)
+    write = vault.catalog.write
+
+    async def late(work):
+        monkeypatch.undo()
+        await vault.put("k", SMALL)
+        return await write(work)
+
+    monkeypatch.setattr(vault.catalog, "write", late)
+    await copy(vault, "k", **REPLACE)
+    assert (await vault.get("k"))[0] == LARGE
+    assert (await vault.head("k"))["Metadata"] == {"new": "words"}
+    await vault.upkeep.delete_discarded()
+    assert (await vault.get("k"))[0] == LARGE
+    assert len(vault.files) == 1
+
+
+async def test_a_copy_onto_itself_heeds_its_conditions(vault):
+    await vault.make()
+    await vault.put("k", LARGE)
+    row = await vault.row("k")
+    assert (await refused(vault, "k", IfMatch='"00"', **REPLACE)).code == "PreconditionFailed"
+    assert await vault.row("k") == row
+    await copy(vault, "k", IfMatch=md5(LARGE), **REPLACE)
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=len)
+async def test_digests_that_are_known_are_not_computed_again(vault, monkeypatch, data):
+    await vault.make()
+    await vault.put("k", data)
+    await vault.put("kms", data, **KMS)
+    head = await vault.head("k", ChecksumMode="ENABLED")
+    with monkeypatch.context() as patched:
+        for name in digests.DIGEST_BYTES:
+            patched.setitem(digests._NEW, name, None)
+        answer = await copy(vault)
+        await copy(vault, "second", source="bucket/copy", **KMS)
+        with pytest.raises(TypeError):
+            await copy(vault, "other", ChecksumAlgorithm="SHA256")
+        with pytest.raises(TypeError):
+            await copy(vault, "other", source="bucket/kms")  # its ETag is none of the content
+    result = answer["CopyObjectResult"]
+    assert (result["ETag"], result["ChecksumCRC64NVME"]) == (md5(data), head["ChecksumCRC64NVME"])
+    assert (await vault.get("second"))[0] == data
+    assert (await copy(vault, "other", source="bucket/kms"))["CopyObjectResult"]["ETag"] == md5(data)

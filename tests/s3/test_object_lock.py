@@ -667,6 +667,7 @@ def test_there_is_one_way_for_a_version_to_go():
                         found[name].add(f"{path.stem}.{function.name}")
     assert found == {
         "delete_version": {"versions._remove", "versions.move_version"},  # renamed, where there are no versions
-        "replace_version": {"versions._become_newest"},  # a null version, which no bucket with object lock gets
+        # A null version, which no bucket with object lock gets.
+        "replace_version": {"versions._become_newest", "versions.commit_in_place"},
         "_remove": {"versions.remove_version", "versions._become_newest"},
     }

@@ -292,11 +292,11 @@ class Meanwhile:
     def __getattr__(self, name):
         return getattr(self._catalog, name)
 
-    async def write(self, work):
+    async def write(self, work, *claim):
         meanwhile, self._work = self._work, None
         if meanwhile is not None:
             await meanwhile()
-        return await self._catalog.write(work)
+        return await self._catalog.write(work, *claim)
 
 
 async def test_tags_put_while_a_version_is_rewrapped_stay(vault, bucket):

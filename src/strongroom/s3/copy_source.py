@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
-from strongroom.api.digests import Digests
+from strongroom.api.digests import QUICK, Digests
 from strongroom.api.errors import ApiError
 from strongroom.api.expected_owner import check_expected_owner
 from strongroom.api.request_payer import check_request_payer
@@ -100,27 +100,34 @@ async def open_source(rooms: Rooms, call: Call) -> CopySource:
 
 
 class Measured:
-    """Digests of a copied stream, with the face that ``etag_of`` needs."""
+    """Digests of a copied stream, with the face that ``etag_of`` needs. What is known of them is not computed again."""
 
-    def __init__(self, *algorithms: str) -> None:
-        self.digests = Digests(*algorithms)
+    def __init__(self, *algorithms: str, known: Mapping[str, bytes] | None = None) -> None:
+        self._known = {name: value for name, value in (known or {}).items() if name in algorithms}
+        self.missing = frozenset(algorithms) - self._known.keys()
+        self.quick = Digests(*(self.missing & QUICK))
+        self.slow = Digests(*(self.missing - QUICK))
 
     def digest(self, algorithm: str) -> bytes:
-        return self.digests.digest(algorithm)
+        if algorithm in self._known:
+            return self._known[algorithm]
+        return (self.quick if algorithm in QUICK else self.slow).digest(algorithm)
 
 
 async def measured(body: bytes | AsyncIterator[BodyPart], into: Measured) -> AsyncIterator[BodyPart]:
     """The body's pieces, digested in a thread while the consumer seals them."""
     if isinstance(body, bytes):
-        into.digests.update(body)
+        into.quick.update(body)
+        into.slow.update(body)
         yield body
         return
     async for piece in body:
-        if len(piece) <= INLINE_DIGEST:
-            into.digests.update(piece)
+        into.quick.update(piece)
+        if len(piece) <= INLINE_DIGEST or not into.slow.algorithms:
+            into.slow.update(piece)
             yield piece
             continue
-        digesting = asyncio.ensure_future(asyncio.to_thread(into.digests.update, piece))
+        digesting = asyncio.ensure_future(asyncio.to_thread(into.slow.update, piece))
         try:
             yield piece
         finally:

@@ -1,7 +1,11 @@
-"""CopyObject. The destination's encryption comes from the request or the destination bucket's rule, never from the source."""
+"""CopyObject. The destination's encryption comes from the request or the destination bucket's rule, never from the source.
+
+A copy has bytes and data keys of its own: a blob belongs to one row. Only a copy that takes its source's place takes these over.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
@@ -17,7 +21,7 @@ from strongroom.s3.metadata import SYSTEM_HEADERS, ObjectMeta
 from strongroom.s3.object_tags import allow_tagging
 from strongroom.s3.reading import Reading, modified_at
 from strongroom.s3.sealing import Sealing, encryption_output, object_arn
-from strongroom.s3.versions import Condition, check_object_key, milliseconds
+from strongroom.s3.versions import Condition, check_object_key, commit_in_place, milliseconds, new_version_id
 from strongroom.s3.writing import choice_for, commit_object, digested, echoed, etag_of, refuse_unbuilt, store_plaintext
 from strongroom.seal.format import Mode
 
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
     from strongroom.s3.bucket_cache import Bucket
     from strongroom.s3.encryption import Choice
     from strongroom.s3.rooms import Rooms
+    from strongroom.s3.sealing import ObjectKey
+    from strongroom.seal.layers import Layers
+    from strongroom.store.contract import VersionRow
 
 MOST_COPIED: Final = 5 * 1024**3  # bytes of one CopyObject
 
@@ -65,18 +72,33 @@ class Copying:
         company = None
         if annotated:
             company = await opened_for_copy(self._rooms, source.bucket, source.row, opened.layers, bucket, key.layers)
-        body, size = await opened.read(None)
         algorithm = _algorithm(given, source.meta)
-        copied = Measured(*digested(key.mode), algorithm.lower())
-        stored = await store_plaintext(self._rooms, key.layers, size, measured(body, copied))
-        meta.etag = etag_of(key.mode, copied, self._rooms)
-        meta.checksums = {algorithm: checksums.encoded(copied.digest(algorithm.lower()))}
-        meta.checksum_type = checksums.FULL
-        written = await commit_object(self._rooms, bucket, object_key, key, meta, stored, call.now, condition, company)
+        copied = Measured(*digested(key.mode), algorithm.lower(), known=_known(source, algorithm))
+        written = None
+        if not copied.missing and company is None and _stays(bucket, object_key, source, opened.layers, key):
+            _describe(meta, key.mode, copied, algorithm, self._rooms)
+            written = await self._rewrap(call, bucket, replace(key, layers=opened.layers), meta, source.row, condition)
+        if written is None:
+            body, size = await opened.read(None)
+            stored = await store_plaintext(self._rooms, key.layers, size, measured(body, copied))
+            _describe(meta, key.mode, copied, algorithm, self._rooms)
+            written = await commit_object(self._rooms, bucket, object_key, key, meta, stored, call.now, condition, company)
         result = {"ETag": f'"{meta.etag}"', "LastModified": call.now, **meta.checksum_output()}
         output: dict[str, Any] = {"CopyObjectResult": result, **source.answered(), **written}
-        output |= expiration_output(bucket, object_key, stored.size, milliseconds(call.now), meta)
+        output |= expiration_output(bucket, object_key, source.row.size, milliseconds(call.now), meta)
         return Answer(output | encryption_output(key.envelope) | echoed(given))
+
+    async def _rewrap(
+        self, call: Call, bucket: Bucket, key: ObjectKey, meta: ObjectMeta, old: VersionRow, condition: Condition
+    ) -> dict[str, str] | None:
+        """A copy onto itself: another row about the same sealed bytes takes the place of ``old``. Answers as ``commit_version``; None when
+        ``old`` is not, or no longer, what a new version would replace.
+        """
+        version_id = new_version_id(self._rooms.random)
+        envelope = key.bound(bucket.bucket_id, old.object_key, version_id, old.manifest, self._rooms.random)
+        record = meta.seal(bucket, old.object_key, version_id, size=old.size, seal=envelope, manifest=old.manifest)
+        row = old._replace(version_id=version_id, modified_ms=milliseconds(call.now), seal=envelope, meta=record)
+        return await self._rooms.catalog.write(lambda tx: commit_in_place(tx, bucket, old, row, condition))
 
     async def _takes_annotations(self, call: Call, bucket: Bucket, object_key: str, choice: Choice, source: CopySource) -> bool:
         """Whether the source has annotations that go along, which needs rights of its own. Raises ApiError AccessDenied, InvalidRequest,
@@ -93,6 +115,29 @@ class Copying:
         if choice.customer is not None:
             raise ApiError("InvalidRequest", "Objects encrypted with customer-provided keys (SSE-C) cannot have annotations.")
         return True
+
+
+def _known(source: CopySource, algorithm: str) -> dict[str, bytes]:
+    """Digests of the whole plaintext that the source's record holds, which is as authentic as its bytes."""
+    meta, known = source.meta, dict[str, bytes]()
+    if meta.checksum_type == checksums.FULL and algorithm in meta.checksums:
+        known[algorithm.lower()] = checksums.decoded(meta.checksums[algorithm])
+    if source.envelope.mode == Mode.SSE_S3 and not meta.multipart:  # else its ETag says nothing of the content
+        known["md5"] = bytes.fromhex(meta.etag)
+    return known
+
+
+def _stays(bucket: Bucket, object_key: str, source: CopySource, layers: Layers, key: ObjectKey) -> bool:
+    """Whether a copy may take over the source's sealed bytes and data keys, because it takes its place; the commit looks again."""
+    own_place = (source.bucket.bucket_id, source.row.object_key) == (bucket.bucket_id, object_key)
+    same_layers = (layers.outer is None) == (key.layers.outer is None)
+    return own_place and source.row.null_version and same_layers and Mode.SSE_C not in {source.envelope.mode, key.mode}
+
+
+def _describe(meta: ObjectMeta, mode: Mode, copied: Measured, algorithm: str, rooms: Rooms) -> None:
+    meta.etag = etag_of(mode, copied, rooms)
+    meta.checksums = {algorithm: checksums.encoded(copied.digest(algorithm.lower()))}
+    meta.checksum_type = checksums.FULL
 
 
 def _metadata(given: Mapping[str, Any], source: CopySource) -> ObjectMeta:

@@ -134,6 +134,24 @@ def commit_version(
     return {"VersionId": shown_id(row)} if versioning else {}
 
 
+def commit_in_place(
+    tx: Transaction, bucket: Bucket, old: VersionRow, row: VersionRow, condition: Condition = NO_CONDITION
+) -> dict[str, str] | None:
+    """As ``commit_version`` of a row about the very bytes of ``old``, whose blobs it keeps.
+
+    None, and no change, unless ``row`` takes the place of just that ``old``: else two rows would name one blob.
+    """
+    versioning = versioning_at(tx, bucket)
+    newest = tx.latest(bucket.bucket_id, row.object_key)
+    condition.judge(bucket, row.object_key, newest)
+    if versioning == ENABLED or newest is None or not newest.null_version:
+        return None
+    if (newest.version_id, newest.seal, newest.meta, newest.manifest) != (old.version_id, old.seal, old.meta, old.manifest):
+        return None
+    tx.replace_version(newest, row._replace(null_version=True))
+    return {"VersionId": shown_id(row)} if versioning else {}
+
+
 def commit_marker(tx: Transaction, bucket: Bucket, object_key: str, version_id: str, modified_ms: int, versioning: str) -> str:
     """A delete marker becomes the newest version of a key, which need not exist; its id as clients see it.
 
