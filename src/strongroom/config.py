@@ -61,7 +61,9 @@ class Config:
     connections: int = _setting(2048, "connections that a worker keeps open; more wait until one is closed")
     requests: int = _setting(512, "requests that a worker has in hand; more are answered SlowDown")
     caller_requests: int = _setting(128, "of them, those of one access key, or of one address without one")
-    body_memory_mib: int = _setting(512, "memory for uploads under way, in a worker; one caller's may take half of it")
+    body_memory_mib: int = _setting(
+        512, "memory for uploads and downloads under way, in a worker; one caller's may take half of it"
+    )
     refusals: int = _setting(
         100, "a second: how many refusals one sender is told at once, the others are held back; 0: any number"
     )

@@ -11,7 +11,7 @@ import pytest
 
 from strongroom.edge.gate import EdgeSettings
 from strongroom.edge.head import Reply
-from strongroom.edge.limits import INLINE_MOST, STREAM_HELD
+from strongroom.edge.limits import INLINE_MOST, SEND_HELD, STREAM_HELD
 from strongroom.edge.load import Ceilings, Load, Overloaded, until_sent
 from strongroom.edge.turns import MOVING, Mover
 from tests.edge.tiny import FOREIGN_KEY, Asked, signed, tiny_gate
@@ -162,6 +162,25 @@ async def test_a_caller_takes_half_the_memory_for_bodies_and_all_take_no_more_th
     assert worker.refused[1:] == ["bodies"]
     assert await worker.end() == [200, 200]
     assert set(worker.room.objects) == {"first", "short", "object"}
+    assert worker.in_hand == (0, 0, 0, 0)
+
+
+async def test_streamed_answers_take_of_the_memory_for_bodies_until_they_were_sent() -> None:
+    worker = Worker(body_bytes=2 * SEND_HELD + 20)
+    worker.room.objects |= {"stream": b"s" * 10, "stream-long": bytes(SEND_HELD + 1)}
+    long, short = signed("GET", "/bucket/stream-long"), signed("GET", "/bucket/stream")
+    sending = await worker.gate.handle(long.head(), Slow(b""))
+    assert worker.in_hand[3] == SEND_HELD
+    status, body = await worker.ask(long)
+    assert status == 503
+    assert b"SlowDown" in body
+    assert worker.refused == ["caller-bodies"]
+    other = await worker.gate.handle(short.head(), Slow(b""))
+    assert worker.in_hand[3] == SEND_HELD + 10  # no more than it is long
+    assert not isinstance(sending.body, bytes)
+    assert len(b"".join([piece async for piece in sending.body])) == SEND_HELD + 1
+    assert worker.in_hand == (1, 1, 0, 10)
+    del other
     assert worker.in_hand == (0, 0, 0, 0)
 
 

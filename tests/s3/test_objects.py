@@ -103,6 +103,16 @@ async def test_a_reader_that_stops_early_leaves_nothing_running(vault):
     assert len(asyncio.all_tasks()) == 1
 
 
+async def test_an_answer_that_is_given_up_before_it_began_leaves_nothing_running_and_nothing_open(vault):
+    await vault.make()
+    await vault.put("k", os.urandom(5 << 20))
+    answer = await vault.ask("GetObject", Bucket="bucket", Key="k")
+    await answer.body.aclose()
+    await asyncio.sleep(0)
+    assert len(asyncio.all_tasks()) == 1
+    assert [piece async for piece in answer.body] == []
+
+
 async def test_headers_and_metadata_come_back(vault):
     await vault.make()
     said = {

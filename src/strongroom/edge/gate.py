@@ -36,7 +36,7 @@ from strongroom.edge.form import FormFile, PostedForm
 from strongroom.edge.head import Head, RawBody, Reply
 from strongroom.edge.judge import Governed, Judge, Place, check_owner, has_policies
 from strongroom.edge.limits import DOCUMENT_MOST, LIST_DOCUMENT_MOST, check_head, check_metadata
-from strongroom.edge.load import Ceilings, Load, Overloaded, Ticket, until_sent
+from strongroom.edge.load import Ceilings, Load, Overloaded, Ticket, hold_answer, until_sent
 from strongroom.edge.promises import describes_body, read_promises, without_chunked
 from strongroom.edge.refusals import REFUSALS, Refusals
 from strongroom.edge.signing_key import SigningKeys
@@ -238,6 +238,8 @@ class Gate:
             # 8. answer
             encoded = self._codec.encode(route.service, route.operation, answer, trail.request_id, self._host_id)
             reply = _reply(encoded, answer, head)
+            if reply.length is not None:
+                await hold_answer(reply, ticket)
         except ApiError as error:
             reply = self._refuse(error, trail, head)
         except Overloaded:

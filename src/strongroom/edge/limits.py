@@ -27,6 +27,7 @@ INLINE_MOST: Final = 64 << 10  # bytes of a body that is received at once and di
 PIECE: Final = 1 << 20  # bytes of a longer body that are digested at a time, at least
 SMALL_PART: Final = 32 << 10  # bytes; parts of a longer body that are smaller are put together
 STREAM_HELD: Final = 6 * PIECE  # bytes of memory that a long body takes on its way: what is being digested, sealed, written
+SEND_HELD: Final = 5 * PIECE  # and a long answer: what is read ahead, and what is on its way to the client
 DRAIN_MOST: Final = 1 << 20  # bytes of a refused body that are still received, so that the client can read the answer
 LONG_DRAINS: Final = 4  # refused bodies longer than that of which a worker receives so much at a time
 _METADATA: Final = "x-amz-meta-"

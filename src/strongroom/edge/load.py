@@ -14,7 +14,7 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.edge.head import Reply
-from strongroom.edge.limits import INLINE_MOST, STREAM_HELD
+from strongroom.edge.limits import INLINE_MOST, SEND_HELD, STREAM_HELD
 from strongroom.edge.turns import Mover, Turn, Turns
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Ceilings:
 
     requests: int = 512  # in hand
     caller_requests: int = 128  # of them, one caller's
-    body_bytes: int = 512 << 20  # of memory that bodies under way may take; one caller's half of it
+    body_bytes: int = 512 << 20  # of memory that bodies under way, in either direction, may take; one caller's half of it
     refusals: int = 100  # a second, that one sender is told at once; 0: any number
 
 
@@ -106,7 +106,7 @@ class Load:
         self._due[name] = due
         return min(max(0.0, due - now), _HELD_BACK_MOST * longer)
 
-    # The four that follow are a ticket's alone.
+    # The five that follow are a ticket's alone.
 
     def join(self, name: str, body_bytes: int) -> _Share:
         share = self._shares.get(name)
@@ -138,17 +138,22 @@ class Load:
         self.body_bytes += count
         share.body_bytes += count
 
+    def let_go(self, share: _Share, count: int) -> None:
+        self.body_bytes -= count
+        share.body_bytes -= count
+
 
 class Ticket:
     """One request in hand, until ``release``. Dropping it releases it too: a request that is cancelled leaves nothing behind."""
 
-    __slots__ = ("_body_bytes", "_is_long", "_load", "_name", "_share", "_unproven")
+    __slots__ = ("_answer_bytes", "_body_bytes", "_is_long", "_load", "_name", "_share", "_unproven")
 
     def __init__(self, load: Load) -> None:
         self._load: Load | None = load
         self._name = ""
         self._share: _Share | None = None
         self._body_bytes = 0
+        self._answer_bytes = 0
         self._unproven = False
         self._is_long = False  # its body, or its answer's
 
@@ -205,12 +210,19 @@ class Ticket:
         self._is_long = True
         return Turn(load.turns, share)
 
+    def hold_answer(self, length: int) -> None:
+        """``length`` bytes are about to be streamed, until ``release``. Raises Overloaded."""
+        load, share = self._load, self._share
+        if load is not None and share is not None:
+            count = min(length, SEND_HELD)
+            load.hold(share, count)
+            self._answer_bytes = count
+
     def let_go(self) -> None:
         """No body is read any more."""
         load, share, count = self._load, self._share, self._body_bytes
         if count and load is not None and share is not None:
-            load.body_bytes -= count
-            share.body_bytes -= count
+            load.let_go(share, count)
             self._body_bytes = 0
 
     def release(self) -> None:
@@ -218,6 +230,8 @@ class Ticket:
         if load is None:
             return
         self.let_go()
+        if self._answer_bytes and self._share is not None:
+            load.let_go(self._share, self._answer_bytes)
         self._load = None
         load.requests -= 1
         if self._unproven:
@@ -230,6 +244,17 @@ class Ticket:
             load.leave(self._name, share, 0)
 
     __del__ = release
+
+
+async def hold_answer(reply: Reply, ticket: Ticket) -> None:
+    """A streamed answer takes memory on its way. Raises Overloaded, and the answer is given up."""
+    try:
+        ticket.hold_answer(reply.length or 0)
+    except Overloaded:
+        close: Any = getattr(reply.body, "aclose", None)
+        if close is not None:
+            await close()
+        raise
 
 
 def until_sent(reply: Reply, ticket: Ticket) -> None:

@@ -54,7 +54,7 @@ class Windows:
         ahead: deque[asyncio.Future[bytes | bytearray]] = deque()
         ahead.extend(asyncio.ensure_future(self._open(window)) for window in (first, second))
         parts = self._stream(ahead, windows)
-        return _resumed(await anext(parts), parts)
+        return _Resumed(await anext(parts), parts)
 
     async def _stream(
         self, ahead: deque[asyncio.Future[bytes | bytearray]], windows: Iterator[_Window]
@@ -105,10 +105,25 @@ class Windows:
                 first = end + 1
 
 
-async def _resumed(first: BodyPart, rest: AsyncGenerator[BodyPart, None]) -> AsyncIterator[BodyPart]:
-    try:
-        yield first
-        async for part in rest:
-            yield part
-    finally:
-        await rest.aclose()
+class _Resumed:
+    """A stream whose first part was taken already. Closing ends all of it, begun or not, and lets its memory go at once."""
+
+    __slots__ = ("_first", "_rest")
+
+    def __init__(self, first: BodyPart, rest: AsyncGenerator[BodyPart, None]) -> None:
+        self._first = first
+        self._rest = rest
+
+    def __aiter__(self) -> AsyncIterator[BodyPart]:
+        return self
+
+    async def __anext__(self) -> BodyPart:
+        first = self._first
+        if first:
+            self._first = b""
+            return first
+        return await self._rest.__anext__()
+
+    async def aclose(self) -> None:
+        self._first = b""
+        await self._rest.aclose()
