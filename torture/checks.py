@@ -19,8 +19,9 @@ from strongroom.config import Config, load
 from strongroom.s3.upkeep import Upkeep
 from strongroom.startup.opening import LowerRooms
 from tests.clients.house import Server
-from torture.ledger import State
-from torture.writers import PLAIN, VERSIONED, Writer, digest, whole
+from torture.guarded import EXPIRING, LOCKED
+from torture.ledger import State, digest
+from torture.writers import PLAIN, VERSIONED, Writer, whole
 
 TIMEOUT: Final = 300.0  # seconds for one of the operator's tools
 
@@ -44,13 +45,23 @@ def _of_writer(s3: Any, writer: Writer) -> Iterator[str]:
                 yield f"{bucket}/{key} is listed otherwise than it is read"
         if listed:
             yield f"{bucket} lists keys that nobody wrote: {sorted(listed)}"
+    yield from writer.versions.faults(versions(s3, VERSIONED, writer.prefix))
+    yield from writer.locked.check(s3, versions(s3, LOCKED, writer.prefix))
+    for key in list(writer.expiring.states):
+        fault = writer.expiring.check(key, digest(content(s3, EXPIRING, key)))
+        if fault is not None:
+            yield fault
+
+
+def versions(s3: Any, bucket: str, prefix: str) -> dict[tuple[str, str], State]:
+    """All versions there, by key and version id, read; delete markers are None."""
     found: dict[tuple[str, str], State] = {}
-    for each in _pages(s3, "list_object_versions", "Versions", VERSIONED, writer.prefix):
-        data = content(s3, VERSIONED, each["Key"], VersionId=each["VersionId"])
+    for each in _pages(s3, "list_object_versions", "Versions", bucket, prefix):
+        data = content(s3, bucket, each["Key"], VersionId=each["VersionId"])
         found[each["Key"], each["VersionId"]] = "unreadable" if data is None else digest(data)
-    for each in _pages(s3, "list_object_versions", "DeleteMarkers", VERSIONED, writer.prefix):
+    for each in _pages(s3, "list_object_versions", "DeleteMarkers", bucket, prefix):
         found[each["Key"], each["VersionId"]] = None
-    yield from writer.versions.faults(found)
+    return found
 
 
 def _pages(s3: Any, operation: str, member: str, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:

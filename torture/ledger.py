@@ -6,8 +6,13 @@ Pure. Never knows how a request is made. A state is the SHA-256 of a body in hex
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 State = str | None
+
+
+def digest(body: bytes | None) -> State:
+    return None if body is None else sha256(body).hexdigest()
 
 
 @dataclass(slots=True)
@@ -15,6 +20,15 @@ class Current:
     """The objects of buckets without versioning, by (bucket, key). More than one state: a request was cut off, either may hold."""
 
     states: dict[tuple[str, str], set[State]] = field(default_factory=dict)
+    since: dict[tuple[str, str], set[State]] = field(default_factory=dict)  # what each has been since ``mark``
+
+    def mark(self) -> None:
+        """A backup is about to begin."""
+        self.since = {where: set(states) for where, states in self.states.items()}
+
+    def possible(self, bucket: str, key: str) -> set[State]:
+        """What that backup may have of an object: what it was then, or became at any time since."""
+        return self.since.get((bucket, key), {None})
 
     def of(self, bucket: str, key: str) -> set[State]:
         return self.states.get((bucket, key), {None})
@@ -22,6 +36,7 @@ class Current:
     def under_way(self, bucket: str, key: str, state: State) -> None:
         """A request that makes it so has been sent."""
         self.states[bucket, key] = self.of(bucket, key) | {state}
+        self.since.setdefault((bucket, key), {None}).add(state)
 
     def done(self, bucket: str, key: str, state: State) -> None:
         """It was acknowledged, or looked at."""
@@ -43,6 +58,33 @@ class Versions:
     kept: dict[tuple[str, str], State] = field(default_factory=dict)
     coming: dict[str, set[State]] = field(default_factory=dict)  # by key: what was sent and not acknowledged
     going: set[tuple[str, str]] = field(default_factory=set)  # deletions of versions that were sent and not acknowledged
+    held: dict[tuple[str, str], State] = field(default_factory=dict)  # at ``mark``; and what was sent since
+    left: set[tuple[str, str]] = field(default_factory=set)
+    came: set[tuple[str, State]] = field(default_factory=set)  # key and state
+
+    def sent(self, key: str, state: State) -> None:
+        """A request that makes such a version of a key is under way."""
+        self.coming[key] = {state}
+        self.came.add((key, state))
+
+    def leaving(self, key: str, version_id: str) -> None:
+        """The deletion of a version is under way."""
+        self.going.add((key, version_id))
+        self.left.add((key, version_id))
+
+    def mark(self) -> None:
+        """A backup is about to begin."""
+        self.held, self.left, self.came = dict(self.kept), set(), set()
+
+    def restored(self, found: dict[tuple[str, str], State]) -> list[str]:
+        """What is wrong with the versions that came back from that backup."""
+        wrong = [
+            f"restored: version {where} is {found.get(where, 'gone')}, and was {state}"
+            for where, state in self.held.items()
+            if (where not in found and where not in self.left) or (where in found and found[where] != state)
+        ]
+        strange = [where for where in found if where not in self.held and (where[0], found[where]) not in self.came]
+        return wrong + [f"restored: version {where} is {found[where]}, which nobody wrote" for where in strange]
 
     def added(self, key: str, version_id: str, state: State) -> None:
         self.coming.pop(key, None)

@@ -27,8 +27,8 @@ from rich.console import Console
 from tests.clients.house import Server
 from torture import checks, trace
 from torture.disk import Disk
-from torture.ledger import Current, State
-from torture.writers import KEYS, PLAIN, SIZES, digest
+from torture.ledger import Current, State, digest
+from torture.writers import KEYS, PLAIN, SIZES
 
 KEPT: Final = (0.0, 0.5, 0.9, 1.0)  # how much of what was not synced is there
 ACTS: Final = 40  # of each client

@@ -8,12 +8,12 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from hashlib import sha256
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from torture.ledger import Current, State, Upload, Versions
+from torture.guarded import Expiring, Locked
+from torture.ledger import Current, State, Upload, Versions, digest
 
 PLAIN: Final = ("plain", "under-kms", "dsse")  # buckets without versioning
 VERSIONED: Final = "versioned"
@@ -21,10 +21,6 @@ KEYS: Final = 8  # a writer's keys in a bucket
 UPLOAD_PART: Final = 5 << 20
 MOST_VERSIONS: Final = 40  # of one writer; beyond, it deletes some
 SIZES: Final = (0, 1, 100, 4096, 4096, 65_480, 65_481, 200_000, 1 << 20, 3 << 20)
-
-
-def digest(body: bytes | None) -> State:
-    return None if body is None else sha256(body).hexdigest()
 
 
 class Writer:
@@ -36,6 +32,8 @@ class Writer:
         self.prefix = f"{number}/"
         self.current = Current()
         self.versions = Versions()
+        self.locked = Locked(self.prefix)
+        self.expiring = Expiring(self.prefix)
         self.uploads: list[Upload] = []
         self.done: Counter[str] = Counter()
         self.faults: list[str] = []
@@ -53,6 +51,7 @@ class Writer:
     def _work(self) -> None:
         acts = (self._put, self._put, self._put, self._delete, self._delete_many, self._copy, self._reseal)
         acts += (self._put_version, self._put_version, self._delete_version, self._upload, self._upload)
+        acts += (self._guard, self._guard, self._expire, self._expire)
         while not self._stopping.is_set():
             act = self._random.choice(acts)
             try:
@@ -120,21 +119,33 @@ class Writer:
     # ------------------------------------------------------------------------------------------------------ a versioned bucket
     def _put_version(self) -> None:
         key, body = self._key(), self._body()
-        self.versions.coming[key] = {digest(body)}
+        self.versions.sent(key, digest(body))
         answer = self._s3.put_object(Bucket=VERSIONED, Key=key, Body=body)
         self.versions.added(key, answer["VersionId"], digest(body))
 
     def _delete_version(self) -> None:
         if len(self.versions.kept) < MOST_VERSIONS and self._random.random() < 0.5:
             key = self._key()
-            self.versions.coming[key] = {None}
+            self.versions.sent(key, None)
             answer = self._s3.delete_object(Bucket=VERSIONED, Key=key)
             self.versions.added(key, answer["VersionId"], None)
             return
         for key, version_id in self._random.sample(sorted(self.versions.kept), min(4, len(self.versions.kept))):
-            self.versions.going.add((key, version_id))
+            self.versions.leaving(key, version_id)
             self._s3.delete_object(Bucket=VERSIONED, Key=key, VersionId=version_id)
             self.versions.removed(key, version_id)
+
+    # ------------------------------------------------------------------------------------------------ locked, and expiring
+    def _guard(self) -> None:
+        self.locked.act(self._s3, self._random)
+
+    def _expire(self) -> None:
+        self.expiring.act(self._s3, self._random)
+
+    def mark(self) -> None:
+        """A backup is about to begin, and nothing is under way."""
+        for ledger in (self.current, self.versions, self.locked, self.expiring):
+            ledger.mark()
 
     # -------------------------------------------------------------------------------------------------------------- multipart
     def _upload(self) -> None:
