@@ -176,6 +176,8 @@ async def test_each_call_of_a_write_fails_once(tmp_path, monkeypatch, name, erro
     assert counted["commit"] >= 1
     tried = 0
     for kind, count in counted.items():
+        if kind in {"short read", "nothing read"} or (kind == "select" and error == errno.ENOSPC):
+            continue  # reading: tests/s3/test_slow_disk.py
         for number in range(count):
             plan = Plan()
             async with prepared(tmp_path / f"{kind} {number}", monkeypatch, plan) as vault:

@@ -1,7 +1,7 @@
 """Faults of a disk, beneath the stores: used by tests alone.
 
 ``FaultyOs`` stands where ``store/files.py`` has ``os``; every call that touches the disk is counted by its kind, and the n-th of a kind
-may fail. ``FaultyConnection`` does the same to the statements and commits of the catalog. Never knows who calls, or why.
+may fail, or take long. ``FaultyConnection`` does the same to the statements and commits of the catalog. Never knows who calls, or why.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import errno
 import os
 import sqlite3
 import stat
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -28,6 +29,9 @@ _KINDS: Final = {
 }
 
 
+_PATIENCE: Final = 30.0  # seconds until a test has forgotten to go on
+
+
 @dataclass
 class Plan:
     """Which call fails: the ``number``-th (from 0) of a ``kind``, and if ``lasting`` all later ones of any kind that needs space."""
@@ -36,17 +40,32 @@ class Plan:
     number: int = 0
     error: int = 0
     lasting: bool = False
+    always: bool = False  # every call of that kind fails, from the ``number``-th on
+    stalls: int = 0  # so many calls of that kind do not fail, but stand still until ``released``
+    stalled: int = 0
+    released: threading.Event = field(default_factory=threading.Event, repr=False)
     counts: Counter[str] = field(default_factory=Counter[str])
     struck: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def happens(self, kind: str) -> bool:
         """Counts the call; whether it fails."""
         number = self.counts[kind]
         self.counts[kind] += 1
-        if self.kind == kind and number == self.number:
+        if self.kind == kind and self.stalls:
+            self._wait()
+            return False
+        if self.kind == kind and (number == self.number or (self.always and number > self.number)):
             self.struck = True
             return True
         return self.lasting and self.struck and kind not in {"read", "stat", "unlink"}
+
+    def _wait(self) -> None:
+        with self._lock:
+            stands = self.stalled < self.stalls
+            self.stalled += stands
+        if stands:
+            assert self.released.wait(_PATIENCE)
 
 
 class FaultyOs:
@@ -69,16 +88,23 @@ class FaultyOs:
                 raise OSError(self.plan.error, os.strerror(self.plan.error))
             if kind == "write" and self.plan.happens("short write"):
                 return real(args[0], args[1][: max(1, len(args[1]) // 2)])
+            if kind == "read" and self.plan.happens("short read"):
+                return real(args[0], max(1, args[1] // 2), args[2])
+            if kind == "read" and self.plan.happens("nothing read"):
+                return b""
             return real(*args, **kwargs)
 
         return call
+
+
+_CHANGES: Final = {"INSERT", "UPDATE", "DELETE", "REPLACE"}
 
 
 class _FaultyCursor(sqlite3.Cursor):
     def execute(self, sql: str, *given: Any) -> Any:
         plan = self.connection.plan  # type: ignore[attr-defined]
         word = sql.split(None, 1)[0].upper()
-        kind = "commit" if word == "COMMIT" else "statement" if word in {"INSERT", "UPDATE", "DELETE", "REPLACE"} else ""
+        kind = "commit" if word == "COMMIT" else "statement" if word in _CHANGES else "select" if word == "SELECT" else ""
         if kind and plan is not None and plan.happens(kind):
             if kind == "commit":
                 super().execute("ROLLBACK")

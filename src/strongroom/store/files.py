@@ -1,7 +1,7 @@
 """Blobs as files: written under ``tmp/``, made durable, then renamed to ``blobs/ab/cd/<id>``.
 
 A file under its final name is complete and on the disk; what a crash leaves under ``tmp/`` counts for nothing and is swept at
-start-up. All file calls run in threads. Never knows what the bytes are.
+start-up. All file calls run in threads, those that write in others than those that read. Never knows what the bytes are.
 """
 
 # Paths are plain strings: making a Path costs more than most of these calls.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-THREADS: Final = 16  # file calls at once, at most
+THREADS: Final = 16  # file calls at once, at most: so many that write, and so many others
 # Bytes that are gathered and then written at once, past the page cache where the file system can (O_DIRECT): what was uploaded is
 # rarely read at once, filling the cache costs more processor time than sealing, and the last fsync finds little to do.
 GATHERED: Final = 2 << 20
@@ -76,6 +76,8 @@ class FileBlobs:
         self.failed = False  # the last write did
         self._durable: set[str] = set()  # shard folders known to be on the disk with their names
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="blobs")
+        # Of their own: a disk that stands still under an fsync may well read on, and reads that have no thread would wait with it.
+        self._writing_threads = ThreadPoolExecutor(threads, thread_name_prefix="blobs-writing")
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _make_folder(self._blobs)
@@ -119,24 +121,28 @@ class FileBlobs:
 
     async def prove_writing(self) -> None:
         if self.failed:
-            await self.run(self._prove_writing, missing=Unavailable)
+            await self._in_thread(self._writing_threads, self._prove_writing, Unavailable)
             self.failed = False
 
     @property
     def waiting(self) -> int:
         """File calls that wait for a thread."""
-        return self._threads._work_queue.qsize()  # noqa: SLF001 - the executor tells it nowhere else
+        return sum(each._work_queue.qsize() for each in (self._threads, self._writing_threads))  # noqa: SLF001 - told nowhere else
 
     async def close(self) -> None:
         """Idempotent. Waits for file calls under way."""
-        await asyncio.to_thread(self._threads.shutdown)
+        for threads in (self._threads, self._writing_threads):
+            await asyncio.to_thread(threads.shutdown)
 
     # ---- for the writer
 
-    async def run(self, call: Callable[[], T], missing: type[StoreError] = Gone) -> T:
+    async def run(self, call: Callable[[], T]) -> T:
         """``call`` in a thread, with its errors in the contract's words. It runs to its end even if the awaiting task is cancelled."""
+        return await self._in_thread(self._threads, call, Gone)
+
+    async def _in_thread(self, threads: ThreadPoolExecutor, call: Callable[[], T], missing: type[StoreError]) -> T:
         try:
-            future = asyncio.get_running_loop().run_in_executor(self._threads, call)
+            future = asyncio.get_running_loop().run_in_executor(threads, call)
         except RuntimeError as error:  # the threads have been shut down
             raise Unavailable("blobs: closed") from error
         try:
@@ -147,9 +153,9 @@ class FileBlobs:
             raise Unavailable(f"blobs: {error.strerror}") from error
 
     async def run_writing(self, call: Callable[[], None]) -> None:
-        """As ``run``; that it failed is remembered until a write succeeds."""
+        """As ``run``, in a thread for writing; that it failed is remembered until a write succeeds."""
         try:
-            await self.run(call, missing=Unavailable)
+            await self._in_thread(self._writing_threads, call, Unavailable)
         except Unavailable:
             self.failed = True
             raise
