@@ -68,6 +68,15 @@ class Plan:
             assert self.released.wait(_PATIENCE)
 
 
+def _read_short(real: Any, descriptor: int, wanted: Any, offset: int) -> Any:
+    """Half of what is wanted: a number of bytes (``pread``), or one buffer to be filled (``preadv``)."""
+    if isinstance(wanted, int):
+        return real(descriptor, max(1, wanted // 2), offset)
+    (room,) = wanted
+    with room[: max(1, len(room) // 2)] as half:
+        return real(descriptor, [half], offset)
+
+
 class FaultyOs:
     """The module ``os`` with a plan."""
 
@@ -89,9 +98,9 @@ class FaultyOs:
             if kind == "write" and self.plan.happens("short write"):
                 return real(args[0], args[1][: max(1, len(args[1]) // 2)])
             if kind == "read" and self.plan.happens("short read"):
-                return real(args[0], max(1, args[1] // 2), args[2])
+                return _read_short(real, *args)
             if kind == "read" and self.plan.happens("nothing read"):
-                return b""
+                return b"" if name == "pread" else 0
             return real(*args, **kwargs)
 
         return call
