@@ -52,6 +52,7 @@ class Rooms:
         self.account = account
         self._numbers = numbers
         self.signer = Signer(HOST, account.access_key_id, account.secret_access_key)
+        self.folder = data
         self._config = load({}, environ, None).config
         self.house: house.House
 

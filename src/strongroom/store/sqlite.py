@@ -44,7 +44,7 @@ _PRAGMAS: Final = (
     f"journal_size_limit={64 << 20}",
     "cache_size=-32768",  # KiB
     "temp_store=MEMORY",  # nothing of ours in other folders
-    "secure_delete=OFF",  # what is deleted was sealed; zeroing it costs every commit
+    "secure_delete=FAST",  # zeroed in pages that are written anyway; all of it was sealed
     "trusted_schema=OFF",
 )
 
@@ -53,7 +53,9 @@ def _connect(path: Path, timeout: float) -> sqlite3.Connection:
     """``check_same_thread`` is off because loop and commit thread use the writing connection in turn."""
     connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False, cached_statements=256)
     try:
-        connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
+        if not path.stat().st_size:  # must be said before anything is written
+            connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # the file can be cut where pages are free: see sqlite_space
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}").fetchall()
     except sqlite3.Error:
