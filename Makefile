@@ -24,12 +24,13 @@ FUZZ  ?=
 TORTURE ?=
 POWERCUT ?=
 HOSTILE ?=
+GROWTH ?=
 
 # Pyright comes from the package index with its Node; it must neither look for updates nor use another Node.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 
-.PHONY: help setup serve test clients terraform lint format demo bench performance budget fuzz torture powercut hostile docs lock clean
+.PHONY: help setup serve test clients terraform lint format demo bench performance budget fuzz torture powercut hostile growth docs lock clean
 
 help:
 	@echo "make serve   start a server on $(DATA) (first start prints the root credentials)"
@@ -47,6 +48,7 @@ help:
 	@echo "make torture kill a server under load, 100 times  TORTURE=\"--rounds 5\" for a short one"
 	@echo "make powercut  what is left when the power goes, from a recording of the disk (needs strace)"
 	@echo "make hostile  what others keep of the server while somebody attacks it"
+	@echo "make growth  what requests and a start cost with a million objects, beside 10,000   GROWTH=\"--objects 5000000\""
 	@echo "make docs    write the generated pages of docs/ anew"
 	@echo "make lock    pin the newest dependencies in requirements/"
 	@echo "make clean   remove .venv and caches (never data)"
@@ -152,6 +154,9 @@ powercut: $(VENV)/.dev
 
 hostile: $(VENV)/.dev
 	@$(BIN)/python -m torture.hostile $(HOSTILE)
+
+growth: $(VENV)/.dev
+	@$(BIN)/python bench/growth.py $(GROWTH)
 
 docs: $(VENV)/.dev
 	@$(BIN)/python -m strongroom.store.compiling > $(VENV)/texts.py && cp $(VENV)/texts.py src/strongroom/store/sqlite_texts.py

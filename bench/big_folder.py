@@ -13,7 +13,6 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any, Final
 
 from awscrt import checksums
@@ -82,7 +81,9 @@ class _Maker:
     def __init__(self, rooms: Rooms) -> None:
         self._keys = rooms.house.keys
 
-    def rows(self, connection: sqlite3.Connection, bucket: Bucket, places: Iterator[tuple[str, int, bool, bool]]) -> Iterator[Row]:
+    def rows(
+        self, connection: sqlite3.Connection, bucket: Bucket, places: Iterator[tuple[str, int, bool, bool]]
+    ) -> Iterator[Row]:
         """``places``: key, number of the version in its key, whether it is the newest, whether it is a null version."""
         (number,) = connection.execute(STATEMENTS.bucket_number, (bucket.bucket_id,)).fetchone()
         service = self._keys.service_key()
@@ -94,7 +95,9 @@ class _Maker:
             version_id = new_version_id(pool)
             envelope = key.bound(bucket.bucket_id, object_key, version_id, stored.manifest, pool)
             crc = b64encode(checksums.crc64nvme(body).to_bytes(8, "big")).decode()
-            meta = ObjectMeta(hashlib.md5(body).hexdigest(), checksums={"CRC64NVME": crc}, checksum_type="FULL_OBJECT")
+            meta = ObjectMeta(
+                hashlib.md5(body, usedforsecurity=False).hexdigest(), checksums={"CRC64NVME": crc}, checksum_type="FULL_OBJECT"
+            )
             record = meta.seal(bucket, object_key, version_id, size=BODY, seal=envelope, manifest=stored.manifest)
             flags = (int(current), version_id, int(null), 0)
             yield number, object_key.encode(), seq, *flags, BODY, _MADE_MS, envelope, record, stored.manifest, stored.in_row

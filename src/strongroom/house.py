@@ -32,8 +32,10 @@ from strongroom.observing import (
     LoopDelay,
     Requests,
     Scrubs,
+    Spaces,
     Upkeeps,
     numbers_page,
+    show_blobs,
     show_load,
     show_store,
 )
@@ -52,7 +54,9 @@ from strongroom.startup.root_key import KIND, SCOPE
 from strongroom.store.contract import StoreError
 from strongroom.store.files import FileBlobs
 from strongroom.store.reserve import Reserve
+from strongroom.store.sqlite import FILE as CATALOG_FILE
 from strongroom.store.sqlite import SqliteCatalog
+from strongroom.store.sqlite_space import SpaceKeeping
 from strongroom.store.turn import Turn
 from strongroom.tracing import Tracing
 
@@ -131,9 +135,15 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
     )
     show_load(counted, gate.load)
     show_store(counted, catalog, blobs, record)
+    space = SpaceKeeping(catalog, config.data_dir / CATALOG_FILE)
     chores = (kms.deletion.destroy_due, kms.rotation.rotate_due, kms.importing.remove_expired, blobs.sweep_unfinished)
     upkeep = Upkeep(
-        rooms, chores, soon=(Dependents(rooms).tell_scheduled,), grace=config.discard_grace_seconds, tell=Upkeeps(counted).tell
+        rooms,
+        chores,
+        soon=(Dependents(rooms).tell_scheduled,),
+        beside=(space.drain, space.give_back),
+        grace=config.discard_grace_seconds,
+        tell=Upkeeps(counted).tell,
     )
     lifecycle = LifecycleWork(
         rooms,
@@ -151,7 +161,9 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
         watcher=Scrubs(counted),
     )
     readiness = Readiness(catalog, blobs)
-    more = {} if numbers is None else {"metrics": numbers_page(numbers, readiness, LastScrub(numbers, catalog).look)}
+    show_blobs(counted, upkeep)
+    looks = (LastScrub(counted, catalog).look, Spaces(counted, catalog).look)
+    more = {} if numbers is None else {"metrics": numbers_page(numbers, readiness, *looks)}
     pages = Pages(gate.handle if tracing is None else tracing.around(gate.handle), partial(_ready, catalog, readiness), more)
     return House(
         lower.reserve,

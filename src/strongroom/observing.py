@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from strongroom.edge.gate import Seen
 from strongroom.edge.head import Reply
@@ -19,8 +20,8 @@ from strongroom.numbers import Numbers
 from strongroom.readiness import Readiness
 from strongroom.s3.findings import Tally
 from strongroom.s3.scrub_records import read_state
-from strongroom.s3.upkeep import FAILED
-from strongroom.store.contract import Catalog
+from strongroom.s3.upkeep import FAILED, Upkeep
+from strongroom.store.contract import Catalog, StoreError
 from strongroom.store.files import FileBlobs
 from strongroom.store.sqlite import SqliteCatalog
 
@@ -198,6 +199,31 @@ class LastScrub:
             self._findings.show(sum(state.last.tally.findings.values()))
         tally = Tally() if state.under_way is None else state.under_way.tally
         self._objects.show(tally.versions + tally.parts)
+
+
+def show_blobs(numbers: Numbers, upkeep: Upkeep) -> None:
+    """Only the worker that does upkeep has counted any."""
+    numbers.gauge("strongroom_blobs", "Files of large bodies, as the last sweep of upkeep found them", lambda: upkeep.counted[0])
+    numbers.gauge("strongroom_blob_bytes", "Bytes of the files of large bodies, as they were then", lambda: upkeep.counted[1])
+
+
+class Spaces:
+    """Shows what the catalog takes on the disk."""
+
+    def __init__(self, numbers: Numbers, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._size = numbers.state("strongroom_catalog_bytes", "Bytes of the catalog's file, free ones included")
+        self._free = numbers.state("strongroom_catalog_free_bytes", "Bytes within it that wait for the next writes")
+        self._log = numbers.state(
+            "strongroom_catalog_log_bytes", "Bytes of its log, which are taken whether they are in use or not"
+        )
+
+    async def look(self) -> None:
+        with suppress(StoreError):
+            space = await self._catalog.space()
+            self._size.show(space.size)
+            self._free.show(space.free)
+            self._log.show(space.log)
 
 
 def numbers_page(numbers: Numbers, readiness: Readiness, *looks: Callable[[], Awaitable[None]]) -> Page:

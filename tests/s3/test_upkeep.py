@@ -53,6 +53,24 @@ async def test_many_at_once(vault, monkeypatch):
     assert not vault.files
 
 
+async def test_a_sweep_rests_nine_times_as_long_as_it_works_and_counts_what_it_sees(vault):
+    await vault.make()
+    for number in range(3):
+        await vault.put(f"k{number}", BODY)
+    ticks = iter(range(100))  # every look at the clock finds a second gone
+    rests = []
+
+    async def sleep(seconds):
+        rests.append(seconds)
+
+    upkeep = Upkeep(vault.rooms, ticks=lambda: float(next(ticks)), sleep=sleep)
+    assert upkeep.counted == (0, 0)
+    await upkeep.sweep()
+    assert rests == [9.0, 9.0, 9.0]
+    assert upkeep.counted == (3, sum(path.stat().st_size for path in vault.files))
+    assert upkeep.counted[1] > 3 * len(BODY)
+
+
 async def test_a_deletion_that_fails_is_done_again(vault, monkeypatch):
     await vault.make()
     await vault.put("k", BODY)
@@ -85,11 +103,12 @@ async def test_it_runs_until_it_is_stopped_and_outlives_failures(vault, monkeypa
     await vault.make()
     await vault.put("k", BODY)
     chores = 0
-    done = asyncio.Event()
+    done, swept = asyncio.Event(), asyncio.Event()
 
     async def chore():
         nonlocal chores
         chores += 1
+        swept.set()
         raise RuntimeError("a chore that fails")
 
     real = vault.blobs.delete
@@ -106,10 +125,11 @@ async def test_it_runs_until_it_is_stopped_and_outlives_failures(vault, monkeypa
     task = asyncio.create_task(Upkeep(vault.rooms, (chore,), grace=0.0).run())
     async with asyncio.timeout(10):
         await done.wait()
+        await swept.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert chores == 1  # with the sweep, at the start
+    assert chores == 1  # after the sweep at the start
     assert not vault.files
 
 

@@ -28,7 +28,7 @@ async def store(blobs: Blobs, *pieces: bytes) -> str:
 
 
 async def listed(blobs: Blobs) -> dict[str, int]:
-    return {blob_id: committed_ms async for blob_id, committed_ms in blobs.list()}
+    return {blob_id: committed_ms async for blob_id, committed_ms, _ in blobs.list()}
 
 
 class BlobsSuite:

@@ -14,6 +14,7 @@ from strongroom.cli import custody
 from strongroom.cli.account import account
 from strongroom.cli.audit import audit
 from strongroom.cli.backup import backup, restore
+from strongroom.cli.compact import compact
 from strongroom.cli.doctor import doctor
 from strongroom.cli.explain import explain
 from strongroom.cli.keys import keys
@@ -45,6 +46,7 @@ keys.command()(custody.restore)
 keys.command()(custody.drill)
 app.command()(doctor)
 app.command()(verify)
+app.command()(compact)
 app.command()(rewrap)
 app.command()(explain)
 app.command("config")(show_config)

@@ -47,9 +47,9 @@ class Unnamed:
                     named.add(stored_blobs(manifest))
             doubted: list[str] = []
             batch: list[tuple[str, int]] = []
-            async for blob in self._rooms.blobs.list():
+            async for blob_id, committed_ms, _ in self._rooms.blobs.list():
                 self._tally.blobs += 1
-                batch.append(blob)
+                batch.append((blob_id, committed_ms))
                 if len(batch) == _BATCH:
                     for found in await self._judge(named, batch, started_ms, doubted):
                         yield found

@@ -28,13 +28,18 @@ UNNAMED_FOR_MS: Final = (
 )  # a blob is swept when no row has named it for this long: longer than any one request lives
 BATCH: Final = 200
 FAILED: Final = object()  # what a step that failed came to
+SWEEP_TURN: Final = (
+    0.005  # seconds that a sweep works before it rests: there may be millions of blobs, and others have work to do
+)
+SWEEP_PAUSE: Final = 9  # times as long it rests
 
 _log = structlog.get_logger("strongroom.upkeep")
 
 
 class Upkeep:
     """``chores`` are other rooms' periodic duties (destroying keys that are due), run at each sweep; ``soon`` are those that
-    are looked after every few seconds. ``tell`` hears of each step's end: its name, and what it came to (``FAILED``: it failed).
+    are looked after every few seconds, ``beside`` too, and they may take long. ``tell`` hears of each step's end: its name, and what
+    it came to (``FAILED``: it failed).
     """
 
     def __init__(
@@ -43,14 +48,21 @@ class Upkeep:
         chores: tuple[Callable[[], Awaitable[object]], ...] = (),
         *,
         soon: tuple[Callable[[], Awaitable[object]], ...] = (),
+        beside: tuple[Callable[[], Awaitable[object]], ...] = (),
         grace: float = GRACE,
         tell: Callable[[str, object], None] = lambda _step, _result: None,
+        ticks: Callable[[], float] = time.perf_counter,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._rooms = rooms
         self._tell = tell
         self._chores = chores
         self._soon = soon
+        self._beside = beside
         self._grace = grace
+        self._ticks = ticks
+        self._sleep = sleep
+        self.counted = 0, 0  # blobs and their bytes, as the last sweep found them
         self._marks: deque[tuple[float, int]] = deque()  # (when, what was given up by then)
 
     async def delete_discarded(self, until: int | None = None) -> int:
@@ -81,12 +93,19 @@ class Upkeep:
         before = milliseconds(self._rooms.clock()) - UNNAMED_FOR_MS
         old: list[str] = []
         count = 0
-        async for blob_id, committed_ms in self._rooms.blobs.list():
+        blobs = size = 0
+        began = self._ticks()
+        async for blob_id, committed_ms, sealed_size in self._rooms.blobs.list():
+            blobs, size = blobs + 1, size + sealed_size
             if committed_ms < before:
                 old.append(blob_id)
             if len(old) == BATCH:
                 count += await self._delete_unkept(old)
                 old = []
+            if (spent := self._ticks() - began) >= SWEEP_TURN:
+                await self._sleep(spent * SWEEP_PAUSE)
+                began = self._ticks()
+        self.counted = blobs, size
         return count + (await self._delete_unkept(old) if old else 0)
 
     async def _delete_unkept(self, blob_ids: list[str]) -> int:
@@ -96,17 +115,18 @@ class Upkeep:
         return len(unkept)
 
     async def run(self) -> None:
-        """Until cancelled. A failing step is logged and tried again at its next turn."""
-        since_sweep = SWEEP_EVERY
+        """Until cancelled. A failing step is logged and tried again at its next turn. A sweep may take long, and nothing waits for it."""
+        await asyncio.gather(
+            self._every(DISCARD_EVERY, self.delete_due, *self._soon),
+            self._every(DISCARD_EVERY, *self._beside),
+            self._every(SWEEP_EVERY, self.sweep, *self._chores),
+        )
+
+    async def _every(self, seconds: float, *chores: Callable[[], Awaitable[object]]) -> None:
         while True:
-            for chore in (self.delete_due, *self._soon):
+            for chore in chores:
                 await self._step(chore)
-            if since_sweep >= SWEEP_EVERY:
-                since_sweep = 0.0
-                for chore in (self.sweep, *self._chores):
-                    await self._step(chore)
-            await asyncio.sleep(DISCARD_EVERY)
-            since_sweep += DISCARD_EVERY
+            await asyncio.sleep(seconds)
 
     async def _step(self, chore: Callable[[], Awaitable[object]]) -> None:
         name = getattr(chore, "__name__", "chore")

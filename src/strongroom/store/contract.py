@@ -98,6 +98,15 @@ class AnnotationRow:
     body: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Bytes on the disk that the rows take."""
+
+    size: int
+    free: int  # of them, what deletes have left for the next writes
+    log: int  # beside them: changes that are not yet in their place
+
+
 class Reader(Protocol):
     """Reads see every committed write, and nothing else."""
 
@@ -315,6 +324,8 @@ class Catalog(Reader, Protocol):
         """Those of the given ids that are kept because a row names them."""
         ...
 
+    async def space(self) -> Space: ...
+
     async def prove_writing(self) -> None:
         """Commit something that nobody asks for; no cache need know. Raises Unavailable when it cannot be committed."""
         ...
@@ -371,8 +382,8 @@ class Blobs(Protocol):
         """Idempotent."""
         ...
 
-    def list(self) -> AsyncIterator[tuple[str, int]]:
-        """(blob_id, committed at in ms) of every committed blob, in no order."""
+    def list(self) -> AsyncIterator[tuple[str, int, int]]:
+        """(blob_id, committed at in ms, bytes) of every committed blob, in no order."""
         ...
 
     async def prove_writing(self) -> None:

@@ -109,7 +109,7 @@ class FileBlobs:
         with suppress(Gone):
             await self.run(lambda: os.unlink(self._path(blob_id)))
 
-    async def list(self) -> AsyncIterator[tuple[str, int]]:
+    async def list(self) -> AsyncIterator[tuple[str, int, int]]:
         for first in await self.run(partial(_shards, self._blobs)):
             for second in await self.run(partial(_shards, f"{self._blobs}/{first}")):
                 for found in await self.run(partial(_committed, f"{self._blobs}/{first}/{second}")):
@@ -284,14 +284,15 @@ def _shards(path: str) -> list[str]:
     return [name for name in os.listdir(path) if _SHARD.fullmatch(name)]
 
 
-def _committed(path: str) -> list[tuple[str, int]]:
+def _committed(path: str) -> list[tuple[str, int, int]]:
     """A renamed file's status changes last when it gets its name."""
-    found: list[tuple[str, int]] = []
+    found: list[tuple[str, int, int]] = []
     with os.scandir(path) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
                 if _BLOB_ID.fullmatch(entry.name):
-                    found.append((entry.name, entry.stat(follow_symlinks=False).st_ctime_ns // 1_000_000))
+                    status = entry.stat(follow_symlinks=False)
+                    found.append((entry.name, status.st_ctime_ns // 1_000_000, status.st_size))
     return found
 
 

@@ -12,9 +12,10 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from strongroom.store.contract import AnnotationRow, BucketRow, Claim, PartRow, Place, Unavailable, UploadRow, VersionRow
+from strongroom.store.contract import AnnotationRow, BucketRow, Claim, PartRow, Place, Space, Unavailable, UploadRow, VersionRow
 from strongroom.store.generation import Generation
-from strongroom.store.sqlite_commits import CHECKPOINT, PATIENCE, GroupCommit
+from strongroom.store.sqlite_commits import PATIENCE, GroupCommit
+from strongroom.store.sqlite_log import CHECKPOINT, LOG_MOST, LogPace, log_size
 from strongroom.store.sqlite_rows import Rows, unavailable
 from strongroom.store.sqlite_texts import STATEMENTS, TABLES
 from strongroom.store.sqlite_transaction import SqliteTransaction
@@ -41,7 +42,7 @@ _PRAGMAS: Final = (
     "journal_mode=WAL",
     "synchronous=FULL",  # a commit is on the disk when it returns
     f"wal_autocheckpoint={CHECKPOINT}",
-    f"journal_size_limit={64 << 20}",
+    f"journal_size_limit={LOG_MOST}",
     "cache_size=-32768",  # KiB
     "temp_store=MEMORY",  # nothing of ours in other folders
     "secure_delete=FAST",  # zeroed in pages that are written anyway; all of it was sealed
@@ -116,6 +117,7 @@ class SqliteCatalog:
 
     def __init__(
         self,
+        path: Path,
         reading: sqlite3.Connection,
         writing: sqlite3.Connection,
         turn: Turn,
@@ -123,12 +125,13 @@ class SqliteCatalog:
         patience: float,
         reserve: Reserve | None = None,
     ) -> None:
+        self._path = path
         self._reading = reading
         self._writing = writing
         self._turn = turn
         self._generation = generation
         self._rows = Rows(reading, STATEMENTS)
-        self._commits = GroupCommit(writing, STATEMENTS, turn, generation, patience=patience, reserve=reserve)
+        self._commits = GroupCommit(writing, STATEMENTS, turn, generation, LogPace(path), patience=patience, reserve=reserve)
         self._closed = False
         self.generation: Callable[[], int] = generation.read  # bound once: it is asked at every request
 
@@ -162,7 +165,7 @@ class SqliteCatalog:
             _prepare(connections[0])
             connections.append(_connect(path, 2.0))  # readers only ever wait while a log is being recovered
             connections[1].execute(f"PRAGMA mmap_size={_MAPPED}").fetchall()
-            return cls(connections[1], connections[0], turn, Generation(folder / "catalog.generation"), patience, reserve)
+            return cls(path, connections[1], connections[0], turn, Generation(folder / "catalog.generation"), patience, reserve)
         except BaseException as error:
             for connection in connections:
                 connection.close()
@@ -193,6 +196,20 @@ class SqliteCatalog:
             tx.prove_writing()
 
         await self._commits.write(work)
+
+    async def space(self) -> Space:
+        pages, free = self._rows.one("PRAGMA page_count")[0], self._rows.one("PRAGMA freelist_count")[0]
+        size = self._rows.one("PRAGMA page_size")[0]
+        return Space(pages * size, free * size, log_size(self._path))
+
+    async def give_back(self, going_on: Callable[[], bool]) -> int:
+        """Cut free pages off the file as long as ``going_on``, which is asked at each; returns how many. Everybody waits meanwhile."""
+
+        def work(tx: Transaction) -> int:
+            assert isinstance(tx, SqliteTransaction)
+            return tx.give_back(going_on)
+
+        return await self._commits.write(work)
 
     async def close(self) -> None:
         """Idempotent. Finishes the writes under way; the last one out copies the log back, in its turn."""

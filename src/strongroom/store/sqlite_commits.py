@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from strongroom.store.contract import Transaction
     from strongroom.store.generation import Generation
+    from strongroom.store.sqlite_log import LogPace
     from strongroom.store.texts import Statements
     from strongroom.store.turn import Turn
 
@@ -35,7 +36,6 @@ GROUP: Final = 256  # works in one commit, at most
 GROUP_SECONDS: Final = 0.005  # and how long they may hold the loop before they are committed
 PATIENCE: Final = 30.0  # seconds a write waits for another process
 _RETRY: Final = 0.002  # seconds between tries while a foreign program (a backup, say) locks the database itself
-CHECKPOINT: Final = 2000  # pages of log that are copied back in one go, by whoever commits then
 _TRIES: Final = 3  # of a work with a claim: without the reserve, with some of it, with all of it
 DISK_FULL: Final = "the disk is full: nothing is written until there is room again"
 
@@ -63,11 +63,13 @@ class GroupCommit:
         statements: Statements,
         turn: Turn,
         generation: Generation,
+        log: LogPace,
         *,
         patience: float = PATIENCE,
         reserve: Reserve | None = None,
     ) -> None:
         self._connection = connection
+        self._log = log
         self._reserve = reserve or Reserve()
         self._full = False  # the transaction under way met a full disk
         self._short = False  # some of the reserve was given up, when a transaction was last begun
@@ -163,13 +165,13 @@ class GroupCommit:
     def _least_claim(self) -> Claim:
         """What a work must claim to be run while some of the reserve is given up.
 
-        The file of the catalog never shrinks: where deletes have freed much within it, plain writes find room there, not on the disk.
+        The file of the catalog shrinks slowly: where deletes have freed much within it, plain writes find room there, not on the disk.
         """
         given = self._reserve.given
         if self._short != bool(given):
             self._short = bool(given)
-            # Copied back sooner, the log begins anew sooner, and so takes less of the room there is.
-            self._execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT // 8 if given else CHECKPOINT}").fetchall()
+            self._log.short = self._short
+            self._execute(f"PRAGMA wal_autocheckpoint={self._log.pages}").fetchall()
         if not given:
             return Claim.NONE
         if given & FREES:
@@ -314,6 +316,9 @@ class GroupCommit:
         if failed is None:
             self.commits += 1
             self.watch(len(group), time.perf_counter() - began)
+            if self._log.changed():
+                with suppress(sqlite3.Error):
+                    self._execute(f"PRAGMA wal_autocheckpoint={self._log.pages}").fetchall()
             with suppress(OSError):  # it has been committed all the same
                 self._turn.give()
         else:

@@ -17,7 +17,7 @@ from strongroom.store.ranges import prefix_end
 from strongroom.store.sqlite_rows import Rows, part_row, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from strongroom.store.texts import Statements
 
@@ -101,6 +101,22 @@ class SqliteTransaction:
         """A change of a row that nobody reads."""
         self._change(self._sql.delete_about, ("probe",))
         self._change(self._sql.set_format, ("probe", secrets.token_hex(8)))
+
+    def give_back(self, going_on: Callable[[], bool]) -> int:
+        """Move what is at the end of the file into free pages and leave the end out, a page at a time; returns how many."""
+        before: int = self._rows.one("PRAGMA freelist_count")[0]
+        try:
+            self._before_change()
+            for _ in range(before):
+                # The driver runs one step of a pragma, which is one page; fetching ends it, or nothing could be committed.
+                self._execute("PRAGMA incremental_vacuum(1)").fetchall()
+                if not going_on():
+                    break
+        except sqlite3.Error as error:
+            self._broken = True
+            raise unavailable(error) from error
+        after: int = self._rows.one("PRAGMA freelist_count")[0]
+        return before - after
 
     # ---- buckets
 
