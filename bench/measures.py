@@ -32,6 +32,7 @@ MEDIUM_OBJECTS: Final = 1_000
 OBJECTS: Final = 2_000  # that are read
 PUT_KEYS: Final = 10_000  # that are written, and then overwritten
 PREFIXES: Final = 100  # in both listings, so that both pages are alike
+COLD: Final = 50_000
 LISTED: Final = (1_000, 100_000)
 CATALOG: Final = (10_000, 1_000_000)  # rows of a bucket whose pages are counted in this process
 MEMORY_LIMIT: Final = 300.0  # MiB
@@ -49,6 +50,7 @@ class Run:
     seconds: int  # of wrk, for one sample
     listed: tuple[int, int]
     catalog: tuple[int, int]
+    cold: int  # objects, more than a worker remembers
     say: Callable[[str], None]
     servers: ExitStack  # those that a measurement starts for itself end with the run
     made: dict[str, Any] = field(default_factory=dict[str, Any])  # what several measurements share
@@ -154,6 +156,27 @@ def _small_get(run: Run) -> Callable[[], Sample]:
     load.fill(run.ours, run.targets("fill", "PUT", "bench-get", keys), SMALL)
     _require_body(run, "bench-get", [keys[0], keys[-1]])
     return _compared(run, "GET 4 KiB", "GET", run.targets("get", "GET", "bench-get", keys))
+
+
+def _cold_get(run: Run) -> Callable[[], Sample]:
+    """Of so many objects, asked for one after the other in an order of chance, that none is at hand from the last time."""
+    keys = [f"get/{number:05d}" for number in range(run.cold)]
+    run.create_bucket("bench-cold")
+    run.say(f"GET of objects that are not at hand: writing {run.cold:,}")
+    load.fill(run.ours, run.targets("fill-cold", "PUT", "bench-cold", keys), SMALL)
+    _require_body(run, "bench-cold", [keys[0], keys[-1]])
+    random.Random(6).shuffle(keys)
+    targets = run.targets("get-cold", "GET", "bench-cold", keys)
+    cursor = 0
+
+    def sample() -> Sample:
+        nonlocal cursor
+        yardstick = load.wrk(run.bare, targets, run.seconds)
+        ours = load.wrk(run.ours, targets, run.seconds, first=cursor)
+        cursor += ours.requests
+        return Sample(ours.per_second, yardstick.per_second, {"p50_ms": ours.p50_ms, "p99_ms": ours.p99_ms})
+
+    return sample
 
 
 def _medium_get(run: Run) -> Callable[[], Sample]:
@@ -322,6 +345,7 @@ def _text(page: ET.Element, name: str) -> str:
 
 MEASURES: Final = (
     Measure("get", "GET 4 KiB", "req/s", "a bare worker answering 4 KiB", 0.50, _small_get),
+    Measure("get-cold", "GET 4 KiB, none asked for again soon", "req/s", "a bare worker answering 4 KiB", 0.50, _cold_get),
     Measure("put", "PUT 4 KiB, durable", "req/s", "a bare worker answering 4 KiB", 0.38, _small_put),
     Measure("get-64k", "GET 64 KiB", "req/s", "a bare worker answering 64 KiB", 0.45, _medium_get),
     Measure("encryption", "GetBucketEncryption", "req/s", "a bare worker answering 4 KiB", 0.40, _bucket_encryption),

@@ -68,6 +68,7 @@ SMOKE = (
 )
 MAIN = (
     "get",
+    "get-cold",
     "put",
     "get-64k",
     "large-get",
@@ -157,11 +158,11 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _sizes(chosen: argparse.Namespace) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Of listed buckets over a socket, and of those in this process: few and many."""
+def _sizes(chosen: argparse.Namespace) -> tuple[tuple[int, int], tuple[int, int], int]:
+    """Of listed buckets over a socket, and of those in this process: few and many. And objects of which none is at hand."""
     if chosen.smoke:
-        return (150, 1_000), (2_000, 4_000)
-    return ((500, 10_000), (10_000, 40_000)) if chosen.quick else (measures.LISTED, measures.CATALOG)
+        return (150, 1_000), (2_000, 4_000), 1_000
+    return ((500, 10_000), (10_000, 40_000), 10_000) if chosen.quick else (measures.LISTED, measures.CATALOG, measures.COLD)
 
 
 def _measure(
