@@ -3,7 +3,8 @@
 Everything is a ratio inside one run, a median over rounds in which the two take turns. Traffic stays on the loopback interface.
 
     make bench                          the whole of it, about twenty minutes on a quiet machine
-    make bench BENCH="--quick"          a look, one minute or two
+    make bench BENCH="--quick"          a look, some minutes
+    make bench BENCH="--main --rounds 3"    what a small machine is judged by, under ten minutes
     make bench BENCH="--only get --only put --rounds 9"
     make bench BENCH=--smoke            whether it all runs and answers rightly, under a minute; times are not judged
     make bench ENDPOINTS="moto;other=http://127.0.0.1:9001,KEY,SECRET"    other servers beside Strongroom, by the same requests

@@ -52,8 +52,9 @@ def test_others_are_measured_alone_unless_the_whole_is_wanted() -> None:
     assert names(["--whole"], "moto") == set(run.NAMES)
     assert names(["--only", "get"], "moto") == {"get", run.COMPARISON}
     assert names(["--smoke"], "") == set(run.SMOKE)
+    assert names(["--main"], "") == set(run.MAIN)
 
 
 def test_every_quick_measurement_is_one() -> None:
-    assert set(run.SMOKE) <= set(run.NAMES)
+    assert set(run.SMOKE) | set(run.MAIN) <= set(run.NAMES)
     assert len({measure.name for measure in run.MEASURES}) == len(run.MEASURES)
