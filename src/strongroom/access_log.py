@@ -19,7 +19,7 @@ import structlog
 from strongroom.api.routing import Router
 from strongroom.edge.gate import Seen
 from strongroom.edge.handing_on import HandedOn
-from strongroom.edge.head import Head, Reply
+from strongroom.edge.head import Reply
 from strongroom.kms.key_use import KeyUse
 
 STDERR: Final = "stderr"
@@ -153,36 +153,42 @@ class AccessLog:
 
         Whatever others may have chosen goes through ``_quoted``.
         """
-        request_id, service, operation, status, code, ready, received, _, caller, head, headers = seen
+        request_id, service, operation, status, code, ready, received, _, caller, head, answered = seen
         millisecond = int(at * 1000)
         if millisecond != self._millisecond[0]:
             second, rest = divmod(millisecond, 1000)
             shown = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._millisecond = (millisecond, f'{{"event":"request","time":"{shown}.{rest:03d}Z","request_id":"')
+        headers, kept = head.headers, self._kept
+        auth = "header" if "authorization" in headers else "query" if "X-Amz-Signature=" in head.query else ""
         who = (head.client_ip, caller.arn, caller.access_key_id)
-        auth = "header" if "authorization" in head.headers else "query" if "X-Amz-Signature=" in head.query else ""
         what = (service, operation, head.method, status, code, auth, head.scheme, whole, key_use)
-        kept = self._kept
-        return (
+        ready_us = int(ready * 1e6)
+        line = (
             f"{self._millisecond[1]}{request_id}"
             f"{kept.get(who) or self._keep(who, _WHO)}{kept.get(what) or self._keep(what, _WHAT)}"
-            f'{"null" if received is None else received},"sent":{sent},"total_us":{int((ready + sending) * 1e6)},"ready_us":{int(ready * 1e6)}'
-            f"{self._of_s3(head, dict(headers)) if service == 's3' else ''}}}\n"
+            f'{"null" if received is None else received},"sent":{sent},'
+            f'"total_us":{ready_us + int(sending * 1e6) if sending else ready_us},"ready_us":{ready_us}'
         )
-
-    def _of_s3(self, head: Head, told: dict[str, str]) -> str:
-        kept = self._kept
-        host = head.headers.get("host", "")
+        if service != "s3":
+            return line + "}\n"
+        told = dict(answered)
+        host = headers.get("host", "")
         bucket = self._hosts.get(host)
         if bucket is None:
-            if len(self._hosts) >= _REMEMBERED:
-                self._hosts.clear()
-            bucket = self._hosts[host] = self._router.bucket("/", host)
+            bucket = self._bucket_of(host)
         key = head.path[1:]
         if not bucket:
             bucket, _, key = key.partition("/")
         where = (bucket, "SSE-C" if _CUSTOMER in told else told.get(_ENCRYPTION, ""), told.get(_KEY, ""))
-        return f'{kept.get(where) or self._keep(where, _WHERE)}{told.get(_VERSION, "")}","key":{_quoted(key)}'
+        version_id = told.get(_VERSION, "")
+        return f'{line}{kept.get(where) or self._keep(where, _WHERE)}{version_id}","key":{_quoted(key)}}}\n'
+
+    def _bucket_of(self, host: str) -> str:
+        if len(self._hosts) >= _REMEMBERED:
+            self._hosts.clear()
+        bucket = self._hosts[host] = self._router.bucket("/", host)
+        return bucket
 
     def _keep(self, values: tuple[Any, ...], names: tuple[str, ...]) -> str:
         """The fragment of a line that tells these."""

@@ -118,7 +118,7 @@ class Tracing:
 
     def stand_at_blobs(self, blobs: Any) -> None:
         """Blobs are read in one call, and written between two."""
-        self.stand_at(blobs, read="blob read")
+        self.stand_at(blobs, read="blob read", read_with="blob read")
         create: _Call = blobs.create
 
         async def created() -> Any:

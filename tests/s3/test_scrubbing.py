@@ -298,9 +298,20 @@ async def test_bodies_are_opened_in_threads_and_steps_are_short(full, scrub, mon
         return open_run(opener, plan, sealed)
 
     monkeypatch.setattr(LayeredOpener, "open", seen)
-    await scrub().run_due()
+    paced = []
+    wait = Pace.wait
+
+    async def waited(self, count):
+        paced.append(count)
+        await wait(self, count)
+
+    monkeypatch.setattr(Pace, "wait", waited)
+    ended = await scrub().run_due()
     assert threads
     assert here not in threads
+    bodies = 4 * len(SMALL) + 6 * len(LARGE) + len(b"newer")
+    assert sum(paced) >= bodies + (ended.tally.versions + ended.tally.parts) * (16 << 10)  # every byte, and every row
+    assert max(paced) <= 32 * 65_536
 
 
 async def test_the_pace_is_kept_in_the_long_run(monkeypatch):

@@ -134,7 +134,7 @@ def test_blobs_are_spans_and_a_streamed_answer_ends_with_its_last_byte(told):
     _, children = request_of(collector, answers["large"])
     assert (children["blob write"], children["commit"]) == (1, 1)
     span, children = request_of(collector, answers["got"])
-    assert children["blob read"] >= 1
+    assert children["blob read"] >= 2  # the first window, and what is behind it
     assert values(span)["http.response.body.size"] == 3_000_000
     reads = [one for one in collector.spans if one.name == "blob read" and one.parent_span_id == span.span_id]
     assert all(one.end_time_unix_nano <= span.end_time_unix_nano for one in reads)

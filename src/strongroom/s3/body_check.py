@@ -36,6 +36,8 @@ async def check_segments(
     Raises SealError, which names the segment, and store.Gone, store.Unavailable.
     """
     if in_row is not None:
+        if pace is not None:
+            await pace(len(in_row))
         try:
             layers.open_whole(piece, in_row)
         except Forged:
