@@ -7,14 +7,27 @@ where data keys come from or how they are wrapped. ``docs/spec/at-rest.md`` sect
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from strongroom.seal import Truncated
 from strongroom.seal.ctr_hmac import CTR_HMAC
 from strongroom.seal.format import Piece, outer_associated_data, stream_associated_data
 from strongroom.seal.segments import HEADER, Span
 from strongroom.seal.stream import GCM_HKDF, Construction, Data, Opener, Sealer, open_whole, seal
+
+#: Buffers for what lies between two layers while it is opened: ciphertext of the inner one. They need not be made anew each time.
+_BETWEEN: Final[deque[bytearray]] = deque(maxlen=4)
+
+
+def _between(size: int) -> bytearray:
+    try:
+        buffer = _BETWEEN.pop()
+    except IndexError:
+        return bytearray(size)
+    return buffer if len(buffer) >= size else bytearray(size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +184,15 @@ class LayeredOpener:
         if len(view) != plan.length:  # whole segments may be missing at its end: those that are there would open
             raise Truncated("the piece is not as long as its manifest says")
         *outer, innermost = zip(self._openers, reversed(plan.spans), strict=True)
+        used: list[bytearray] = []
         for opener, span in outer:
-            view = memoryview(opener.open_buffer(span.first_segment, view))[span.skip : span.skip + span.take]
+            size = opener.opened_size(span.first_segment, len(view))
+            used.append(_between(size))
+            opener.open_into(span.first_segment, view, memoryview(used[-1])[:size])
+            view = memoryview(used[-1])[span.skip : span.skip + span.take]
         opener, span = innermost
         plaintext = opener.open_buffer(span.first_segment, view)
+        _BETWEEN.extend(used)
         if span.take == len(plaintext):
             return plaintext
         return bytes(memoryview(plaintext)[span.skip : span.skip + span.take])

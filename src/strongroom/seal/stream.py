@@ -276,28 +276,38 @@ class Opener:
     def open_buffer(self, first_segment: int, sealed: Data) -> bytearray:
         """As ``open``, without its last copy: a new buffer, which nothing else refers to."""
         view = memoryview(sealed).cast("B")
-        start, end = first_segment * SEGMENT, first_segment * SEGMENT + len(view)
+        out = bytearray(self.opened_size(first_segment, len(view)))
+        with memoryview(out) as room:
+            self.open_into(first_segment, view, room)
+        return out
+
+    def opened_size(self, first_segment: int, size: int) -> int:
+        """Plaintext bytes of a run of ``size`` sealed bytes. Raises Truncated when the run is not one of whole segments."""
+        start, end = first_segment * SEGMENT, first_segment * SEGMENT + size
         ends_well = end == self._length or (end < self._length and end % SEGMENT == 0)
-        if first_segment < 0 or not view or not ends_well:
+        if first_segment < 0 or not size or not ends_well:
             raise Truncated("these are not whole segments of the stream")
-        segments, tag = -(-len(view) // SEGMENT), self._tag
-        at = 0
+        return size - (0 if start else HEADER) + size // -SEGMENT * self._tag
+
+    def open_into(self, first_segment: int, sealed: Data, room: memoryview) -> int:
+        """As ``open``, to the start of ``room``; how many bytes. What is in ``room`` after an error is not authentic. Raises as ``open``."""
+        view = memoryview(sealed).cast("B")
+        self.opened_size(first_segment, len(view))
+        start, at = first_segment * SEGMENT, 0
         if start == 0:
             if bytes(view[:HEADER]) != self._header:
                 raise Forged("the header is not that of the stream")
             at = HEADER
-        out = bytearray(len(view) - at - segments * tag)
-        filled, prefix = 0, self._header[1 + _SALT :]
+        filled, prefix, tag = 0, self._header[1 + _SALT :], self._tag
         try:
-            with memoryview(out) as target:
-                for index in range(first_segment, first_segment + segments):
-                    piece = view[at : (index + 1) * SEGMENT - start]
-                    nonce = _nonce(prefix, index, index == self._last)
-                    filled += self._cipher.decrypt_into(nonce, piece, None, target[filled : filled + len(piece) - tag])
-                    at += len(piece)
+            for index in range(first_segment, first_segment + -(len(view) // -SEGMENT)):
+                piece = view[at : (index + 1) * SEGMENT - start]
+                nonce = _nonce(prefix, index, index == self._last)
+                filled += self._cipher.decrypt_into(nonce, piece, None, room[filled : filled + len(piece) - tag])
+                at += len(piece)
         except InvalidTag:
             raise Forged("the stream is not authentic") from None
-        return out
+        return filled
 
 
 def _nonce(prefix: bytes, index: int, final: bool) -> bytes:
