@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -59,7 +60,7 @@ class AccessLog:
         self._lost = lost
         self._keys: dict[str, str] = {}  # by request id
         self._waiting: list[_Entry] = []
-        self._writing = asyncio.Lock()
+        self._writing = threading.Lock()  # a flush that is given up goes on in its thread
         self._descriptor = -1
         self._failing = False
         self._millisecond = (0, "")
@@ -98,20 +99,28 @@ class AccessLog:
             await self.flush()
 
     async def flush(self) -> None:
-        async with self._writing:
-            entries, self._waiting = self._waiting, []
-            if entries:
-                await asyncio.to_thread(self._write_all, entries)
+        entries, self._waiting = self._waiting, []
+        if entries:
+            await asyncio.to_thread(self._write_all, entries)
 
     async def close(self) -> None:
+        """Everything that was told is written when it returns, if it can be."""
         await self.flush()
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        await asyncio.to_thread(self._close)
 
     # ---- in the thread
 
+    def _close(self) -> None:
+        with self._writing:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
     def _write_all(self, entries: list[_Entry]) -> None:
+        with self._writing:
+            self._write_in_order(entries)
+
+    def _write_in_order(self, entries: list[_Entry]) -> None:
         for first in range(0, len(entries), _AHEAD):
             some = entries[first : first + _AHEAD]
             try:

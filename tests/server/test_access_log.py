@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import http.client
 import json
 import os
+import threading
 import time
 import urllib.parse
 
@@ -293,3 +295,38 @@ async def test_what_cannot_be_written_is_counted(tmp_path, monkeypatch):
     (tmp_path / "none").mkdir()
     await log.close()
     assert len((tmp_path / "none" / "access.log").read_text().splitlines()) == 2
+
+
+async def test_lines_may_go_to_standard_error(capsysbinary):
+    log = AccessLog("stderr")
+    for _ in range(3):
+        logged(log, head_of())
+    await log.close()
+    lines = capsysbinary.readouterr().err.splitlines()
+    assert [json.loads(line)["key"] for line in lines] == ["key"] * 3
+
+
+async def test_a_flush_that_is_given_up_loses_nothing(place, monkeypatch):
+    """The server is told to stop while a thread writes."""
+    log, began, go_on = AccessLog(str(place)), threading.Event(), threading.Event()
+    write = log._write
+
+    def slow(lines):
+        began.set()
+        go_on.wait(20)
+        write(lines)
+
+    monkeypatch.setattr(log, "_write", slow)
+    logged(log, head_of("/bucket/first"))
+    flushing = asyncio.create_task(log.flush())
+    await asyncio.to_thread(began.wait, 20)
+    flushing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await flushing
+    logged(log, head_of("/bucket/second"))
+    closing = asyncio.create_task(log.close())
+    await asyncio.sleep(0.02)
+    go_on.set()
+    await closing
+    assert [json.loads(line)["key"] for line in place.read_text().splitlines()] == ["first", "second"]
+    assert log._descriptor == -1
