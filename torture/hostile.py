@@ -3,10 +3,11 @@
 One server with one worker on the loopback interface, with the default ceilings. A caller puts and gets 16 KiB objects over four
 connections that stay open, alone and beside an attack in turn, several rounds for each attack: "kept" is the median of the rounds' ratios, since a
 machine is not equally quiet all the time. Meanwhile the time until a new connection is answered is taken ("new", the longest). Attackers
-are processes on the same machine, so what they cost its processors counts against the server too. Everything is bounded in number
-and time, and ends by itself. Exit code 1 if something did not hold.
+are processes on the same machine, so what they cost its processors counts against the server too: two controls, which attack nothing,
+show how much that is, and how quiet the machine was. Everything is bounded in number and time, and ends by itself. Exit code 1 if
+something did not hold.
 
-    make hostile                              three rounds, 3 seconds for each phase, about four minutes
+    make hostile                              three rounds, 3 seconds for each phase, about five minutes
     make hostile HOSTILE="--rounds 5 --seconds 5 --only uploads"
 """
 
@@ -123,6 +124,7 @@ async def large_uploads(goal: Goal, number: int) -> None:
         target = goal.targets[READERS + number % (UPLOADS - READERS)]  # not onto what is downloaded
         writer.write(f"PUT {target} HTTP/1.1\r\nHost: 127.0.0.1:{goal.port}\r\nContent-Length: {LARGE}\r\n\r\n".encode())
         answer = asyncio.create_task(reader.read(1 << 16))
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, or it is told on the terminal
         for _ in range(LARGE // len(PIECE)):
             if answer.done():
                 return
@@ -143,6 +145,18 @@ async def large_downloads(goal: Goal, number: int) -> None:
             pass
     finally:
         writer.close()
+
+
+async def nothing(_goal: Goal, _number: int) -> None:
+    """What the machine's own unrest costs."""
+    await asyncio.sleep(3600)
+
+
+async def busy(_goal: Goal, _number: int) -> None:
+    """What an attacker's processor time costs, who shares the machine and never comes near the server."""
+    end = time.monotonic() + 0.1
+    while time.monotonic() < end:
+        pass
 
 
 Attack = Callable[[Goal, int], Awaitable[None]]
@@ -328,7 +342,11 @@ class Run:
         return heard.recv()
 
 
+#: No attacks, but what to hold them against: they never fail.
+CONTROLS: Final = ("(nothing)", "(a busy process)")
 ATTACKS: Final[tuple[tuple[str, Attack, int], ...]] = (
+    (CONTROLS[0], nothing, 1),
+    (CONTROLS[1], busy, 1),
     ("slow heads", slowloris, 1000),
     ("idle connections", idle, 3000),
     ("slow unsigned bodies", slow_bodies, 300),
@@ -359,10 +377,18 @@ def main() -> int:
                 continue
             seen = run.rounds(asked.rounds, attack, count)
             peak = server.peak_mib()
-            held = seen.kept >= LEAST and not seen.others and peak <= most
+            held = name in CONTROLS or (seen.kept >= LEAST and not seen.others and peak <= most)
             failed |= not held
             rates = (f"{seen.alone:.0f}", f"{seen.beside:.0f}", f"{seen.kept:.0%}", f"{seen.lowest:.0%}")
-            table.add_row(name, str(count), *rates, str(seen.others), f"{seen.newcomer:.2f}", f"{peak:.0f}", _word(held=held))
+            table.add_row(
+                name,
+                str(count),
+                *rates,
+                str(seen.others),
+                f"{seen.newcomer:.2f}",
+                f"{peak:.0f}",
+                "" if name in CONTROLS else _word(held=held),
+            )
     finally:
         server.close()
         shutil.rmtree(folder, ignore_errors=True)
