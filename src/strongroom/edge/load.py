@@ -215,6 +215,7 @@ class Ticket:
         load, share = self._load, self._share
         if load is not None and share is not None:
             count = min(length, SEND_HELD)
+            self._is_long = True
             load.hold(share, count)
             self._answer_bytes = count
 
@@ -229,18 +230,19 @@ class Ticket:
         load = self._load
         if load is None:
             return
-        self.let_go()
-        if self._answer_bytes and self._share is not None:
-            load.let_go(self._share, self._answer_bytes)
+        share = self._share
+        if self._is_long:  # all the others hold nothing
+            self.let_go()
+            if self._answer_bytes and share is not None:
+                load.let_go(share, self._answer_bytes)
+        elif share is not None:
+            share.short += 1
+            load.turns.short += 1
         self._load = None
         load.requests -= 1
         if self._unproven:
             load.unproven -= 1
-        share = self._share
         if share is not None:
-            if not self._is_long:
-                share.short += 1
-                load.turns.short += 1
             load.leave(self._name, share, 0)
 
     __del__ = release
