@@ -141,7 +141,7 @@ async def _leftovers(config: Config) -> list[str]:
         await lower.blobs.sweep_unfinished()
         await upkeep.delete_discarded()
         await upkeep.sweep()
-        left = [blob_id async for blob_id, _ in lower.blobs.list()]
+        left = [blob_id async for blob_id, *_ in lower.blobs.list()]
         unkept = await lower.catalog.unkept(left)
     faults = [f"{len(unkept)} blobs are left that no row names"] if unkept else []
     if any((config.data_dir / "tmp").iterdir()):
