@@ -79,6 +79,9 @@ class Headers:
     def keys(self) -> list[str]:
         return [name for name, _ in self._items]
 
+    def __len__(self) -> int:
+        return len(self._items)
+
 
 @dataclass(slots=True)
 class Scope:
