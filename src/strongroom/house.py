@@ -119,6 +119,7 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
         register=register,
         callers=Callers(catalog, subkeys.iam),
         place=buckets.place,
+        place_at_once=buckets.cached,
         authority=lower.authority,
         of_object=partial(governed, rooms),
         known=partial(request_values, rooms),

@@ -178,6 +178,7 @@ def tiny_gate(settings: EdgeSettings | None = None, clock: Any = None, observe: 
         register=Register([room]),
         callers=TinyCallers(),  # type: ignore[arg-type]
         place=place,
+        place_at_once=lambda _: None,
         authority=authority,
         of_object=of_object,
         known=known,

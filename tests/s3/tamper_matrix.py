@@ -10,7 +10,7 @@ import base64
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from strongroom.seal.format import Envelope, Mode, Piece, decode_manifest, encode_manifest
@@ -141,7 +141,7 @@ def swap_parts(stored: Stored) -> Iterator[Variant]:
         ("the manifest's order", pieces[::-1]),
         ("a part left out", pieces[:1]),
         ("a part named twice", [pieces[0], pieces[0]]),
-        ("part numbers", [replace(pieces[0], part_number=2), replace(pieces[1], part_number=1)]),
+        ("part numbers", [pieces[0]._replace(part_number=2), pieces[1]._replace(part_number=1)]),
     ):
         yield from _rewritten(stored, label, manifest=encode_manifest(changed), size=sum(piece.size for piece in changed))
 
@@ -215,9 +215,9 @@ def swap_wrapped_keys(stored: Stored) -> Iterator[Variant]:
             },
         }
         for label, changed in changes.items():
-            yield from _rewritten(stored, f"{label} of {who}", seal=replace(mine, **changed).encode())
+            yield from _rewritten(stored, f"{label} of {who}", seal=mine._replace(**changed).encode())
     if mine.mode == Mode.DSSE_KMS:
-        exchanged = replace(mine, wrapped=mine.outer_wrapped, outer_wrapped=mine.wrapped)
+        exchanged = mine._replace(wrapped=mine.outer_wrapped, outer_wrapped=mine.wrapped)
         yield from _rewritten(stored, "inner and outer wrapped key", seal=exchanged.encode())
 
 
@@ -227,12 +227,12 @@ def edit_sizes(stored: Stored) -> Iterator[Variant]:
         yield from _rewritten(stored, f"row says {changed}", size=changed)
     for index, piece in enumerate(pieces):
         for by in (-1, 1, SEGMENT - 16):
-            edited = [*pieces[:index], replace(piece, size=piece.size + by), *pieces[index + 1 :]]
+            edited = [*pieces[:index], piece._replace(size=piece.size + by), *pieces[index + 1 :]]
             yield from _rewritten(
                 stored, f"row and manifest {by:+}", manifest=encode_manifest(edited), size=sum(one.size for one in edited)
             )
     if len(pieces) > 1:
-        moved = [replace(pieces[0], size=pieces[0].size + 1), replace(pieces[1], size=pieces[1].size - 1)]
+        moved = [pieces[0]._replace(size=pieces[0].size + 1), pieces[1]._replace(size=pieces[1].size - 1)]
         yield from _rewritten(stored, "a byte of one part given to the next", manifest=encode_manifest(moved))
 
 
@@ -261,10 +261,10 @@ def edit_the_envelope(stored: Stored) -> Iterator[Variant]:
     yield from _rewritten(stored, "flags", seal=good[:5] + bytes([good[5] ^ 1]) + good[6:])
     if envelope.key_arn:
         other = envelope.key_arn[:-1] + ("0" if envelope.key_arn[-1] != "0" else "1")
-        yield from _rewritten(stored, "key ARN", seal=replace(envelope, key_arn=other).encode())
-        yield from _rewritten(stored, "context", seal=replace(envelope, context={"a": "b"}).encode())
+        yield from _rewritten(stored, "key ARN", seal=envelope._replace(key_arn=other).encode())
+        yield from _rewritten(stored, "context", seal=envelope._replace(context={"a": "b"}).encode())
     if envelope.key_id:
-        yield from _rewritten(stored, "service key", seal=replace(envelope, key_id="ab" * 16).encode())
+        yield from _rewritten(stored, "service key", seal=envelope._replace(key_id="ab" * 16).encode())
     for label, changed in (("cut", good[:-1]), ("longer", good + b"\0"), ("empty", b"")):
         yield from _rewritten(stored, label, seal=changed)
 

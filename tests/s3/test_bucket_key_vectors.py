@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +46,7 @@ def test_it_wraps_the_data_key_of_each_object(case):
     assert (envelope.bucket_key, envelope.kms_wrapped, envelope.context) == (True, BLOB, VECTOR["client_context"])
     bound = binding(*where, manifest) + bare(seal, envelope)
     assert unwrap(BUCKET_KEY, envelope.wrapped, bound) == data_key
-    assert replace(envelope, wrapped=wrap(BUCKET_KEY, data_key, bound, lambda _: nonce)).encode() == seal
+    assert envelope._replace(wrapped=wrap(BUCKET_KEY, data_key, bound, lambda _: nonce)).encode() == seal
     read = slow_reader.read_envelope(seal)
     assert read["bucket_key"] is True
     kek = slow_blob.read(read["kms_wrapped"], MATERIAL, {**read["context"], "aws:s3:arn": f"arn:aws:s3:::{VECTOR['bucket']}"})

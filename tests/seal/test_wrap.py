@@ -3,7 +3,6 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -144,14 +143,14 @@ def stored(envelope, sizes):
         plaintext += plain
     encoded = encode_manifest(manifest)
     wrapped = wrap(KEK, data_key, binding(*PLACE, encoded) + envelope.encode())
-    return replace(envelope, wrapped=wrapped).encode(), encoded, streams, plaintext
+    return envelope._replace(wrapped=wrapped).encode(), encoded, streams, plaintext
 
 
 SSE_S3 = Envelope(Mode.SSE_S3, key_id="0123456789abcdef" * 2)
 SSE_KMS = Envelope(Mode.SSE_KMS, key_arn=ARN, kms_wrapped=b"as KMS made it", context={"team": "blue", "app": "é"})
 
 
-@pytest.mark.parametrize("envelope", [SSE_S3, SSE_KMS, replace(SSE_KMS, bucket_key=True)])
+@pytest.mark.parametrize("envelope", [SSE_S3, SSE_KMS, SSE_KMS._replace(bucket_key=True)])
 @pytest.mark.parametrize("sizes", [[0], [4096], [65480], [65481, 0, 200_000]])
 def test_the_slow_reader_opens_all_that_is_written(envelope, sizes):
     sealed, manifest, streams, plaintext = stored(envelope, sizes)
@@ -164,7 +163,7 @@ def test_no_byte_of_an_envelope_or_manifest_can_be_changed(envelope):
 
     def reopen(sealed, manifest):
         decoded = Envelope.decode(sealed)
-        return unwrap(KEK, decoded.wrapped, binding(*PLACE, manifest) + replace(decoded, wrapped=b"").encode())
+        return unwrap(KEK, decoded.wrapped, binding(*PLACE, manifest) + decoded._replace(wrapped=b"").encode())
 
     assert len(reopen(sealed, manifest)) == 32
     for changed in flips(sealed):

@@ -91,7 +91,10 @@ class RestXmlCodec:
             entry = table.get(member)
             if entry is not None:
                 wire, convert = entry
-                headers.append((wire, convert(value)))
+                text = value if convert is None else convert(value)
+                if convert is None and not (text.isascii() and text.isprintable()):
+                    text = header_text(text)
+                headers.append((wire, text))
                 if wire == "content-length":
                     sized = True
             elif member == plan.map_member:

@@ -101,7 +101,7 @@ class Answered:
     """How the answer of one operation is written."""
 
     status: int
-    headers: dict[str, tuple[str, Callable[[Any], str]]]  # member -> wire name
+    headers: dict[str, tuple[str, Callable[[Any], str] | None]]  # member -> wire name, and how it is written; None: as text
     map_member: str = ""
     prefix: str = ""
     kind: str = "none"  # none, stream, text, xml, location
@@ -190,7 +190,8 @@ def header_string(value: str) -> str:
     return value if value.isascii() and value.isprintable() else header_text(value)
 
 
-def _header_writer(shape: Shape) -> Callable[[Any], str]:
+def _header_writer(shape: Shape) -> Callable[[Any], str] | None:
+    """None: a text, which ``header_string`` writes; most are, and whoever writes many looks for himself what is plain."""
     kind = str(shape.type_name)
     if kind == "boolean":
         return truth
@@ -200,11 +201,11 @@ def _header_writer(shape: Shape) -> Callable[[Any], str]:
         return _safe_iso if trait(shape, "timestampFormat") == "iso8601" else _safe_date
     if kind == "list":
         return lambda value: header_string(",".join(value))
-    return header_string
+    return None
 
 
 def _safe_date(value: Any) -> str:
-    return header_string(http_date(value))
+    return header_string(value) if isinstance(value, str) else http_date(value)
 
 
 def _safe_iso(value: Any) -> str:

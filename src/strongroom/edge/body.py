@@ -271,6 +271,35 @@ class RequestBody:
         self._claimed = (algorithm.upper(), value)
 
 
+class NoBody:
+    """The body of a request that has none, whatever was read of it: satisfies ``api.operation.Body``, and holds no state."""
+
+    __slots__ = ()
+    length: int | None = 0
+    started = ended = True
+    claimed_checksum: tuple[str, str] | None = None
+
+    def want(self, *algorithms: str) -> None:
+        """Every digest of nothing can be had."""
+
+    def digest(self, algorithm: str) -> bytes:
+        return Digests(algorithm).digest(algorithm)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        nothing: tuple[bytes, ...] = ()
+        for piece in nothing:
+            yield piece
+
+    async def read(self, limit: int, code: str = "EntityTooLarge") -> bytes:  # noqa: ARG002 - nothing exceeds any limit
+        return b""
+
+    async def close(self) -> None:
+        """Nothing is under way."""
+
+
+NO_BODY: Final = NoBody()
+
+
 def _decoder(promises: Promises, signer: ChunkSigner | None) -> ChunkDecoder | None:
     coding = promises.streaming
     if coding is None or promises.length is None:

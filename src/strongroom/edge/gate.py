@@ -26,7 +26,7 @@ from strongroom.api.operation import About, Answer, Call, Caller, Operation, Reg
 from strongroom.api.request_payer import check_request_payer
 from strongroom.api.routing import Route, Router, is_modelled
 from strongroom.edge import sigv4
-from strongroom.edge.body import RequestBody
+from strongroom.edge.body import NO_BODY, NoBody, RequestBody
 from strongroom.edge.chunked import ChunkSigner
 from strongroom.edge.claims import Claim, guess_service, read_claim
 from strongroom.edge.condition_values import RequestValues
@@ -37,7 +37,7 @@ from strongroom.edge.head import Head, RawBody, Reply
 from strongroom.edge.judge import Governed, Judge, Place, check_owner, has_policies
 from strongroom.edge.limits import DOCUMENT_MOST, LIST_DOCUMENT_MOST, check_head, check_metadata
 from strongroom.edge.load import Ceilings, Load, Overloaded, Ticket, hold_answer, until_sent
-from strongroom.edge.promises import describes_body, read_promises, without_chunked
+from strongroom.edge.promises import describes_body, has_no_body, read_promises, without_chunked
 from strongroom.edge.refusals import REFUSALS, Refusals
 from strongroom.edge.signing_key import SigningKeys
 from strongroom.edge.stall import Pace
@@ -98,7 +98,7 @@ class _Trail:
     operation: str = ""
     request_id: str = ""
     caller: Caller = ANONYMOUS
-    body: RequestBody | None = None
+    body: RequestBody | NoBody | None = None
     ticket: Ticket | None = None
     overloaded: bool = False
     code: str = ""
@@ -107,7 +107,8 @@ class _Trail:
 
 
 class Gate:
-    """One a worker. ``authority`` raises ApiError NoSuchBucket for a bucket that does not exist; ``place`` gives None for it.
+    """One a worker. ``authority`` raises ApiError NoSuchBucket for a bucket that does not exist; ``place`` gives None for it, and
+    ``place_at_once`` for one that it would have to wait for, too.
     ``of_object`` is asked about objects in buckets where lists count: see ``Judge``.
 
     ``known`` gives, from an input, the condition values that are not in the request itself; ``existing``, from a resource and a
@@ -120,6 +121,7 @@ class Gate:
         register: Register,
         callers: Callers,
         place: Callable[[str], Awaitable[Place | None]],
+        place_at_once: Callable[[str], Place | None],
         authority: Callable[[str, str, About | None], Awaitable[Authority]],
         of_object: Callable[[str, str | None], Awaitable[Governed | None]],
         known: Callable[[Mapping[str, Any]], Awaitable[Told]],
@@ -132,6 +134,7 @@ class Gate:
         self._register = register
         self._callers = callers
         self._place = place
+        self._place_at_once = place_at_once
         self._authority = authority
         self._of_object = of_object
         self._known = known
@@ -165,16 +168,27 @@ class Gate:
             headers = sigv4.carried_headers(asked, head.headers) if asked else head.headers
             route = self._router.route(head.method, head.path, asked, headers, "" if claim is None else claim.service)
             trail.service, trail.operation = route.service, route.operation
-            form = await self._form(trail, ticket, route, claim, head, headers, raw)
-            if form is not None:
+            form: PostedForm | None = None
+            if self._codec.takes_form(route):
+                form = await self._form(trail, ticket, route, claim, head, headers, raw)
                 claim, route, headers, asked = form.claim, form.route, form.headers, ""
             document: bytes | None = None
             if route.service not in _S3:
                 route, document = await self._front_end(trail, ticket, route, claim, head, raw)
             operation = self._register.find(route.service, route.operation)
-            place = await self._place(route.bucket) if route.bucket else None
+            place = None
+            if route.bucket:
+                place = self._place_at_once(route.bucket) or await self._place(route.bucket)
             # 3. caller
-            credential = await self._credential(claim, route, operation, place, now)
+            credential = None
+            if claim is not None:
+                self._check_scope(claim, route, operation, place, now)
+                credential = self._callers.cached(claim.access_key_id)
+                if credential is None:
+                    credential = await self._find(claim, REFUSALS[route.service])
+                _check_credential(credential, claim, route, now)
+            elif route.service != "s3":
+                raise REFUSALS[route.service].missing()  # noqa: TRY301
             caller = trail.caller = ANONYMOUS if credential is None else credential.caller
             # 4. verify
             payload = sha256(document).hexdigest() if document is not None else sigv4.payload_hash(claim, headers)
@@ -189,14 +203,17 @@ class Gate:
             if route.bucket and place is None and operation.need.on not in _PLACELESS:
                 raise ApiError("NoSuchBucket", BucketName=route.bucket)  # noqa: TRY301 - before the body is read, whatever it holds
             kind = self._codec.body_kind(route.service, route.operation)
-            body = trail.body or self._body(raw, headers, payload, signer, route, kind)
-            trail.body = body
-            body.turn = ticket.hold(body.length)
+            if trail.body is None:
+                bare = kind == "none" and has_no_body(headers, payload)
+                trail.body = NO_BODY if bare else self._body(raw, headers, payload, signer, route, kind)
+            body = trail.body
+            if isinstance(body, RequestBody):
+                body.turn = ticket.hold(body.length)
             # 5. decode
             if document is None:
                 headers = without_chunked(headers)
                 check_metadata(headers)
-                if kind != "stream":
+                if kind != "stream" and body is not NO_BODY:
                     document = await body.read(
                         LIST_DOCUMENT_MOST if head.method == "POST" else DOCUMENT_MOST, "MaxMessageLengthExceeded"
                     )
@@ -214,7 +231,8 @@ class Gate:
                 check_owner(given["ExpectedBucketOwner"], route.bucket, place)
             if place is not None and place.requester_pays and operation.need.on not in _PLACELESS:
                 check_request_payer(caller, place.account_id, headers)
-            await judge.decide(operation.need, route, place, with_version=bool(version_id))
+            if not judge.decide_at_once(operation.need, route, place, with_version=bool(version_id)):
+                await judge.decide(operation.need, route, place, with_version=bool(version_id))
             # 7. run
             call = Call(
                 operation=operation,
@@ -282,15 +300,9 @@ class Gate:
             raise ApiError("NotImplemented", Header="Authorization")
         return read_claim(head, REFUSALS[service])
 
-    async def _credential(
-        self, claim: Claim | None, route: Route, operation: Operation | None, place: Place | None, now: datetime
-    ) -> Credential | None:
-        """The credential that a claim names, once its time and scope are right; None for an anonymous S3 request. Raises ApiError."""
+    def _check_scope(self, claim: Claim, route: Route, operation: Operation | None, place: Place | None, now: datetime) -> None:
+        """Whether a claim is of now, and for this service and region. Raises ApiError."""
         refusals = REFUSALS[route.service]
-        if claim is None:
-            if route.service != "s3":
-                raise refusals.missing()
-            return None
         sigv4.check_time(claim, now, refusals)
         bound = place is not None and (operation is None or operation.need.on != "service")
         regions = self._settings.regions
@@ -298,22 +310,19 @@ class Gate:
             regions = (*regions, "us-east-1")  # clients sign for the global endpoints with it
         scope = "s3" if route.service in _S3 else route.service
         sigv4.check_scope(claim, scope, place.region if bound and place else None, regions, refusals)
-        credential = self._callers.cached(claim.access_key_id) or await self._find(claim, refusals)
+
+    async def _find(self, claim: Claim, refusals: Refusals) -> Credential:
+        """The credential that a claim names. Raises ApiError."""
+        if not claim.access_key_id.startswith(SESSION_KEY) or claim.token is None:
+            credential = await self._callers.credential(claim.access_key_id)
+        else:
+            try:
+                credential = await self._callers.session(claim.access_key_id, claim.token)
+            except BadToken:
+                raise refusals.bad_token(claim.token) from None
         if credential is None:
             raise refusals.unknown_access_key(claim.access_key_id)
-        if credential.expires_ms is not None and now.timestamp() * 1000 >= credential.expires_ms:
-            raise refusals.expired_token(claim.token or "")
-        if route.service in credential.closed:
-            raise refusals.unknown_access_key(claim.access_key_id)
         return credential
-
-    async def _find(self, claim: Claim, refusals: Refusals) -> Credential | None:
-        if not claim.access_key_id.startswith(SESSION_KEY) or claim.token is None:
-            return await self._callers.credential(claim.access_key_id)
-        try:
-            return await self._callers.session(claim.access_key_id, claim.token)
-        except BadToken:
-            raise refusals.bad_token(claim.token) from None
 
     def _verify(self, claim: Claim, head: Head, payload: str, credential: Credential, service: Service) -> ChunkSigner | None:
         """Check the signature; what the body's chunks are signed with, if they are."""
@@ -346,10 +355,8 @@ class Gate:
 
     async def _form(
         self, trail: _Trail, ticket: Ticket, route: Route, claim: Claim | None, head: Head, headers: dict[str, str], raw: RawBody
-    ) -> PostedForm | None:
+    ) -> PostedForm:
         """The form of a form upload, read up to its file: it says who signed what, and its fields stand for the headers."""
-        if not self._codec.takes_form(route):
-            return None
         refusals = REFUSALS[route.service]
         file = FormFile(headers, raw)
         if claim is not None:
@@ -420,6 +427,14 @@ class Gate:
             reply.headers,
         )
         observe(seen, reply)
+
+
+def _check_credential(credential: Credential, claim: Claim, route: Route, now: datetime) -> None:
+    """Whether it is still good, and for this service. Raises ApiError."""
+    if credential.expires_ms is not None and now.timestamp() * 1000 >= credential.expires_ms:
+        raise REFUSALS[route.service].expired_token(claim.token or "")
+    if route.service in credential.closed:
+        raise REFUSALS[route.service].unknown_access_key(claim.access_key_id)
 
 
 def _reply(encoded: Encoded, answer: Answer, head: Head) -> Reply:

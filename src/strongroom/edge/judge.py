@@ -136,6 +136,25 @@ class Judge:
     def judged(self, resource: str) -> str | None:
         return self._judged.get(resource)
 
+    def decide_at_once(self, need: Need, route: Route, place: Place | None, *, with_version: bool) -> bool:
+        """As ``decide``, of a bucket that has neither policies nor lists, for a caller who has no policies: nothing is waited for.
+
+        False: that is not so, and nothing was decided. Raises ApiError AccessDenied.
+        """
+        on, standing = need.on, self._standing
+        if place is None or on not in _ON_BUCKETS or has_policies(standing):
+            return False
+        authority = place.authority
+        if authority.policies or authority.grants or authority.by_object:
+            return False
+        self.asked = True
+        caller = self._caller
+        action = need.with_version if with_version and need.with_version is not None else need.action
+        resource = f"arn:aws:s3:::{route.bucket}/{route.key}" if on == "object" else f"arn:aws:s3:::{route.bucket}"
+        question = Question(caller.account_id, caller.arn, caller.anonymous, action, resource, authority, standing)
+        self._settle(question, decide(question))
+        return True
+
     async def decide(self, need: Need, route: Route, place: Place | None, *, with_version: bool) -> None:
         """The question an operation's need asks before the run; none when the run asks itself or nobody has to.
 

@@ -11,6 +11,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from typing import Final
 
 from strongroom.api.digests import DIGEST_BYTES
@@ -25,6 +26,14 @@ _DECODED_LENGTH: Final = "x-amz-decoded-content-length"
 #: Algorithms whose checksum a client may send by header or trailer, by the header's name.
 HEADERS: Final = {f"{_CHECKSUM}{name}": name for name in ("crc32", "crc32c", "crc64nvme", "sha1", "sha256")}
 _UNBUILT: Final = frozenset(f"{_CHECKSUM}{name}" for name in ("md5", "sha512", "xxhash64", "xxhash3", "xxhash128"))
+#: Headers that speak of a body. A request without any of them has none.
+_OF_BODY: Final = (
+    frozenset({"content-length", "transfer-encoding", "content-md5", "x-amz-trailer", "x-amz-sdk-checksum-algorithm"})
+    | {_DECODED_LENGTH}
+    | HEADERS.keys()
+    | _UNBUILT
+)
+_OF_NOTHING: Final = frozenset({UNSIGNED, sha256(b"").hexdigest()})
 
 
 @dataclass(slots=True)
@@ -51,6 +60,11 @@ class Promises:
         if self.trailer is not None:
             names.add(self.trailer)
         return names
+
+
+def has_no_body(headers: Mapping[str, str], payload: str) -> bool:
+    """Whether the head promises nothing at all, so that there is nothing to read and nothing to check. ``payload`` as below."""
+    return _OF_BODY.isdisjoint(headers) and payload in _OF_NOTHING
 
 
 def read_promises(headers: Mapping[str, str], payload: str, *, checksummed: bool = True) -> Promises:

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from strongroom.api.errors import ApiError
 
+#: The members of a read by which it is made conditional.
+CONDITIONS: Final = frozenset({"IfMatch", "IfNoneMatch", "IfModifiedSince", "IfUnmodifiedSince"})
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)$", re.ASCII)
 
 

@@ -199,7 +199,7 @@ def continued(
 
 def sends_customer_key(input: Mapping[str, Any], members: tuple[str, ...] = CUSTOMER_MEMBERS) -> bool:  # noqa: A002 - as in choose
     """Whether any of the three was sent."""
-    return any(input.get(member) is not None for member in members)
+    return not input.keys().isdisjoint(members) and any(input.get(member) is not None for member in members)
 
 
 def refuse_blocked(principal_arn: str, object_arn: str, action: str) -> NoReturn:

@@ -5,7 +5,7 @@ Also says which key an object waits for, and whether that key still serves. Neve
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from strongroom.kms.blob import BlobError
@@ -66,7 +66,7 @@ class OperatorKeys:
         """
         envelope = envelope or Envelope.decode(sealed)
         bound = binding(bucket.bucket_id, object_key, place, manifest) + bare(sealed, envelope)
-        stripped = replace(envelope, wrapped=b"", outer_wrapped=b"")
+        stripped = envelope._replace(wrapped=b"", outer_wrapped=b"")
         if envelope.mode in {Mode.SSE_S3, Mode.SSE_C}:
             service_key = self._service_key(envelope.key_id)
             opened = unwrap(service_key, envelope.wrapped, bound)

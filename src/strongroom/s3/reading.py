@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 from strongroom.s3.archives import check_readable, restore_output
 from strongroom.s3.bucket_lifecycle import expiration_output
-from strongroom.s3.conditions import ByteRange, judge_read, parse_range
+from strongroom.s3.conditions import CONDITIONS, ByteRange, judge_read, parse_range
 from strongroom.s3.customer_keys import check_needed, customer_output, key_of_read
 from strongroom.s3.encryption import refuse_on
 from strongroom.s3.locked_writes import lock_output
@@ -23,6 +24,7 @@ from strongroom.s3.object_lock import UNLOCKED
 from strongroom.s3.object_tags import tag_count
 from strongroom.s3.owners import bucket_arn
 from strongroom.s3.sealing import Sealing, encryption_output, object_arn
+from strongroom.s3.storage_classes import ARCHIVES
 from strongroom.s3.uploads import check_part_number
 from strongroom.s3.versions import IN_ROW, asked_version, shown_id
 from strongroom.s3.windows import Windows
@@ -60,6 +62,12 @@ def modified_at(row: VersionRow | PartRow) -> datetime:
     return utc(row.modified_ms)
 
 
+@lru_cache(maxsize=4096)
+def _second(number: int) -> datetime:
+    """Of the epoch: headers tell times by the second."""
+    return datetime.fromtimestamp(number, UTC)
+
+
 async def find_version(rooms: Rooms, bucket: Bucket, given: Mapping[str, Any], method: str = "GET") -> VersionRow:
     """The version a call means. Raises ApiError NoSuchKey, NoSuchVersion, MethodNotAllowed (a delete marker named by its id)."""
     object_key: str = given["Key"]
@@ -89,7 +97,9 @@ async def find_version(rooms: Rooms, bucket: Bucket, given: Mapping[str, Any], m
 async def find_version_for(call: Call, rooms: Rooms, bucket: Bucket, given: Mapping[str, Any], method: str = "GET") -> VersionRow:
     """As ``find_version``, but whoever may not list the bucket does not learn that a key is not there. Raises AccessDenied, too."""
     try:
-        row = await find_version(rooms, bucket, given, method)
+        row = None if "VersionId" in given else await rooms.catalog.latest(bucket.bucket_id, given["Key"])
+        if row is None or row.delete_marker:
+            row = await find_version(rooms, bucket, given, method)
     except ApiError as error:
         if error.code in {"NoSuchKey", "NoSuchVersion"}:
             await call.allow("s3:ListBucket", bucket_arn(bucket.name))
@@ -107,7 +117,8 @@ class Opened:
         self._row = row
         self.pieces = pieces
         self.layers = layers
-        if sum(piece.size for piece in pieces) != row.size:
+        size = pieces[0].size if len(pieces) == 1 else sum(piece.size for piece in pieces)
+        if size != row.size:
             raise Forged("the row's size is not that of its manifest")
 
     @property
@@ -120,13 +131,19 @@ class Opened:
             raise Truncated("the row has lost its body")
         return self.layers.open_whole(self.pieces[0], self._row.body)
 
+    def read_row(self, wanted: ByteRange | None) -> tuple[bytes, int]:
+        """As ``read``, of a version in its row. Raises SealError."""
+        plaintext = self.small()
+        if wanted is not None:
+            plaintext = plaintext[wanted.first : wanted.last + 1]
+        return plaintext, len(plaintext)
+
     async def read(self, wanted: ByteRange | None) -> tuple[bytes | AsyncIterator[BodyPart], int]:
         """(body, length) of a range or of all. The first bytes are open when it returns. Raises SealError, store.Gone."""
-        if self._row.size == 0 or self.in_row:
-            plaintext = b"" if not self.in_row else self.small()
-            if wanted is not None:
-                plaintext = plaintext[wanted.first : wanted.last + 1]
-            return plaintext, len(plaintext)
+        if self.in_row:
+            return self.read_row(wanted)
+        if self._row.size == 0:
+            return b"", 0
         span_of_all = wanted or ByteRange(0, self._row.size - 1)
         return await Windows(self._rooms.blobs, self.layers, self.pieces).read(span_of_all), span_of_all.length
 
@@ -160,10 +177,11 @@ class Reading:
         check_readable(meta, call.now)
         wanted, extra = wanted_range(given, row, meta)
         opened = opened or await self.open(call, bucket, row, envelope)  # KMS is asked last: a 304 costs no call
-        body, length = await opened.read(wanted)
+        body, length = opened.read_row(wanted) if opened.in_row else await opened.read(wanted)
         output = described(call, bucket, row, meta, envelope, whole=wanted is None or given.get("PartNumber") is not None)
         output |= extra
-        output |= await _told(call, bucket, row, meta)
+        if meta.tags or meta.lock is not UNLOCKED:
+            output |= await _told(call, bucket, row, meta)
         output["ContentLength"] = length
         return Answer(output, 200 if wanted is None else 206, body, length)
 
@@ -186,19 +204,20 @@ class Reading:
             await self.open(call, bucket, row, envelope)
         output = described(call, bucket, row, meta, envelope, whole=wanted is None or given.get("PartNumber") is not None)
         output |= extra
-        output |= await _told(call, bucket, row, meta)
+        if meta.tags or meta.lock is not UNLOCKED:
+            output |= await _told(call, bucket, row, meta)
         output["ContentLength"] = row.size if wanted is None else wanted.length
         return Answer(output, 200 if wanted is None else 206)
 
 
 async def _told(call: Call, bucket: Bucket, row: VersionRow, meta: ObjectMeta) -> dict[str, Any]:
     """The members that take a right of their own."""
-    if not meta.tags and meta.lock is UNLOCKED:
-        return {}
     return await tag_count(call, bucket, row.object_key, meta) | await lock_output(call, bucket, row.object_key, meta)
 
 
 def _judge(given: Mapping[str, Any], meta: ObjectMeta, row: VersionRow, bucket: Bucket) -> None:
+    if CONDITIONS.isdisjoint(given):
+        return
     try:
         judge_read(given, meta.etag, modified_at(row))
     except ApiError as error:
@@ -247,20 +266,25 @@ def described(
     """The members that GetObject and HeadObject share."""
     given = call.input
     output = meta.output()
-    output["LastModified"] = modified_at(row)
+    output["LastModified"] = _second(row.modified_ms // 1000)
     output["AcceptRanges"] = "bytes"
-    output |= encryption_output(envelope) | customer_output(given) | restore_output(meta, call.now)
+    if envelope.mode == Mode.SSE_S3:
+        output["ServerSideEncryption"] = "AES256"
+    else:
+        output |= encryption_output(envelope) | customer_output(given)
+    if meta.storage_class in ARCHIVES:
+        output |= restore_output(meta, call.now)
     if given.get("ChecksumMode") == "ENABLED":
         output |= checksum_of_read(given.get("PartNumber"), meta, whole=whole)
     if bucket.versioning:
         output["VersionId"] = shown_id(row)
-    if given.get("VersionId") is None:  # of a version that is named AWS says nothing
+    if bucket.lifecycle is not None and given.get("VersionId") is None:  # of a version that is named AWS says nothing
         output |= expiration_output(bucket, row.object_key, row.size, row.modified_ms, meta)
-    for asked, member in _OVERRIDES.items():
-        if given.get(asked) is not None:
+    for asked in _OVERRIDES.keys() & given.keys():
+        if given[asked] is not None:
             if call.caller.anonymous:
                 raise ApiError("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
-            output[member] = given[asked]
+            output[_OVERRIDES[asked]] = given[asked]
     return output
 
 

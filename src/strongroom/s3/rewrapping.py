@@ -182,12 +182,12 @@ class Rewrapping:
         assert key is not None  # of the modes that are meant, the operator opens all
         if key.mode == Mode.SSE_S3:
             service = self._rooms.keys.service_key()
-            key = replace(key, kek=service.key, envelope=replace(key.envelope, key_id=service.key_id))
+            key = replace(key, kek=service.key, envelope=key.envelope._replace(key_id=service.key_id))
         else:
             target = self._order.target or opened.record
             assert target is not None
             kek, wrapped = await self._kek(target, bucket, row.object_key, key.envelope)
-            key = replace(key, kek=kek, envelope=replace(key.envelope, key_arn=target.name.arn, kms_wrapped=wrapped))
+            key = replace(key, kek=kek, envelope=key.envelope._replace(key_arn=target.name.arn, kms_wrapped=wrapped))
         seal = key.bound(bucket.bucket_id, row.object_key, row.version_id, row.manifest, self._rooms.random)
         return _Prepared(row, seal, ObjectMeta.resealed(bucket, row, seal))
 

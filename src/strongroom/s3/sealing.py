@@ -10,7 +10,7 @@ providers, formats of bytes, or HTTP.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from strongroom.s3.encryption import Choice, CustomerKey
 
 DATA_KEY = 32  # bytes
+OF_SERVICE: Final = frozenset({Mode.SSE_S3, Mode.SSE_C})  # wrapped under a key of S3's own
 
 
 def object_arn(bucket_name: str, object_key: str) -> str:
@@ -60,7 +61,7 @@ class ObjectKey:
 
     def bound(self, bucket_id: str, object_key: str, version_id: str, manifest: bytes, random: Callable[[int], bytes]) -> bytes:
         """The encoded envelope for the row of that version."""
-        envelope = replace(self.envelope, wrapped=b"", outer_wrapped=b"") if self.envelope.wrapped else self.envelope
+        envelope = self.envelope._replace(wrapped=b"", outer_wrapped=b"") if self.envelope.wrapped else self.envelope
         bare_envelope = envelope.encode()
         place = binding(bucket_id, object_key, version_id, manifest) + bare_envelope
         wrapped = wrap(self.kek, self.lock or self.layers.inner, place, random)
@@ -114,7 +115,7 @@ class Sealing:
         if choice.mode == "SSE-KMS":
             return ObjectKey(Layers(self._random(DATA_KEY)), made.plain, envelope)
         service = self._keys.service_key()
-        envelope = replace(envelope, mode=Mode.DSSE_KMS, key_id=service.key_id)
+        envelope = envelope._replace(mode=Mode.DSSE_KMS, key_id=service.key_id)
         return ObjectKey(Layers(self._random(DATA_KEY), self._random(DATA_KEY)), made.plain, envelope, service.key)
 
     async def open(
@@ -133,7 +134,10 @@ class Sealing:
 
         Raises ApiError ``KMS.…`` and AccessDenied, SealError; ``wrong`` for a customer's key that is not the row's.
         """
-        kek = await self._kek(call, bucket, object_key, version_id, envelope)
+        if envelope.mode in OF_SERVICE:
+            kek = self._service_key(envelope)
+        else:
+            kek = await self._kek(call, bucket, object_key, version_id, envelope)
         place = binding(bucket.bucket_id, object_key, version_id, manifest) + bare(sealed, envelope)
         inner = unwrap(kek, envelope.wrapped, place)
         if envelope.mode == Mode.SSE_C:
@@ -188,7 +192,7 @@ class Sealing:
             raise as_s3(error) from error
 
     async def _kek(self, call: Call, bucket: Bucket, object_key: str, version_id: str, envelope: Envelope) -> bytes:
-        if envelope.mode in {Mode.SSE_S3, Mode.SSE_C}:
+        if envelope.mode in OF_SERVICE:
             return self._service_key(envelope)
         context = kms_context(bucket.name, object_key, envelope.context, bucket_key=envelope.bucket_key)
         subject = Subject(object_arn(bucket.name, object_key), version_id)

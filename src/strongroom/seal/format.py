@@ -11,9 +11,9 @@ import itertools
 import re
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from strongroom.seal import NotOurs, Truncated, Unsupported
 
@@ -29,6 +29,7 @@ _HEAD: Final = struct.Struct(">3sBBB")  # magic, version, mode, flags
 _MANIFEST_HEAD: Final = struct.Struct(">BI")  # version, count
 _PIECE: Final = struct.Struct(">16sHQ")  # blob id, part number, size
 _ONE_PIECE: Final = _MANIFEST_HEAD.size + _PIECE.size
+_ONE_PIECE_HEAD: Final = _MANIFEST_HEAD.pack(MANIFEST_VERSION, 1)
 _U16: Final = struct.Struct(">H")
 _U32: Final = struct.Struct(">I")
 _FIELD_BYTES: Final = 0xFFFF
@@ -48,11 +49,11 @@ class Mode(IntEnum):
     SSE_C = 4
 
 
+_NO_CONTEXT: Final[Mapping[str, str]] = MappingProxyType({})
 _MODES: Final = {mode.value: mode for mode in Mode}
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """One stream of an object, in the order of the object's bytes."""
 
     blob_id: str  # 32 hex, lower case
@@ -71,15 +72,15 @@ def encode_manifest(pieces: Iterable[Piece]) -> bytes:
 
 def decode_manifest(data: bytes) -> list[Piece]:
     """Raises Unsupported, Truncated."""
+    if len(data) == _ONE_PIECE and data.startswith(_ONE_PIECE_HEAD):  # nearly all of them
+        blob_id, part_number, size = _PIECE.unpack_from(data, _MANIFEST_HEAD.size)
+        return [Piece(blob_id.hex(), part_number, size)]
     if not data:
         raise Truncated("the manifest is empty")
     if data[0] != MANIFEST_VERSION:
         raise Unsupported(f"manifest version {data[0]}")
     if len(data) < _MANIFEST_HEAD.size or len(data) != _MANIFEST_HEAD.size + _MANIFEST_HEAD.unpack_from(data)[1] * _PIECE.size:
         raise Truncated("the manifest is not as long as it says")
-    if len(data) == _ONE_PIECE:
-        blob_id, part_number, size = _PIECE.unpack_from(data, _MANIFEST_HEAD.size)
-        return [Piece(blob_id.hex(), part_number, size)]
     entries = _PIECE.iter_unpack(memoryview(data)[_MANIFEST_HEAD.size :])
     return [Piece(blob_id.hex(), part_number, size) for blob_id, part_number, size in entries]
 
@@ -114,18 +115,21 @@ def place(bucket_id: str, object_key: str, version_id: str) -> bytes:
     return pack(len(bucket)) + bucket + pack(len(key)) + key + pack(len(version)) + version
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """How one data key is wrapped, and that wrapped data key. Nothing in it is authentic before ``wrapped`` has opened."""
 
     mode: Mode
     key_id: str = ""  # all but SSE-KMS: id of the service key, 32 hex
     key_arn: str = ""  # SSE-KMS, DSSE-KMS: ARN of the KMS key
-    kms_wrapped: bytes = field(default=b"", repr=False)  # SSE-KMS, DSSE-KMS: KMS's ciphertext blob of the wrapping key
-    context: dict[str, str] = field(default_factory=dict[str, str])  # SSE-KMS, DSSE-KMS: the context the client sent
+    kms_wrapped: bytes = b""  # SSE-KMS, DSSE-KMS: KMS's ciphertext blob of the wrapping key
+    context: Mapping[str, str] = _NO_CONTEXT  # SSE-KMS, DSSE-KMS: the context the client sent
     bucket_key: bool = False
-    wrapped: bytes = field(default=b"", repr=False)  # empty: the bare envelope, which the wrapped data key is bound to
-    outer_wrapped: bytes = field(default=b"", repr=False)  # DSSE-KMS: the outer data key, wrapped under the service key
+    wrapped: bytes = b""  # empty: the bare envelope, which the wrapped data key is bound to
+    outer_wrapped: bytes = b""  # DSSE-KMS: the outer data key, wrapped under the service key
+
+    def __repr__(self) -> str:
+        """Without what is wrapped."""
+        return f"Envelope({self.mode!r}, key_id={self.key_id!r}, key_arn={self.key_arn!r}, bucket_key={self.bucket_key!r})"
 
     def encode(self) -> bytes:
         """Raises ValueError for fields that are too long, not Unicode, or not those of the mode."""
@@ -158,7 +162,7 @@ class Envelope:
         if len(envelope.wrapped) == _USUAL and (envelope.mode == Mode.SSE_S3 or envelope.bucket_key):
             if len(_decoded) >= _REMEMBERED:
                 _decoded.clear()
-            _decoded[start] = replace(envelope, wrapped=b"")
+            _decoded[start] = envelope._replace(wrapped=b"")
         return envelope
 
     @classmethod
@@ -200,6 +204,8 @@ def with_wrapped(bare_envelope: bytes, *wrapped: bytes) -> bytes:
 
 def bare(encoded: bytes, envelope: Envelope) -> bytes:
     """The encoded envelope without its wrapped keys, which are its last fields: what these are bound to."""
+    if envelope.mode != Mode.DSSE_KMS:
+        return encoded[: len(encoded) - len(envelope.wrapped) - 2] + b"\0\0"
     keys = envelope.wrapped_keys
     return encoded[: len(encoded) - sum(map(len, keys)) - 2 * len(keys)] + b"\0\0" * len(keys)
 

@@ -48,6 +48,8 @@ class Segments:
 
     def sealed_size(self, plain: int) -> int:
         """Bytes of the stream over ``plain`` bytes of plaintext. Raises ValueError when there is no such stream."""
+        if 0 <= plain <= SEGMENT - self.tag - HEADER:  # one segment: the hot path
+            return plain + HEADER + self.tag
         if not 0 <= plain <= self.max_plain:
             raise ValueError("a stream holds 0 bytes to 256 TiB of plaintext")
         return plain + HEADER + self.tag * max(1, -(-(plain + HEADER) // self.plain))

@@ -108,7 +108,7 @@ def seal(
 
 def open_whole(data_key: bytes, associated_data: bytes, sealed: Data, construction: Construction = GCM_HKDF) -> bytes:
     """The plaintext of a whole stream. Raises Forged, Truncated; ValueError for a data key that is not 32 bytes."""
-    view = memoryview(sealed).cast("B")
+    view = sealed if isinstance(sealed, bytes) else memoryview(sealed).cast("B")
     size = len(view)
     if size > SEGMENT:
         return Opener(data_key, associated_data, bytes(view[:HEADER]), size, construction).open(0, view)
