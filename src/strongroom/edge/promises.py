@@ -27,12 +27,8 @@ _DECODED_LENGTH: Final = "x-amz-decoded-content-length"
 HEADERS: Final = {f"{_CHECKSUM}{name}": name for name in ("crc32", "crc32c", "crc64nvme", "sha1", "sha256")}
 _UNBUILT: Final = frozenset(f"{_CHECKSUM}{name}" for name in ("md5", "sha512", "xxhash64", "xxhash3", "xxhash128"))
 #: Headers that speak of a body. A request without any of them has none.
-_OF_BODY: Final = (
-    frozenset({"content-length", "transfer-encoding", "content-md5", "x-amz-trailer", "x-amz-sdk-checksum-algorithm"})
-    | {_DECODED_LENGTH}
-    | HEADERS.keys()
-    | _UNBUILT
-)
+_CHECKSUMS: Final = frozenset({"x-amz-sdk-checksum-algorithm", *HEADERS}) | _UNBUILT
+_OF_BODY: Final = _CHECKSUMS | {"content-length", "transfer-encoding", "content-md5", "x-amz-trailer", _DECODED_LENGTH}
 _OF_NOTHING: Final = frozenset({UNSIGNED, sha256(b"").hexdigest()})
 
 
@@ -146,6 +142,8 @@ def is_digest(text: str, algorithm: str) -> bool:
 
 
 def _read_checksums(promises: Promises, headers: Mapping[str, str]) -> None:
+    if _CHECKSUMS.isdisjoint(headers):
+        return
     given = [name for name in headers if name.startswith(_CHECKSUM) and (name in HEADERS or name in _UNBUILT)]
     chosen = headers.get("x-amz-sdk-checksum-algorithm")
     if not given and chosen is None:

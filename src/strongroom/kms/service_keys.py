@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.kms.contract import ProviderError
 from strongroom.kms.records import binding
-from strongroom.seal.wrap import derive
+from strongroom.seal.wrap import Kek, derive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +31,7 @@ _MOST: Final = 1000
 class ServiceKey:
     key_id: str  # 32 hex
     key: bytes = field(repr=False)  # 32 bytes
+    kek: Kek = field(repr=False, compare=False)  # the same, made ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,8 @@ class ServiceKeys:
             raise ValueError("a service key has an unknown format or provider")
         key_id: str = value["key_id"]
         wrapped = base64.b64decode(value["wrapped"], validate=True)
-        return ServiceKey(key_id, await self._provider.unwrap(wrapped, binding(SERVICE_KEY_KIND, purpose, key_id)))
+        key = await self._provider.unwrap(wrapped, binding(SERVICE_KEY_KIND, purpose, key_id))
+        return ServiceKey(key_id, key, Kek(key))
 
 
 def _reason(error: Exception) -> str:

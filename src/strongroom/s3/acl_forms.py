@@ -24,6 +24,7 @@ GRANT_HEADERS: Final = {
     "GrantWrite": ("x-amz-grant-write", "WRITE"),
     "GrantWriteACP": ("x-amz-grant-write-acp", "WRITE_ACP"),
 }
+_OF_LISTS: Final = frozenset({"ACL", *GRANT_HEADERS})
 #: Who reads machine images, as AWS names it.
 _EC2: Final = "6aa5a366c34c1cbe25dc49211496e913e0351eb0e8c37aa3477e40942ec6b97c"
 _GROUPS: Final = {
@@ -54,7 +55,7 @@ class Asked(NamedTuple):
 
 def names_acl(given: Mapping[str, Any]) -> bool:
     """Whether a request says anything of a list in its headers."""
-    return given.get("ACL") is not None or any(given.get(member) is not None for member in GRANT_HEADERS)
+    return not _OF_LISTS.isdisjoint(given) and any(given.get(member) is not None for member in _OF_LISTS)
 
 
 def canned_for_bucket(name: str, owner: str) -> tuple[AclGrant, ...]:

@@ -120,6 +120,7 @@ class Bucket:
     tags: Mapping[str, str] | None = None  # None: they decide nothing here
     grants: tuple[AclGrant, ...] | None = None  # of its list as it was put; None: its owner's full control
     lock_rule: LockRule | None = None  # None: no object lock
+    generation: int | None = None  # of the catalog as all of this was read; None: it may be a mix of two states
 
     @property
     def acls(self) -> bool:
@@ -180,9 +181,12 @@ class BucketCache:
         tags: dict[str, str] | None = None
         if await self._catalog.document(scope, ABAC) == "Enabled":
             tags = dict(await self._catalog.document(scope, TAGS) or ())
+        lifecycle = await self._catalog.document(scope, LIFECYCLE)
+        lock = await self._catalog.document(scope, OBJECT_LOCK)
         listed = await self._catalog.document(scope, ACL)
         grants = None if listed is None else stored_grants(listed["grants"])
         acl = None if ownership == ENFORCED else Acl(f"{ARN_PREFIX}{name}", effective(grants or (), block), of_bucket=True)
+        settled = generation == self._catalog.generation() == self._generation
         bucket = Bucket(
             row.bucket_id,
             row.name,
@@ -198,14 +202,15 @@ class BucketCache:
             own_block,
             cors,
             requester_pays,
-            stored_judge(await self._catalog.document(scope, LIFECYCLE)),
+            stored_judge(lifecycle),
             block,
             ownership,
             tags,
             grants,
-            stored_rule(await self._catalog.document(scope, OBJECT_LOCK)),
+            stored_rule(lock),
+            generation if settled else None,
         )
-        if generation == self._catalog.generation() == self._generation:  # else it may be a mix of two states: use, do not keep
+        if settled:  # else: use, do not keep
             if len(self._buckets) >= _MOST:
                 self._buckets = {}
             self._buckets[name] = bucket

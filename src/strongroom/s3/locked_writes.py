@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
-from strongroom.s3.object_lock import ObjectLock, requested_lock, shown_until
+from strongroom.s3.object_lock import OF_LOCKS, UNLOCKED, ObjectLock, requested_lock, shown_until
 from strongroom.s3.object_tags import allowed
 from strongroom.s3.sealing import object_arn
 from strongroom.s3.versions import milliseconds
@@ -26,6 +26,8 @@ _OF_NO_BODY: Final = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-mode
 
 async def lock_of_write(call: Call, bucket: Bucket, object_key: str) -> ObjectLock:
     """What a write's headers ask for, without the bucket's default. Raises ApiError InvalidArgument, AccessDenied, InvalidRequest."""
+    if OF_LOCKS.isdisjoint(call.input):
+        return UNLOCKED
     lock = requested_lock(call.input, call.headers, milliseconds(call.now))
     arn = object_arn(bucket.name, object_key)
     if lock.mode:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CONTENT_TYPE: Final = "binary/octet-stream"
 SYSTEM_HEADERS: Final = ("ContentType", "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "Expires")
+_SYSTEM: Final = frozenset(SYSTEM_HEADERS)
 USER_METADATA_BYTES: Final = 2048
 REDIRECT_BYTES: Final = 2048
 
@@ -56,16 +57,19 @@ class ObjectMeta:
     def from_input(cls, given: Mapping[str, Any]) -> ObjectMeta:
         """From the members of PutObject, CopyObject or CreateMultipartUpload. Raises ApiError for what cannot be kept."""
         user: dict[str, str] = given.get("Metadata") or {}
-        if sum(len(name.encode()) + len(value.encode()) for name, value in user.items()) > USER_METADATA_BYTES:
+        if user and sum(len(name.encode()) + len(value.encode()) for name, value in user.items()) > USER_METADATA_BYTES:
             raise ApiError("MetadataTooLarge", MaxSizeAllowed=str(USER_METADATA_BYTES))
-        system: dict[str, str] = {name: given[name] for name in SYSTEM_HEADERS if given.get(name)}
-        if "Expires" in system and not isinstance(given["Expires"], str):
-            system["Expires"] = given["Expires"].strftime("%a, %d %b %Y %H:%M:%S GMT")
-        if "ContentEncoding" in system:
-            _drop_transfer_coding(system)
+        system: dict[str, str] = {}
+        if not _SYSTEM.isdisjoint(given):
+            system = {name: given[name] for name in SYSTEM_HEADERS if given.get(name)}
+            if "Expires" in system and not isinstance(given["Expires"], str):
+                system["Expires"] = given["Expires"].strftime("%a, %d %b %Y %H:%M:%S GMT")
+            if "ContentEncoding" in system:
+                _drop_transfer_coding(system)
         storage_class = read_class(given.get("StorageClass"))
         redirect = given.get("WebsiteRedirectLocation") or ""
-        _check_redirect(redirect)
+        if redirect:
+            _check_redirect(redirect)
         return cls(
             system=system,
             user=dict(user),
@@ -173,7 +177,7 @@ def _row_binding(bucket_id: str, object_key: str, version_id: str, size: int, se
 
 def _check_redirect(location: str) -> None:
     """Raises ApiError InvalidRedirectLocation."""
-    if location and not location.startswith(("/", "http://", "https://")):
+    if not location.startswith(("/", "http://", "https://")):
         text = "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."
         raise ApiError("InvalidRedirectLocation", text)
     if len(location.encode()) > REDIRECT_BYTES:

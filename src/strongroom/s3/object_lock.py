@@ -29,6 +29,8 @@ _EVENT_HOLDS: Final = {
     "ObjectLockEventHoldDurationDays": "x-amz-object-lock-event-hold-duration-days",
     "ObjectLockEventHoldDurationYears": "x-amz-object-lock-event-hold-duration-years",
 }
+#: The members by which a write asks for a lock.
+OF_LOCKS: Final = frozenset({"ObjectLockMode", "ObjectLockRetainUntilDate", "ObjectLockLegalHoldStatus", *_EVENT_HOLDS})
 
 
 @dataclass(frozen=True, slots=True)

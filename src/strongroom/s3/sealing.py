@@ -22,7 +22,7 @@ from strongroom.seal import Forged
 from strongroom.seal.customer import fits, lock, unlock
 from strongroom.seal.format import Envelope, Mode, bare, binding, outer_binding, with_wrapped
 from strongroom.seal.layers import Layers
-from strongroom.seal.wrap import unwrap, wrap
+from strongroom.seal.wrap import Kek, unwrap, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,9 +50,9 @@ class ObjectKey:
     """The open data keys of an object, with what it takes to wrap them for a row. Lives for one request."""
 
     layers: Layers
-    kek: bytes = field(repr=False)
+    kek: bytes | Kek = field(repr=False)
     envelope: Envelope  # its wrapped keys, if it has any, are those of the row it was read from
-    outer_kek: bytes = field(default=b"", repr=False)  # where there is an outer data key
+    outer_kek: bytes | Kek = field(default=b"", repr=False)  # where there is an outer data key
     lock: bytes = field(default=b"", repr=False)  # SSE-C: what is wrapped in place of the data key
 
     @property
@@ -92,11 +92,11 @@ class Sealing:
         """A data key for a new object. Raises ApiError ``KMS.…``, AccessDenied."""
         if choice.mode == "SSE-S3":
             service = self._keys.service_key()
-            return ObjectKey(Layers(self._random(DATA_KEY)), service.key, Envelope(Mode.SSE_S3, key_id=service.key_id))
+            return ObjectKey(Layers(self._random(DATA_KEY)), service.kek, Envelope(Mode.SSE_S3, key_id=service.key_id))
         if choice.customer is not None:
             service, data_key = self._keys.service_key(), self._random(DATA_KEY)
             locked = lock(choice.customer.key, data_key, bucket.bucket_id, object_key, self._random)
-            return ObjectKey(Layers(data_key), service.key, Envelope(Mode.SSE_C, key_id=service.key_id), lock=locked)
+            return ObjectKey(Layers(data_key), service.kek, Envelope(Mode.SSE_C, key_id=service.key_id), lock=locked)
         context = kms_context(bucket.name, object_key, choice.context, bucket_key=choice.bucket_key)
         subject = Subject(object_arn(bucket.name, object_key))
         try:
@@ -116,7 +116,7 @@ class Sealing:
             return ObjectKey(Layers(self._random(DATA_KEY)), made.plain, envelope)
         service = self._keys.service_key()
         envelope = envelope._replace(mode=Mode.DSSE_KMS, key_id=service.key_id)
-        return ObjectKey(Layers(self._random(DATA_KEY), self._random(DATA_KEY)), made.plain, envelope, service.key)
+        return ObjectKey(Layers(self._random(DATA_KEY), self._random(DATA_KEY)), made.plain, envelope, service.kek)
 
     async def open(
         self,
@@ -134,6 +134,7 @@ class Sealing:
 
         Raises ApiError ``KMS.…`` and AccessDenied, SealError; ``wrong`` for a customer's key that is not the row's.
         """
+        kek: bytes | Kek
         if envelope.mode in OF_SERVICE:
             kek = self._service_key(envelope)
         else:
@@ -191,7 +192,7 @@ class Sealing:
         except ApiError as error:
             raise as_s3(error) from error
 
-    async def _kek(self, call: Call, bucket: Bucket, object_key: str, version_id: str, envelope: Envelope) -> bytes:
+    async def _kek(self, call: Call, bucket: Bucket, object_key: str, version_id: str, envelope: Envelope) -> bytes | Kek:
         if envelope.mode in OF_SERVICE:
             return self._service_key(envelope)
         context = kms_context(bucket.name, object_key, envelope.context, bucket_key=envelope.bucket_key)
@@ -203,10 +204,10 @@ class Sealing:
         except ApiError as error:
             raise as_s3(error) from error
 
-    def _service_key(self, envelope: Envelope) -> bytes:
+    def _service_key(self, envelope: Envelope) -> Kek:
         """The key of S3's own that an envelope names. Raises Forged: all that ever were are there."""
         try:
-            return self._keys.service_key(envelope.key_id).key
+            return self._keys.service_key(envelope.key_id).kek
         except LookupError as error:
             raise Forged("the envelope names a service key that there is not") from error
 

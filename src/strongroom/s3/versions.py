@@ -110,6 +110,8 @@ NO_CONDITION: Final = Condition()
 
 def versioning_at(tx: Transaction, bucket: Bucket) -> str:
     """The bucket's versioning state at the commit: "", "Enabled" or "Suspended". Raises ApiError NoSuchBucket."""
+    if bucket.generation is not None and bucket.generation == tx.generation:  # nothing was changed since it was read
+        return bucket.versioning
     if not tx.bucket_exists(bucket.bucket_id):
         raise no_such_bucket(bucket.name)
     document = tx.document(bucket_scope(bucket.bucket_id), VERSIONING)

@@ -31,18 +31,28 @@ _RECORD_START: Final = bytes([RECORD_VERSION])
 _U32: Final = struct.Struct(">I")
 
 
-def wrap(kek: bytes, data_key: bytes, binding: bytes, random: Callable[[int], bytes] = os.urandom) -> bytes:
+class Kek:
+    """A key-encrypting key that lives long, and is made ready once. 32 bytes, else ValueError."""
+
+    __slots__ = ("cipher", "key")
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.cipher = _cipher(key)
+
+
+def wrap(kek: bytes | Kek, data_key: bytes, binding: bytes, random: Callable[[int], bytes] = os.urandom) -> bytes:
     """Nonce, ciphertext, tag: 28 bytes more than ``data_key``. ``kek``: 32 bytes, else ValueError; ``random(12)``: the nonce."""
     nonce = random(NONCE)
-    return nonce + _cipher(kek).encrypt(nonce, data_key, _WRAP_LABEL + binding)
+    return nonce + _ready(kek).encrypt(nonce, data_key, _WRAP_LABEL + binding)
 
 
-def unwrap(kek: bytes, wrapped: bytes, binding: bytes) -> bytes:
+def unwrap(kek: bytes | Kek, wrapped: bytes, binding: bytes) -> bytes:
     """Raises Forged when it is not what was wrapped under this key for this binding, Truncated, ValueError for the key's length."""
     if len(wrapped) < NONCE + TAG:
         raise Truncated("a wrapped key is at least 28 bytes")
     try:
-        return _cipher(kek).decrypt(wrapped[:NONCE], wrapped[NONCE:], _WRAP_LABEL + binding)
+        return _ready(kek).decrypt(wrapped[:NONCE], wrapped[NONCE:], _WRAP_LABEL + binding)
     except InvalidTag:
         raise Forged("the wrapped key is not authentic here") from None
 
@@ -87,6 +97,10 @@ def derive(key: bytes, label: str, context: bytes = b"", salt: bytes | None = No
     name = label.encode()
     info = b"".join((_U32.pack(len(name)), name, _U32.pack(len(context)), context))
     return HKDF(SHA256(), KEY, salt, info).derive(key)
+
+
+def _ready(kek: bytes | Kek) -> AESGCMSIV:
+    return _cipher(kek) if isinstance(kek, bytes) else kek.cipher
 
 
 def _cipher(key: bytes) -> AESGCMSIV:

@@ -191,6 +191,11 @@ class Reader(Protocol):
 class Transaction(Protocol):
     """The synchronous face inside ``Catalog.write``: sees its own writes; all or nothing. Must not be kept."""
 
+    @property
+    def generation(self) -> int | None:
+        """The catalog's, which no other process can raise while this lasts; None when it will be raised by this transaction."""
+        ...
+
     def bucket(self, name: str) -> BucketRow | None: ...
     def bucket_exists(self, bucket_id: str) -> bool: ...
 

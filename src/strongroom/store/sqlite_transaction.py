@@ -118,6 +118,10 @@ class SqliteTransaction:
         after: int = self._rows.one("PRAGMA freelist_count")[0]
         return before - after
 
+    @property
+    def generation(self) -> int | None:
+        return None if self.raises_generation else self._generation
+
     # ---- buckets
 
     def bucket(self, name: str) -> BucketRow | None:
