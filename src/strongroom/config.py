@@ -61,6 +61,9 @@ class Config:
     connections: int = _setting(2048, "connections that a worker keeps open; more wait until one is closed")
     requests: int = _setting(512, "requests that a worker has in hand; more are answered SlowDown")
     caller_requests: int = _setting(128, "of them, those of one access key, or of one address without one")
+    row_memory_mib: int = _setting(
+        32, "memory for rows of objects that were read lately, sealed as they are, in a worker; 0: none"
+    )
     body_memory_mib: int = _setting(
         512, "memory for uploads and downloads under way, in a worker; one caller's may take half of it"
     )
@@ -364,6 +367,7 @@ _READ: Final[dict[str, Callable[[object], Any]]] = {
     "connections": _whole(1, 1_000_000),
     "requests": _whole(1, 1_000_000),
     "caller_requests": _whole(1, 1_000_000),
+    "row_memory_mib": _whole(0, 1 << 20),
     "body_memory_mib": _whole(16, 1 << 20),
     "refusals": _whole(0, 1_000_000),
     "refusals_in_a_row": _whole(0, 1_000_000),

@@ -132,6 +132,7 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
             ceilings=Ceilings(config.requests, config.caller_requests, config.body_memory_mib << 20, config.refusals),
         ),
         clock=now,
+        random=rooms.random,
         observe=_observe(numbers, access_log, tracing),
     )
     show_load(counted, gate.load)

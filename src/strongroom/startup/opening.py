@@ -21,6 +21,7 @@ from strongroom.policy.decide import Authority
 from strongroom.s3.bucket_cache import BucketCache
 from strongroom.s3.rooms import Rooms, S3Settings
 from strongroom.startup import StartError, folder, now
+from strongroom.startup.randomness import Randomness
 from strongroom.startup.root_key import Subkeys, check_root_key
 from strongroom.startup.sealing import open_root_key
 from strongroom.store.files import FileBlobs
@@ -52,12 +53,14 @@ class LowerRooms:
         subkeys = Subkeys.of(root_key)
         reserve = Reserve(config.data_dir, config.reserve_part)
         reserve.relieve()
-        catalog = SqliteCatalog.open(config.data_dir, reserve=reserve)
+        remembered = config.row_memory_mib << 20 if serving else 0
+        catalog = SqliteCatalog.open(config.data_dir, remembered=remembered, reserve=reserve)
         blobs = FileBlobs(config.data_dir, reserve=reserve)
         faults: list[KeyFault] = []
         try:
             await check_root_key(catalog, root_key)
-            keys = DataKeys(catalog, subkeys.kms, now, shared_seconds=config.bucket_key_seconds)
+            random = Randomness()
+            keys = DataKeys(catalog, subkeys.kms, now, random, shared_seconds=config.bucket_key_seconds)
             if serving:
                 await keys.open()
             else:
@@ -69,7 +72,7 @@ class LowerRooms:
             raise
         buckets = BucketCache(catalog, keys, config.new_bucket_sse_c)
         settings = S3Settings(config.new_bucket_sse_c, config.regions, config.restore_seconds)
-        rooms = Rooms(catalog, blobs, keys, buckets, settings, now, os.urandom)
+        rooms = Rooms(catalog, blobs, keys, buckets, settings, now, random)
         return cls(config.data_dir, reserve, catalog, blobs, subkeys, keys, buckets, rooms, faults)
 
     async def authority(self, action: str, resource_arn: str, about: About | None = None) -> Authority:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from strongroom.store.contract import AnnotationRow, BucketRow, Claim, PartRow, Place, Space, Unavailable, UploadRow, VersionRow
 from strongroom.store.generation import Generation
+from strongroom.store.remembered import Parts, Remembered, part_of
 from strongroom.store.sqlite_commits import PATIENCE, GroupCommit
 from strongroom.store.sqlite_log import CHECKPOINT, LOG_MOST, LogPace, log_size
 from strongroom.store.sqlite_rows import Rows, unavailable
@@ -121,26 +122,36 @@ class SqliteCatalog:
         reading: sqlite3.Connection,
         writing: sqlite3.Connection,
         turn: Turn,
-        generation: Generation,
+        shared: tuple[Generation, Parts],
+        *,
         patience: float,
-        reserve: Reserve | None = None,
+        remembered: int,
+        reserve: Reserve | None,
     ) -> None:
+        generation, parts = shared
         self._path = path
         self._reading = reading
         self._writing = writing
         self._turn = turn
         self._generation = generation
+        self._parts = parts
+        self._remembered = Remembered(parts, remembered)
         self._rows = Rows(reading, STATEMENTS)
-        self._commits = GroupCommit(writing, STATEMENTS, turn, generation, LogPace(path), patience=patience, reserve=reserve)
+        self._commits = GroupCommit(
+            writing, STATEMENTS, turn, shared, LogPace(path), patience=patience, reserve=reserve
+        )
         self._closed = False
         self.generation: Callable[[], int] = generation.read  # bound once: it is asked at every request
 
     @classmethod
-    def open(cls, folder: Path, *, patience: float = PATIENCE, reserve: Reserve | None = None) -> Self:
+    def open(
+        cls, folder: Path, *, patience: float = PATIENCE, remembered: int = 0, reserve: Reserve | None = None
+    ) -> Self:
         """Open or make the catalog in the data folder. Blocks for some milliseconds; call it in each process.
 
-        ``patience``: seconds a write waits for another process. ``reserve``: what deletes live on when the disk is full; it is closed by
-        whoever opened it. Raises Unavailable, also for a folder of a newer Strongroom.
+        ``patience``: seconds a write waits for another process. ``remembered``: bytes of rows that were read and are kept. ``reserve``:
+        what deletes live on when the disk is full; it is closed by whoever opened it. Raises Unavailable, also for a folder of a newer
+        Strongroom.
         """
         try:
             path = _make_file(folder)
@@ -149,7 +160,7 @@ class SqliteCatalog:
             raise Unavailable(f"catalog: {error.strerror}") from error
         try:
             with _in_turn(turn, patience):
-                return cls._opened(folder, path, turn, patience, reserve)
+                return cls._opened(folder, path, turn, patience, remembered, reserve)
         except OSError as error:
             turn.close()
             raise Unavailable(f"catalog: {error.strerror}") from error
@@ -158,14 +169,19 @@ class SqliteCatalog:
             raise
 
     @classmethod
-    def _opened(cls, folder: Path, path: Path, turn: Turn, patience: float, reserve: Reserve | None) -> Self:
+    def _opened(
+        cls, folder: Path, path: Path, turn: Turn, patience: float, remembered: int, reserve: Reserve | None
+    ) -> Self:
         connections: list[sqlite3.Connection] = []
         try:
             connections.append(_connect(path, 0.0))  # it is never the loop that waits: see GroupCommit
             _prepare(connections[0])
             connections.append(_connect(path, 2.0))  # readers only ever wait while a log is being recovered
             connections[1].execute(f"PRAGMA mmap_size={_MAPPED}").fetchall()
-            return cls(path, connections[1], connections[0], turn, Generation(folder / "catalog.generation"), patience, reserve)
+            shared = Generation(folder / "catalog.generation"), Parts(folder / "catalog.parts")
+            return cls(
+                path, connections[1], connections[0], turn, shared, patience=patience, remembered=remembered, reserve=reserve
+            )
         except BaseException as error:
             for connection in connections:
                 connection.close()
@@ -221,7 +237,7 @@ class SqliteCatalog:
         except TimeoutError:  # another process hangs in its turn: leave all as after a crash, which is harmless
             return
         had_turn = await asyncio.to_thread(self._turn.take_within, 1.0)
-        with closing(self._turn), closing(self._generation):
+        with closing(self._turn), closing(self._generation), closing(self._parts):
             self._reading.close()
             self._writing.close()
             if had_turn:
@@ -270,7 +286,17 @@ class SqliteCatalog:
         return self._rows.every_bucket(after, limit)
 
     async def latest(self, bucket_id: str, object_key: str) -> VersionRow | None:
-        return self._rows.latest(bucket_id, object_key)
+        remembered = self._remembered
+        if not remembered.most:
+            return self._rows.latest(bucket_id, object_key)
+        row = remembered.find(bucket_id, object_key)
+        if row is None:
+            part = part_of(bucket_id, object_key)
+            number = remembered.number(part)
+            row = self._rows.latest(bucket_id, object_key)
+            if row is not None:
+                remembered.keep(row, part, number)
+        return row
 
     async def version(self, bucket_id: str, object_key: str, version_id: str | None) -> VersionRow | None:
         return self._rows.version(bucket_id, object_key, version_id)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from strongroom.store.contract import Transaction
     from strongroom.store.generation import Generation
+    from strongroom.store.remembered import Parts
     from strongroom.store.sqlite_log import LogPace
     from strongroom.store.texts import Statements
     from strongroom.store.turn import Turn
@@ -62,7 +63,7 @@ class GroupCommit:
         connection: sqlite3.Connection,
         statements: Statements,
         turn: Turn,
-        generation: Generation,
+        shared: tuple[Generation, Parts],
         log: LogPace,
         *,
         patience: float = PATIENCE,
@@ -76,7 +77,7 @@ class GroupCommit:
         self._transaction = SqliteTransaction(connection, statements)
         self._execute = connection.cursor().execute
         self._turn = turn
-        self._generation = generation
+        self._generation, self._parts = shared
         self._patience = patience
         self._waiting: deque[_Entry] = deque()
         self._idle = True
@@ -303,14 +304,16 @@ class GroupCommit:
     def _commit(self, loop: asyncio.AbstractEventLoop, group: list[_Entry]) -> None:
         failed: Unavailable | None = None
         began = time.perf_counter()
-        changed = self._transaction.raises_generation
+        changed, parts = self._transaction.raises_generation, self._transaction.changed_parts
         if changed:
             self._generation.begin()
+        self._parts.begin(parts)
         try:
             self._execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - the loop must be told, whatever it is
             failed = Unavailable(f"catalog: {error}")
             failed.__cause__ = error
+        self._parts.end(parts)
         if changed:
             self._generation.end()
         if failed is None:

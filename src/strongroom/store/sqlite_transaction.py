@@ -14,6 +14,7 @@ import orjson
 
 from strongroom.store.contract import AnnotationRow, BucketRow, Conflict, Gone, PartRow, Place, Unavailable, UploadRow, VersionRow
 from strongroom.store.ranges import prefix_end
+from strongroom.store.remembered import part_of
 from strongroom.store.sqlite_rows import Rows, part_row, unavailable
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class SqliteTransaction:
         self._savepoint = False
         self._broken = False
         self.raises_generation = False
+        self.changed_parts: set[int] = set()  # of the keys whose versions change, undone works included: see ``remembered``
 
     # ---- what the committer calls
 
@@ -60,6 +62,7 @@ class SqliteTransaction:
             self._rows.forget_numbers()
             self._generation = generation
         self.raises_generation = False
+        self.changed_parts = set()
         self._wrote_before = False
         self.start_work()
 
@@ -193,7 +196,7 @@ class SqliteTransaction:
             row.manifest,
             row.body,
         )
-        self._newest_found = None
+        self._change_newest(row)
         self._insert("a version of that id exists", self._sql.insert_version, given)
         if newest is not None and newest[_CURRENT]:
             self._change(self._sql.set_current, (0, newest[_ID]))
@@ -216,7 +219,7 @@ class SqliteTransaction:
             row.body,
             newest[_ID],
         )
-        self._newest_found = None
+        self._change_newest(row)
         self._change(self._sql.replace_version, given)
         self._change(self._sql.delete_annotations, (newest[_ID],))
 
@@ -227,10 +230,10 @@ class SqliteTransaction:
         found = newest if is_newest else self._find(number, object_key, row.version_id)
         if found is None or newest is None:
             raise Gone("no such version")
+        self._change_newest(row)
         self._change(self._sql.delete_version, (found[_ID],))
         self._change(self._sql.delete_annotations, (found[_ID],))
         if is_newest:
-            self._newest_found = None
             follower = self._newest(number, object_key)
             if follower is not None and not follower[_MARKER]:
                 self._newest_found = None
@@ -240,7 +243,7 @@ class SqliteTransaction:
         found = self._find(self._number(row.bucket_id), row.object_key.encode(), row.version_id)
         if found is None:
             raise Gone("no such version")
-        self._newest_found = None
+        self._change_newest(row)
         self._change(self._sql.reseal_version, (seal, meta, found[_ID]))
 
     # ---- annotations
@@ -345,6 +348,11 @@ class SqliteTransaction:
         if number is None:
             raise Gone("no such bucket")
         return number
+
+    def _change_newest(self, row: VersionRow) -> None:
+        """A change of the versions of a key is about to be made: what is known of its newest one does not hold any longer."""
+        self._newest_found = None
+        self.changed_parts.add(part_of(row.bucket_id, row.object_key))
 
     def _newest(self, number: int, object_key: bytes) -> Any | None:
         memory = self._newest_found
