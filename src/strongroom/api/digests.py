@@ -40,6 +40,14 @@ _NEW: Final[dict[str, Callable[[], _Hash]]] = {
     "crc32c": lambda: _Crc(checksums.crc32c, 4),
     "crc64nvme": lambda: _Crc(checksums.crc64nvme, 8),
 }
+_WHOLE: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "md5": lambda data: hashlib.md5(data, usedforsecurity=False).digest(),
+    "sha1": lambda data: hashlib.sha1(data, usedforsecurity=False).digest(),
+    "sha256": lambda data: hashlib.sha256(data).digest(),
+    "crc32": lambda data: zlib.crc32(data).to_bytes(4, "big"),
+    "crc32c": lambda data: checksums.crc32c(data).to_bytes(4, "big"),
+    "crc64nvme": lambda data: checksums.crc64nvme(data).to_bytes(8, "big"),
+}
 #: Those that take less time than handing them to a thread: 20 us a MiB.
 QUICK: Final = frozenset({"crc32c", "crc64nvme"})
 DIGEST_BYTES: Final = {"md5": 16, "sha1": 20, "sha256": 32, "crc32": 4, "crc32c": 4, "crc64nvme": 8}
@@ -73,6 +81,11 @@ class Digests:
 
     def digest(self, algorithm: str) -> bytes:
         return self._hashes[algorithm].digest()
+
+
+def digests_of(data: bytes, algorithms: Iterable[str]) -> dict[str, bytes]:
+    """Of a run of bytes that is there as a whole. Raises LookupError for an algorithm that does not exist."""
+    return {name: _WHOLE[name](data) for name in algorithms}
 
 
 def combine(algorithm: str, first: bytes, second: bytes, second_size: int) -> bytes:

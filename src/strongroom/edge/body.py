@@ -10,12 +10,12 @@ import asyncio
 import base64
 import hmac
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-from strongroom.api.digests import QUICK, Digests
+from strongroom.api.digests import QUICK, Digests, digests_of
 from strongroom.api.errors import ApiError
 from strongroom.edge.chunked import ChunkDecoder, ChunkSigner
 from strongroom.edge.head import RawBody
@@ -123,9 +123,8 @@ class RequestBody:
         if self._chunks is not None:
             data = b"".join(self._chunks.feed(data))
         self._payload = len(data)
-        digests = Digests(*self._wanted)
-        digests.update(data)
-        self._conclude([digests])
+        self._digests = digests_of(data, self._wanted)
+        self._conclude()
         return data
 
     async def _one_piece(self) -> AsyncGenerator[BodyPart, None]:
@@ -149,7 +148,9 @@ class RequestBody:
                     yield part
             for lane in lanes:
                 await lane.finish()
-            self._conclude([quick, *(lane.digests for lane in lanes)])
+            for digests in (quick, *(lane.digests for lane in lanes)):
+                self._digests |= {name: digests.digest(name) for name in digests.algorithms}
+            self._conclude()
         finally:
             for lane in lanes:
                 lane.cancel()
@@ -229,8 +230,8 @@ class RequestBody:
         if wire is not None and self._received > wire:
             raise _incomplete()
 
-    def _conclude(self, computed: Iterable[Digests]) -> None:
-        """Everything has been received: hold it to the promises. Raises ApiError."""
+    def _conclude(self) -> None:
+        """Everything has been received and digested: hold it to the promises. Raises ApiError."""
         promises = self._promises
         if promises.wire_length is not None and self._received != promises.wire_length:
             raise _incomplete()
@@ -238,9 +239,6 @@ class RequestBody:
             self._chunks.finish()
         if promises.length is not None and self._payload != promises.length:
             raise _incomplete()
-        for digests in computed:
-            for name in digests.algorithms:
-                self._digests[name] = digests.digest(name)
         if promises.sha256 is not None and not hmac.compare_digest(self._digests["sha256"].hex(), promises.sha256):
             raise ApiError(
                 "XAmzContentSHA256Mismatch",
@@ -283,7 +281,7 @@ class NoBody:
         """Every digest of nothing can be had."""
 
     def digest(self, algorithm: str) -> bytes:
-        return Digests(algorithm).digest(algorithm)
+        return digests_of(b"", (algorithm,))[algorithm]
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         nothing: tuple[bytes, ...] = ()

@@ -34,6 +34,10 @@ _MODES: Final[dict[str, WriteMode]] = {"AES256": "SSE-S3", "aws:kms": "SSE-KMS",
 _ALGORITHMS: Final[dict[str, Algorithm]] = {"AES256": "AES256", "aws:kms": "aws:kms", "aws:kms:dsse": "aws:kms:dsse"}
 _BLOCKED: Final[dict[str, tuple[str, ...]]] = {"blocked": ("SSE-C",), "allowed": ("NONE",)}
 CUSTOMER_MEMBERS: Final = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
+#: All members by which a write says anything of its encryption.
+_OF_ENCRYPTION: Final = frozenset(
+    {"ServerSideEncryption", "SSEKMSKeyId", "SSEKMSEncryptionContext", "BucketKeyEnabled", *CUSTOMER_MEMBERS}
+)
 _CUSTOMER_KEY_BYTES: Final = 32
 
 
@@ -108,6 +112,9 @@ class Choice:
     explicit_header: bool = False
 
 
+_PLAIN: Final = Choice("SSE-S3")
+
+
 def kept(envelope: Envelope) -> Choice:
     """The encryption that a stored object has under a KMS key of its own, for another wrapping around the same data key."""
     mode: WriteMode = "DSSE-KMS" if envelope.mode == Mode.DSSE_KMS else "SSE-KMS"
@@ -130,6 +137,8 @@ def choose(
     ``secure``: the connection may carry requests that name KMS or customer keys. ``principal_arn``, ``object_arn`` and ``action``
     fill the text of a refused SSE-C write. Raises ApiError and nothing else.
     """
+    if rule.algorithm == "AES256" and _OF_ENCRYPTION.isdisjoint(input):  # what most writes are
+        return _PLAIN
     sse: str | None = input.get("ServerSideEncryption")
     kms_key: str | None = input.get("SSEKMSKeyId") or None
     has_context = input.get("SSEKMSEncryptionContext") is not None

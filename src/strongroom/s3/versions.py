@@ -83,6 +83,8 @@ class Condition:
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Condition:
         """Raises ApiError NotImplemented for forms that S3 refuses too."""
+        if "IfMatch" not in given and "IfNoneMatch" not in given:
+            return NO_CONDITION
         if_match, if_none_match = given.get("IfMatch"), given.get("IfNoneMatch")
         if if_none_match is not None and if_none_match != "*":
             text = "We don't accept the provided value of If-None-Match header for this API"

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from strongroom.api.errors import ApiError
 from strongroom.api.operation import Answer, operation
 from strongroom.s3 import checksums
+from strongroom.s3.acl_forms import names_acl
 from strongroom.s3.acl_grantees import give_owner
 from strongroom.s3.bucket_lifecycle import expiration_output
 from strongroom.s3.customer_keys import customer_output
 from strongroom.s3.encryption import choose, continued
 from strongroom.s3.locked_writes import check_digest, lock_of_write, lock_with_default
 from strongroom.s3.metadata import ObjectMeta
+from strongroom.s3.object_lock import OF_LOCKS
 from strongroom.s3.object_tags import allow_tagging
 from strongroom.s3.sealing import Sealing, encryption_output, object_arn
 from strongroom.s3.versions import IN_ROW, PUT_BYTES, Condition, check_object_key, commit_version, milliseconds, new_version_id
@@ -161,7 +163,8 @@ def _sealed(sealer: LayeredSealer, plaintext: list[BodyPart]) -> Callable[[memor
 def seal_in_row(rooms: Rooms, layers: Layers, plaintext: bytes) -> StoredPlaintext:
     blob_id = rooms.random(16).hex()
     sealed = layers.seal(blob_id, IN_ROW, plaintext, rooms.random)
-    return StoredPlaintext(encode_manifest([Piece(blob_id, IN_ROW, len(plaintext))]), len(plaintext), [], sealed)
+    size = len(plaintext)
+    return StoredPlaintext(encode_manifest([Piece(blob_id, IN_ROW, size)]), size, [], sealed)
 
 
 async def store_plaintext(
@@ -260,10 +263,13 @@ class Writing:
         check_object_key(object_key)
         refuse_unbuilt(given)
         meta = ObjectMeta.from_input(given)
-        await give_owner(call, rooms, bucket, meta)
-        await allow_tagging(call, bucket, object_key, meta)
-        meta.lock = lock_with_default(call, bucket, await lock_of_write(call, bucket, object_key))
-        check_digest(call, bucket, meta.lock, "Object")
+        if bucket.acls or names_acl(given):
+            await give_owner(call, rooms, bucket, meta)
+        if meta.tags:
+            await allow_tagging(call, bucket, object_key, meta)
+        if bucket.lock_rule is not None or not OF_LOCKS.isdisjoint(given):
+            meta.lock = lock_with_default(call, bucket, await lock_of_write(call, bucket, object_key))
+            check_digest(call, bucket, meta.lock, "Object")
         condition = Condition.of(given)
         choice = choice_for(call, bucket, object_key)
         length = body.length
@@ -280,5 +286,9 @@ class Writing:
         checksums.record(body, meta)
         written = await commit_object(rooms, bucket, object_key, key, meta, stored, call.now, condition)
         output = {"ETag": f'"{meta.etag}"', **meta.checksum_output(), **encryption_output(key.envelope)}
-        output |= expiration_output(bucket, object_key, stored.size, milliseconds(call.now), meta)
-        return output | echoed(given) | written
+        if bucket.lifecycle is not None:
+            output |= expiration_output(bucket, object_key, stored.size, milliseconds(call.now), meta)
+        if key.mode != Mode.SSE_S3:
+            output |= echoed(given)
+        output |= written
+        return output

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -61,9 +61,11 @@ class Piece(NamedTuple):
     size: int  # plaintext bytes
 
 
-def encode_manifest(pieces: Iterable[Piece]) -> bytes:
+def encode_manifest(pieces: Sequence[Piece]) -> bytes:
     """Raises ValueError for a piece that the format has no room for."""
     try:
+        if len(pieces) == 1:
+            return _ONE_PIECE_HEAD + _PIECE.pack(_blob_id(pieces[0].blob_id), pieces[0].part_number, pieces[0].size)
         packed = [_PIECE.pack(_blob_id(piece.blob_id), piece.part_number, piece.size) for piece in pieces]
         return _MANIFEST_HEAD.pack(MANIFEST_VERSION, len(packed)) + b"".join(packed)
     except struct.error:
@@ -207,6 +209,8 @@ _bare_of_service: dict[str, tuple[Envelope, bytes]] = {}
 
 def with_wrapped(bare_envelope: bytes, *wrapped: bytes) -> bytes:
     """The encoding of an envelope, from that without its wrapped keys (its last fields). Raises ValueError for one that is too long."""
+    if len(wrapped) == 1 and len(wrapped[0]) == _USUAL:
+        return bare_envelope[:-2] + _USUAL_LENGTH + wrapped[0]
     if max(map(len, wrapped)) > _FIELD_BYTES:
         raise ValueError("a field of an envelope is at most 65535 bytes")
     return bare_envelope[: -2 * len(wrapped)] + b"".join([part for key in wrapped for part in (_U16.pack(len(key)), key)])

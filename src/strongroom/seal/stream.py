@@ -93,7 +93,7 @@ def seal(
     fresh = random(_RANDOM)
     cipher = construction.of_stream(data_key, associated_data, fresh)
     if size <= segments.first_plain:  # the hot path: no objects but the cipher
-        return _LENGTH_BYTE + fresh + cipher.encrypt(fresh[_SALT:] + _ONLY, data, None)
+        return b"".join((_LENGTH_BYTE, fresh, cipher.encrypt(fresh[_SALT:] + _ONLY, data, None)))
     view, plain = memoryview(data), segments.plain
     out = bytearray(segments.sealed_size(size))
     out[:HEADER] = _LENGTH_BYTE + fresh
