@@ -28,7 +28,7 @@ _ROWS_MOST: Final = 10_000
 
 class _Headers(Protocol):
     def items(self) -> list[tuple[str, str]]: ...
-    def keys(self) -> list[str]: ...
+    def __len__(self) -> int: ...  # of different names
 
 
 class _Scope(Protocol):
@@ -193,9 +193,9 @@ _NOT_ASCII: Final = b"Header value cannot be represented in ASCII.\n"
 
 def head_of(scope: _Scope) -> Head | None:
     """The head of a request; None when a header's value is not ASCII, which granian gives no sight of."""
-    items = scope.headers.items()
-    headers, repeated = fold_headers(items)
-    if len(scope.headers.keys()) > len(headers):
+    own = scope.headers
+    headers, repeated = fold_headers(own.items())
+    if len(own) > len(headers):
         return None
     if scope.authority is not None and "host" not in headers:
         headers["host"] = scope.authority
@@ -205,9 +205,9 @@ def head_of(scope: _Scope) -> Head | None:
 
 def _is_coming(head: Head, body: RsgiBody, reply: Reply) -> bool:
     """Whether the client is likely to send the rest of its body, and to use the connection again."""
-    if ("connection", "close") in reply.headers or not (body.started or "expect" not in head.headers):
+    if not _has_body(head) or ("connection", "close") in reply.headers:
         return False
-    return _has_body(head)
+    return body.started or "expect" not in head.headers
 
 
 def _has_body(head: Head) -> bool:

@@ -60,6 +60,7 @@ STATEMENTS: Final = Statements(
     count_buckets="SELECT count(*) AS count_1 FROM bucket WHERE bucket.account_id = ?",
     insert_bucket="INSERT INTO bucket (bucket_id, name, account_id, region, created_ms) VALUES (?, ?, ?, ?, ?)",
     any_version="SELECT version.id FROM version WHERE version.bucket = ? LIMIT 1 OFFSET 0",
+    any_annotation="SELECT annotation.id FROM annotation WHERE annotation.id > 0 LIMIT 1 OFFSET 0",
     delete_bucket="DELETE FROM bucket WHERE bucket.id = ?",
     current="SELECT version.version_id, version.null_version, version.delete_marker, version.size, version.modified_ms, version.seal, version.meta, version.manifest, version.body FROM version WHERE version.bucket = ? AND version.current = 1 AND version.object_key = ?",
     hidden="SELECT version.version_id, version.null_version, version.delete_marker, version.size, version.modified_ms, version.seal, version.meta, version.manifest, version.body FROM version WHERE version.bucket = ? AND version.current = 0 AND version.object_key = ? ORDER BY version.seq DESC LIMIT 1 OFFSET 0",

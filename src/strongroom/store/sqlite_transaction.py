@@ -47,6 +47,7 @@ class SqliteTransaction:
         self._sql = statements
         self._newest_found: tuple[int, bytes, Any] | None = None  # the last answer of _newest, while it still holds
         self._generation: int | None = None
+        self._annotations: bool | None = None  # whether there are any; None: not known since the generation was raised
         self._wrote_before = False  # a finished work of this transaction has changed something
         self._writes = False  # this work has
         self._savepoint = False
@@ -60,6 +61,7 @@ class SqliteTransaction:
         """A new database transaction has begun, at this generation."""
         if generation != self._generation:  # some process has changed buckets
             self._rows.forget_numbers()
+            self._annotations = None
             self._generation = generation
         self.raises_generation = False
         self.changed_parts = set()
@@ -221,7 +223,8 @@ class SqliteTransaction:
         )
         self._change_newest(row)
         self._change(self._sql.replace_version, given)
-        self._change(self._sql.delete_annotations, (newest[_ID],))
+        if self._are_annotations():
+            self._change(self._sql.delete_annotations, (newest[_ID],))
 
     def delete_version(self, row: VersionRow) -> None:
         number, object_key = self._number(row.bucket_id), row.object_key.encode()
@@ -232,7 +235,8 @@ class SqliteTransaction:
             raise Gone("no such version")
         self._change_newest(row)
         self._change(self._sql.delete_version, (found[_ID],))
-        self._change(self._sql.delete_annotations, (found[_ID],))
+        if self._are_annotations():
+            self._change(self._sql.delete_annotations, (found[_ID],))
         if is_newest:
             follower = self._newest(number, object_key)
             if follower is not None and not follower[_MARKER]:
@@ -248,12 +252,20 @@ class SqliteTransaction:
 
     # ---- annotations
 
+    def _are_annotations(self) -> bool:
+        """Whether there are any at all. The first one raises the generation, so this is asked of the database but once."""
+        if self._annotations is None:
+            self._annotations = self._rows.one(self._sql.any_annotation) is not None
+        return self._annotations
+
     def annotations(self, row: VersionRow) -> list[AnnotationRow]:
         return self._rows.annotations(row, "", "", -1)
 
     def put_annotation(self, row: VersionRow, annotation: AnnotationRow) -> None:
         number, name = self._annotated(row), annotation.name.encode()
         content = (annotation.size, annotation.modified_ms, annotation.meta, annotation.manifest, annotation.body)
+        if not self._are_annotations():
+            self._annotations = self.raises_generation = True
         if self._rows.one(self._sql.annotation, number, row.version_id, name) is None:
             self._insert("an annotation of that name exists", self._sql.insert_annotation, (number, name, *content))
         else:

@@ -64,6 +64,7 @@ def _buckets() -> dict[str, _Declared]:
         ),
         "insert_bucket": _insert(bucket),
         "any_version": (select(version.c.id).where(version.c.bucket == _of("bucket")).limit(ONE).offset(ZERO), ("bucket",)),
+        "any_annotation": (select(annotation.c.id).where(annotation.c.id > ZERO).limit(ONE).offset(ZERO), ()),
         "delete_bucket": (delete(bucket).where(bucket.c.id == _of("id")), ("id",)),
     }
 

@@ -27,6 +27,7 @@ class Statements:
     count_buckets: str
     insert_bucket: str
     any_version: str
+    any_annotation: str
     delete_bucket: str
     current: str
     hidden: str
