@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from strongroom.api.digests import Digests
 from strongroom.api.errors import ApiError
-from strongroom.edge.body import RequestBody
+from strongroom.edge.body import NO_BODY, RequestBody
 from strongroom.edge.chunked import ChunkSigner
 from strongroom.edge.limits import INLINE_MOST, PIECE, SMALL_PART, UPLOAD_MOST
-from strongroom.edge.promises import describes_body, read_promises, without_chunked
+from strongroom.edge.promises import describes_body, has_no_body, read_promises, without_chunked
 from strongroom.edge.signing_key import SigningKey
 from strongroom.edge.sigv4 import STREAMING_SIGNED, STREAMING_SIGNED_TRAILER, STREAMING_UNSIGNED_TRAILER, UNSIGNED
 from strongroom.edge.stall import Pace
@@ -458,3 +458,44 @@ async def test_pieces_in_flight_are_bounded_and_a_given_up_body_leaves_no_task()
     await body.close()
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
+
+
+# ------------------------------------------------------------------------------------------------------------- no body at all
+
+
+@pytest.mark.parametrize(
+    ("headers", "payload", "none"),
+    [
+        ({"host": "x", "x-amz-checksum-mode": "ENABLED"}, UNSIGNED, True),
+        ({}, hashlib.sha256(b"").hexdigest(), True),
+        ({}, hashlib.sha256(b"x").hexdigest(), False),
+        ({}, STREAMING_SIGNED, False),
+        *(
+            ({name: "0"}, UNSIGNED, False)
+            for name in (
+                "content-length",
+                "transfer-encoding",
+                "content-md5",
+                "x-amz-trailer",
+                "x-amz-decoded-content-length",
+                "x-amz-sdk-checksum-algorithm",
+                "x-amz-checksum-crc32",
+                "x-amz-checksum-sha512",
+            )
+        ),
+    ],
+)
+def test_a_head_that_promises_anything_has_a_body_to_be_checked(headers, payload, none):
+    assert has_no_body(headers, payload) is none
+
+
+async def test_no_body_is_as_an_empty_one():
+    empty = RequestBody(Wire([]), read_promises({}, UNSIGNED), Pace())
+    await empty.read(0)
+    for body in (NO_BODY, empty):
+        assert (body.length, body.started, body.ended, body.claimed_checksum) == (0, True, True, None)
+    assert await NO_BODY.read(0) == b""
+    assert [piece async for piece in NO_BODY] == []
+    assert NO_BODY.digest("md5") == hashlib.md5(b"").digest()
+    NO_BODY.want("sha256")
+    await NO_BODY.close()

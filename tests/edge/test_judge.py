@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,10 +16,13 @@ from strongroom.edge.judge import Judge
 from strongroom.policy.acls import Acl, AclGrant
 from strongroom.policy.bucket_documents import read_bucket_policy
 from strongroom.policy.decide import ROOT, Authority, Reason
+from strongroom.policy.key_documents import read_key_policy
 from strongroom.policy.public import ALL_USERS
+from strongroom.policy.templates import Untold
 from tests.edge.tiny import ACCESS_KEY, ACCOUNT, OTHER, caller, of_object, signed
 
 K = "arn:aws:s3:::bucket/k"
+KEY = "arn:aws:kms:eu-west-1:210987654321:key/0d990263-018e-4e65-a703-eff731de951e"
 NEED = Need("s3:GetObject", "object", "s3:GetObjectVersion")
 
 
@@ -38,7 +42,7 @@ class Bench:
         head = signed("GET", "/bucket/k").head()
         who = caller(OTHER, ACCESS_KEY)
         known = given.pop("known", {})
-        values = RequestValues(who, head, head.headers, None, given, "k", "eu-west-1", None, known)  # type: ignore[arg-type]
+        values = RequestValues(who, head, head.headers, None, given, "k", "eu-west-1", datetime.now(UTC), known)
         self.denied: list[Any] = []
         self.judge = Judge(who, ROOT, self.authority, lambda: values, self.existing, self.denied, of_object)
 
@@ -228,3 +232,51 @@ class TestWhereListsCount:
         assert not await bench.may()
         assert not await bench.may("s3:PutObjectAcl", new=True)
         assert looked == []
+
+
+class About:
+    """What a room says of a question about a key."""
+
+    context: dict[str, str] = {}
+
+    def value(self, key: str, /) -> str | None:
+        if key == "kms:keyusage":
+            raise Untold(key)
+        return {"kms:viaservice": "s3.eu-west-1.amazonaws.com", "kms:encryptioncontext:a": "b"}.get(key)
+
+
+@pytest.mark.parametrize(
+    ("condition", "lasts"),
+    [
+        (None, True),
+        ({"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}}, True),
+        ({"StringEquals": {"kms:EncryptionContext:a": "b"}}, True),
+        ({"StringEquals": {"aws:PrincipalAccount": OTHER}}, True),
+        ({"StringNotEquals": {"kms:RequestAlias": "alias/x"}}, False),  # as the request named the key
+        ({"NotIpAddress": {"aws:SourceIp": "192.0.2.1"}}, False),
+        ({"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}, False),
+        ({"StringNotEquals": {"aws:UserAgent": "x"}}, False),
+    ],
+)
+async def test_an_answer_lasts_if_nothing_of_the_request_was_asked_for(condition: Any, lasts: bool) -> None:
+    bench = Bench()
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": {"Effect": "Allow", "Principal": "*", "Action": "kms:Decrypt", "Resource": "*"},
+    }
+    policy["Statement"] |= {} if condition is None else {"Condition": condition}
+    bench.place = Place(Authority(OTHER, (read_key_policy(json.dumps(policy), OTHER),), policy_required=True))
+    assert await bench.judge("kms:Decrypt", KEY, about=About()) is lasts
+
+
+async def test_an_answer_does_not_last_where_something_could_not_be_told_or_is_not_about_a_key() -> None:
+    bench = Bench()
+    untold = {"Effect": "Deny", "Principal": "*", "Action": "kms:Encrypt", "Resource": "*"}
+    untold["Condition"] = {"StringEquals": {"kms:KeyUsage": "x"}}  # type: ignore[assignment]
+    allow = {"Effect": "Allow", "Principal": "*", "Action": "kms:Decrypt", "Resource": "*"}
+    maybe = {**allow, "Condition": {"StringEquals": {"kms:KeyUsage": "x"}}}
+    for statements, lasts in (([untold, allow], True), ([maybe, allow], False)):
+        text = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        bench.place = Place(Authority(OTHER, (read_key_policy(text, OTHER),), policy_required=True))
+        assert await bench.judge("kms:Decrypt", KEY, about=About()) is lasts
+    assert await Bench(ALLOW).judge("s3:GetObject", K) is False

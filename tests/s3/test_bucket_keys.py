@@ -13,6 +13,7 @@ from datetime import timedelta
 
 import pytest
 
+from strongroom.api.errors import ApiError
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.key_use_audit import Audit
 from strongroom.kms.key_use_files import KeyUseRecord
@@ -374,6 +375,45 @@ async def test_the_right_is_asked_for_each_use(sealed):
         assert (use.code, use.kms_called, use.key_arn, use.resource) == ("AccessDenied", False, arn, f"{BUCKET_ARN}/k")
     vault.denied = set()
     assert len(kms_calls(vault)) == 1
+
+
+async def test_an_answer_that_lasts_is_not_asked_for_again_until_anything_changes(sealed):
+    vault, _, arn = sealed
+    vault.lasting = True
+    ann, ben = SomeCaller(A, access_key_id="1"), SomeCaller(A, access_key_id="1")
+
+    async def asked(way, caller):
+        vault.asked.clear()
+        await way(vault, caller)
+        return [action for action, resource in vault.asked if resource == arn]
+
+    both = ["kms:GenerateDataKey", "kms:Decrypt"]
+    assert await asked(put_as, ann) == both
+    assert [await asked(put_as, ann) for _ in range(2)] == [[], []]
+    assert await asked(get_as, ann) == ["kms:Decrypt"]
+    assert [await asked(way, ann) for way in (get_as, put_as, get_as)] == [[], [], []]
+    assert await asked(get_as, ben) == ["kms:Decrypt"]  # alike, but not the same: nobody is taken for another
+    await vault.make("other")  # anything
+    assert await asked(put_as, ann) == both
+    assert await asked(get_as, ann) == ["kms:Decrypt"]
+    vault.denied = {("kms:Decrypt", arn)}
+    assert await asked(get_as, ann) == []  # the fake changed its mind, and not the catalog
+    await vault.make("third")
+    with pytest.raises(ApiError):
+        await asked(get_as, ann)
+    vault.denied, vault.lasting = set(), False
+    assert await asked(get_as, ann) == await asked(get_as, ann) == ["kms:Decrypt"]
+
+
+async def test_an_answer_lasts_no_longer_than_the_key_lives(sealed):
+    vault, _, arn = sealed
+    vault.lasting, caller = True, SomeCaller(A)
+    await put_as(vault, caller)
+    await get_as(vault, caller)
+    vault.asked.clear()
+    vault.now += timedelta(seconds=300)
+    await get_as(vault, caller)
+    assert ("kms:Decrypt", arn) in vault.asked
 
 
 async def test_d26_looking_needs_no_key_and_a_version_is_named_when_it_is_read(sealed):

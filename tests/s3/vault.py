@@ -87,6 +87,7 @@ class Vault:
         default_factory=list
     )  # questions about versions that the input does not name
     denied: set[tuple[str, str]] = field(default_factory=set)  # (action, resource)
+    lasting: bool = False  # what is allowed stays allowed as long as nothing in the catalog changes
     uses: Uses = field(default_factory=Uses)
     key_id: str = ""  # these three of what ``filled`` makes
     key_arn: str = ""
@@ -130,12 +131,13 @@ class Vault:
             about: Any = None,
             new: bool = False,
             optional: bool = False,
-        ) -> None:
+        ) -> bool:
             self.asked.append((action, resource))
             if version_id is not None:
                 self.asked_versions.append((action, resource, version_id))
             if (action, resource) in self.denied:
                 raise ApiError("AccessDenied")
+            return self.lasting
 
         allow.judged = self.judged.get  # type: ignore[attr-defined]
         return Call(

@@ -128,7 +128,11 @@ class Allow(Protocol):
         about: About | None = None,
         new: bool = False,
         optional: bool = False,
-    ) -> Awaitable[None]: ...
+    ) -> Awaitable[bool]:
+        """Whether the same question of the same caller has the same answer as long as nothing in the catalog changes: nothing of the
+        request was asked for that ``about`` does not say.
+        """
+        ...
 
     def judged(self, resource: str) -> str | None:
         """The id of the version whose owner and list the last question about an object (an ARN) was decided by; "" where none was

@@ -14,7 +14,7 @@ from strongroom.edge.condition_values import Existing, RequestValues
 from strongroom.edge.denial import denial
 from strongroom.policy.acls import OF_OBJECT_OWNER, OF_WRITER, WRITES
 from strongroom.policy.decide import NO_CONTEXT, Authority, Decision, Question, Reason, Standing, decide
-from strongroom.policy.templates import Lazy
+from strongroom.policy.templates import Lazy, Lookup
 
 if TYPE_CHECKING:
     from strongroom.api.operation import About, Caller, Need, Told
@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 
 #: Where lists count, the object that is there has a say in these.
 _LOOKED_AT: Final = OF_OBJECT_OWNER | WRITES
+#: What a question about a key says of itself, and what the caller is.
+_LASTING: Final = frozenset(
+    {
+        "kms:viaservice",
+        "kms:calleraccount",
+        "kms:encryptioncontextkeys",
+        "aws:principalaccount",
+        "aws:principalarn",
+        "aws:viaawsservice",
+    }
+)
+_OF_CONTEXT: Final = "kms:encryptioncontext:"
 _ON_BUCKETS: Final = frozenset({"object", "bucket"})
 
 
@@ -109,11 +121,11 @@ class Judge:
         about: About | None = None,
         new: bool = False,
         optional: bool = False,
-    ) -> None:
+    ) -> bool:
         """Returns, or raises ApiError AccessDenied, or what ``authority`` raises for a resource that does not exist."""
         before = len(self._denied)
         try:
-            await self._answer(action, resource, version_id, told, about, new=new)
+            return await self._answer(action, resource, version_id, told, about, new=new)
         except ApiError:
             if optional:
                 del self._denied[before:]
@@ -121,17 +133,18 @@ class Judge:
 
     async def _answer(
         self, action: str, resource: str, version_id: str | None, told: Told | None, about: About | None, *, new: bool
-    ) -> None:
+    ) -> bool:
         if resource == "*" or (new and "/" not in resource):
             authority = Authority(self._caller.account_id)
         else:
             authority = await self._authority(action, resource, about)
             if authority.by_object and not new:
                 await self._hear(action, resource, authority, version_id, told)
-                return
+                return False
             if authority.by_object and action in OF_WRITER and not self._caller.anonymous:
                 authority = authority.of_object(self._caller.account_id, None)
-        await self._ask(action, resource, authority, version_id, told, about)
+        question = await self._ask(action, resource, authority, version_id, told, about)
+        return about is not None and _lasts(question.values)
 
     def judged(self, resource: str) -> str | None:
         return self._judged.get(resource)
@@ -215,8 +228,10 @@ class Judge:
         version_id: str | None = None,
         told: Told | None = None,
         about: About | None = None,
-    ) -> None:
-        self._settle(*await self._decision(action, resource, authority, version_id, told, about))
+    ) -> Question:
+        question, decision = await self._decision(action, resource, authority, version_id, told, about)
+        self._settle(question, decision)
+        return question
 
     def _settle(self, question: Question, decision: Decision) -> None:
         if not decision.allowed:
@@ -248,6 +263,13 @@ class Judge:
             question = question._replace(values=Lazy(lookup))
             decision = decide(question)
         return question, decision
+
+
+def _lasts(values: Lookup) -> bool:
+    """Whether no policy asked for a value that another request of the same caller may have differently."""
+    if not isinstance(values, Lazy):
+        return True
+    return not values.untold and all(key in _LASTING or key.startswith(_OF_CONTEXT) for key in values.asked)
 
 
 def has_policies(standing: Standing) -> bool:

@@ -95,15 +95,15 @@ def parsed(data: bytes) -> Blob:
         raise refusals.invalid_ciphertext() from None
 
 
-async def authorize(call: Call, record: KeyRecord, use: Use, **known: Any) -> None:
-    """``known``: what else the question has, by the names of ``KeyQuestion``. Raises ApiError AccessDenied."""
-    await call.allow(use.action, record.name.arn, about=of_key(call, use.action, record, **known))
+async def authorize(call: Call, record: KeyRecord, use: Use, **known: Any) -> bool:
+    """``known``: what else the question has, by the names of ``KeyQuestion``. Returns as ``call.allow``. Raises ApiError AccessDenied."""
+    return await call.allow(use.action, record.name.arn, about=of_key(call, use.action, record, **known))
 
 
-async def authorize_blob(call: Call, record: KeyRecord, use: Use, **known: Any) -> None:
+async def authorize_blob(call: Call, record: KeyRecord, use: Use, **known: Any) -> bool:
     """As ``authorize``, but a key of another account is not even named to whoever may not use it."""
     try:
-        await authorize(call, record, use, **known)
+        return await authorize(call, record, use, **known)
     except ApiError as error:
         if error.code == "AccessDenied" and record.name.account_id != call.caller.account_id:
             raise refusals.hidden_ciphertext() from None

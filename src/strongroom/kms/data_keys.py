@@ -95,10 +95,16 @@ class DataKeys:
             use.key_arn = kms_key or S3_ALIAS
             if call.caller.anonymous:
                 raise refusals.hidden(call.caller, GENERATE.action)
+            generation = self.ring.catalog.generation()
             record = await resolve(self.ring, call, use.key_arn, GENERATE, region)
             use.key_arn, named = record.name.arn, use.key_arn
+            if shared and (kept := self._shared.made_for(call, named, record.name, context, generation)) is not None:
+                check_usable(record, GENERATE)
+                return kept
+            lasting = True
             for need in (GENERATE, UNWRAP) if shared else (GENERATE,):
-                await authorize(call, record, need, named=named, context=context, via=_s3(region))
+                answer = await authorize(call, record, need, named=named, context=context, via=_s3(region))
+                lasting = lasting and answer
             check_usable(record, GENERATE)
             if record.spec != SYMMETRIC:
                 raise refusals.wrong_algorithm(SYMMETRIC, record.spec)
@@ -109,7 +115,10 @@ class DataKeys:
 
             if not shared:
                 return await make()
-            return await self._shared.made(call, await self._state(call, record), context, use, make)
+            made = await self._shared.made(call, await self._state(call, record), context, use, make)
+            if lasting:
+                made.judge(call, generation, named)
+            return made.key
 
     async def unwrap(
         self,
@@ -128,8 +137,12 @@ class DataKeys:
         with Using(self.ring.observer, call, "Decrypt", "bucket-key" if shared else "s3", context, subject) as use:
             blob = parsed(wrapped)
             use.key_arn = blob.key.arn
+            generation = self.ring.catalog.generation()
             record = await resolve_blob(self.ring, call, blob, region)
-            await authorize_blob(call, record, UNWRAP, context=context, via=_s3(region))
+            if shared and (kept := self._shared.opened_for(call, wrapped, context, generation)) is not None:
+                check_usable(record, UNWRAP)
+                return kept
+            lasting = await authorize_blob(call, record, UNWRAP, context=context, via=_s3(region))
             check_usable(record, UNWRAP)
 
             async def unwrapped() -> bytes:
@@ -137,7 +150,10 @@ class DataKeys:
 
             if not shared:
                 return await unwrapped()
-            return await self._shared.opened(call, await self._state(call, record), wrapped, context, use, unwrapped)
+            opened = await self._shared.opened(call, await self._state(call, record), wrapped, context, use, unwrapped)
+            if lasting:
+                opened.judge(call, generation)
+            return opened.key.plain
 
     async def allow_rewrapping(
         self, call: Call, region: str, before: tuple[str, Mapping[str, str]] | None, after: tuple[str, Mapping[str, str]]

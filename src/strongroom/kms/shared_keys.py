@@ -1,8 +1,9 @@
 """Data keys that serve many uses of one caller for a short time: what S3's bucket keys are made of.
 
 A key is shared by the uses of one requester (principal and access key), one KMS key and one encryption context, and by no others.
-Whether the caller may, and whether the key is in a state to be used, is judged before this module is asked, for each use anew.
-Here only the KMS operation is saved. Never knows buckets, nor what is wrapped under these keys.
+Whether the key is in a state to be used is judged before this module is asked, for each use anew. Whether the caller may is remembered
+here only where nothing but the caller, the key and the context was asked for, and only until anything in the catalog changes: then the
+answer could be no other. Never knows buckets, nor what is wrapped under these keys.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from strongroom.kms.records import milliseconds
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from strongroom.api.operation import Call
+    from strongroom.api.operation import Call, Caller
     from strongroom.kms.key_use import Using
+    from strongroom.kms.names import KeyName
     from strongroom.kms.records import KeyRecord
     from strongroom.policy.key_documents import Grant
 
 MOST_USES: Final = 1 << 20  # new objects under one shared key; then another is made
+_NAMES: Final = 8  # by which one key is asked for
 _REMEMBERED: Final = 4096  # shared keys of each kind; beyond that the oldest goes
 
 
@@ -42,7 +45,7 @@ class KeyState(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Kept:
+class Kept:
     """An open key, and the state of the KMS key when it was opened."""
 
     key: KmsDataKey
@@ -50,10 +53,22 @@ class _Kept:
     from_ms: int
     until_ms: int
     uses: int = 0
+    judged: dict[str, tuple[int, Caller]] = field(default_factory=dict[str, "tuple[int, Caller]"])  # see ``judge``
+
+    def judge(self, call: Call, generation: int, named: str = "") -> None:
+        """This caller was allowed at that generation of the catalog, and that lasts. ``named``: how the request named the KMS key."""
+        if len(self.judged) >= _NAMES:
+            self.judged.clear()
+        self.judged[named] = generation, call.caller
 
     def lives(self, now_ms: int) -> bool:
         """A clock that was set back must not lengthen a life."""
         return self.from_ms <= now_ms < self.until_ms
+
+    def allows(self, call: Call, generation: int, named: str = "") -> bool:
+        """Whether it lives, and this very caller was allowed when everything was as it is now: rights, grants, the key itself."""
+        then, caller = self.judged.get(named, (None, None))
+        return then == generation and caller is call.caller and self.lives(milliseconds(call.now))
 
     def serves(self, state: KeyState, now_ms: int) -> bool:
         if not self.lives(now_ms):
@@ -70,20 +85,34 @@ class SharedKeys:
 
     def __init__(self, life_ms: int) -> None:
         self._life_ms = life_ms
-        self._made: dict[Hashable, _Kept] = {}
-        self._opened: dict[Hashable, _Kept] = {}
+        self._made: dict[Hashable, Kept] = {}
+        self._opened: dict[Hashable, Kept] = {}
         self._waiting: dict[Hashable, asyncio.Lock] = {}
+
+    def made_for(self, call: Call, named: str, name: KeyName, context: Mapping[str, str], generation: int) -> KmsDataKey | None:
+        """The key to wrap with, where nothing has to be asked anew. ``named``: how the request names the key ``name``."""
+        requester = (call.caller.arn, call.caller.access_key_id)
+        kept = self._made.get((requester, name, tuple(sorted(context.items()))))
+        if kept is None or kept.uses >= MOST_USES or not kept.allows(call, generation, named):
+            return None
+        kept.uses += 1
+        return kept.key
+
+    def opened_for(self, call: Call, wrapped: bytes, context: Mapping[str, str], generation: int) -> bytes | None:
+        """What ``wrapped`` holds, where nothing has to be asked anew."""
+        kept = self._opened.get(((call.caller.arn, call.caller.access_key_id), wrapped, tuple(sorted(context.items()))))
+        return kept.key.plain if kept is not None and kept.allows(call, generation) else None
 
     async def made(
         self, call: Call, state: KeyState, context: Mapping[str, str], use: Using, make: Callable[[], Awaitable[KmsDataKey]]
-    ) -> KmsDataKey:
+    ) -> Kept:
         """The key to wrap with; ``make`` is awaited when there is none, once however many ask. Raises what ``make`` raises."""
         requester = (call.caller.arn, call.caller.access_key_id)
         pairs = tuple(sorted(context.items()))
         where = (requester, state.record.name, pairs)
         now_ms = milliseconds(call.now)
 
-        def found() -> _Kept | None:
+        def found() -> Kept | None:
             kept = self._made.get(where)
             return kept if kept is not None and kept.serves(state, now_ms) and kept.uses < MOST_USES else None
 
@@ -97,7 +126,7 @@ class SharedKeys:
                     _remember(self._made, where, kept)
                     _remember(self._opened, (requester, kept.key.wrapped, pairs), kept)
         kept.uses += 1
-        return kept.key
+        return kept
 
     async def opened(
         self,
@@ -107,7 +136,7 @@ class SharedKeys:
         context: Mapping[str, str],
         use: Using,
         unwrap: Callable[[], Awaitable[bytes]],
-    ) -> bytes:
+    ) -> Kept:
         """What ``wrapped`` holds; ``unwrap`` is awaited when it is not known, once however many ask. Raises what that raises."""
         where = ((call.caller.arn, call.caller.access_key_id), wrapped, tuple(sorted(context.items())))
         now_ms = milliseconds(call.now)
@@ -119,7 +148,7 @@ class SharedKeys:
                     use.kms_called = True
                     kept = self._new(KmsDataKey(await unwrap(), wrapped, state.record.name.arn), state, now_ms)
                     _remember(self._opened, where, kept)
-        return kept.key.plain
+        return kept
 
     def forget_old(self, now_ms: int) -> None:
         """Drop every key whose time is over."""
@@ -137,8 +166,8 @@ class SharedKeys:
     def __len__(self) -> int:
         return len(self._made) + len(self._opened)
 
-    def _new(self, key: KmsDataKey, state: KeyState, now_ms: int) -> _Kept:
-        return _Kept(key, state, now_ms, now_ms + self._life_ms)
+    def _new(self, key: KmsDataKey, state: KeyState, now_ms: int) -> Kept:
+        return Kept(key, state, now_ms, now_ms + self._life_ms)
 
 
 class _Turn:
@@ -158,7 +187,7 @@ class _Turn:
             del self._waiting[self._where]
 
 
-def _remember(memory: dict[Hashable, _Kept], where: Hashable, kept: _Kept) -> None:
+def _remember(memory: dict[Hashable, Kept], where: Hashable, kept: Kept) -> None:
     memory.pop(where, None)  # what is kept anew is the youngest
     if len(memory) >= _REMEMBERED:
         del memory[next(iter(memory))]

@@ -7,7 +7,7 @@ always literal: no value can smuggle a wildcard in. Pure. Source: "IAM policy el
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -61,17 +61,27 @@ def lookup_of(values: Mapping[str, str | tuple[str, ...] | list[str]]) -> Lookup
 class Lazy:
     """A lookup that computes each value once, and only if some policy asks for it. One a request."""
 
-    __slots__ = ("_compute", "_known")
+    __slots__ = ("_compute", "_known", "untold")
 
     def __init__(self, compute: Lookup) -> None:
         self._compute = compute
         self._known: dict[str, Value] = {}
+        self.untold = False  # a key was asked for that could not be told
 
     def __call__(self, key: str, /) -> Value:
         if key in self._known:
             return self._known[key]
-        value = self._known[key] = self._compute(key)
+        try:
+            value = self._known[key] = self._compute(key)
+        except Untold:
+            self.untold = True
+            raise
         return value
+
+    @property
+    def asked(self) -> Iterable[str]:
+        """The keys that were asked for and told, in lower case."""
+        return self._known
 
 
 @dataclass(frozen=True, slots=True)

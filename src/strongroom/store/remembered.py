@@ -95,6 +95,11 @@ class Remembered:
             oldest = next(iter(self._rows))
             self._size -= _size(self._rows.pop(oldest)[0])
 
+    def forget(self) -> None:
+        """All of it, for good."""
+        self.most = self._size = 0
+        self._rows.clear()
+
     def __len__(self) -> int:
         return len(self._rows)
 

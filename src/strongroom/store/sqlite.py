@@ -232,6 +232,7 @@ class SqliteCatalog:
         if self._closed:
             return
         self._closed = True
+        self._remembered.forget()
         try:
             await self._commits.close()
         except TimeoutError:  # another process hangs in its turn: leave all as after a crash, which is harmless
