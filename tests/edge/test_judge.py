@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -237,7 +237,7 @@ class TestWhereListsCount:
 class About:
     """What a room says of a question about a key."""
 
-    context: dict[str, str] = {}
+    context: ClassVar[dict[str, str]] = {}
 
     def value(self, key: str, /) -> str | None:
         if key == "kms:keyusage":

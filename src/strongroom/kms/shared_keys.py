@@ -56,7 +56,7 @@ class Kept:
     judged: dict[str, tuple[int, Caller]] = field(default_factory=dict[str, "tuple[int, Caller]"])  # see ``judge``
 
     def judge(self, call: Call, generation: int, named: str = "") -> None:
-        """This caller was allowed at that generation of the catalog, and that lasts. ``named``: how the request named the KMS key."""
+        """The caller was allowed at that generation of the catalog, and that lasts. ``named``: how the request named the KMS key."""
         if len(self.judged) >= _NAMES:
             self.judged.clear()
         self.judged[named] = generation, call.caller
