@@ -57,7 +57,7 @@ async def test_bytes_come_back(vault, size):
     head = await vault.head("k", ChecksumMode="ENABLED")
     assert dict(answer.output) == head
     assert head["ContentLength"] == size
-    assert head["LastModified"] == vault.now.replace(microsecond=vault.now.microsecond // 1000 * 1000)
+    assert head["LastModified"] == vault.now.replace(microsecond=0)  # a header tells no more
     assert {name: head[name] for name in written} == written
     assert len(vault.files) == (size > FIRST_PLAIN)  # a small body lives in its row
     for first, last in ((0, 0), (size // 2, size // 2 + 70_000), (size - 1, size - 1), (FIRST_PLAIN - 1, FIRST_PLAIN)):
