@@ -144,9 +144,7 @@ class SqliteCatalog:
         self.generation: Callable[[], int] = generation.read  # bound once: it is asked at every request
 
     @classmethod
-    def open(
-        cls, folder: Path, *, patience: float = PATIENCE, remembered: int = 0, reserve: Reserve | None = None
-    ) -> Self:
+    def open(cls, folder: Path, *, patience: float = PATIENCE, remembered: int = 0, reserve: Reserve | None = None) -> Self:
         """Open or make the catalog in the data folder. Blocks for some milliseconds; call it in each process.
 
         ``patience``: seconds a write waits for another process. ``remembered``: bytes of rows that were read and are kept. ``reserve``:
@@ -169,9 +167,7 @@ class SqliteCatalog:
             raise
 
     @classmethod
-    def _opened(
-        cls, folder: Path, path: Path, turn: Turn, patience: float, remembered: int, reserve: Reserve | None
-    ) -> Self:
+    def _opened(cls, folder: Path, path: Path, turn: Turn, patience: float, remembered: int, reserve: Reserve | None) -> Self:
         connections: list[sqlite3.Connection] = []
         try:
             connections.append(_connect(path, 0.0))  # it is never the loop that waits: see GroupCommit
