@@ -137,9 +137,7 @@ class SqliteCatalog:
         self._parts = parts
         self._remembered = Remembered(parts, remembered)
         self._rows = Rows(reading, STATEMENTS)
-        self._commits = GroupCommit(
-            writing, STATEMENTS, turn, shared, LogPace(path), patience=patience, reserve=reserve
-        )
+        self._commits = GroupCommit(writing, STATEMENTS, turn, shared, LogPace(path), patience=patience, reserve=reserve)
         self._closed = False
         self.generation: Callable[[], int] = generation.read  # bound once: it is asked at every request
 
