@@ -106,6 +106,25 @@ def test_what_was_given_up_stays_so_over_a_restart_on_a_full_disk(tmp_path, monk
     mended.close()
 
 
+def test_a_tool_takes_part_in_what_a_server_has_made(tmp_path):
+    """As it is, also by other settings; and it makes none."""
+    alone = Reserve(tmp_path, PART, join=True)
+    assert not alone.give(DELETES)
+    alone.close()
+    assert list(tmp_path.iterdir()) == []
+    reserve = Reserve(tmp_path, PART)
+    reserve.give(USES)
+    for size in (PART, 2 * PART, PART // 2):
+        tool = Reserve(tmp_path, size, join=True)
+        assert (tool.given, reserve.given, sizes(tmp_path)) == (DELETES | USES, DELETES | USES, [0, PART, 0])
+        tool.close()
+    tool = Reserve(tmp_path, 2 * PART, join=True)
+    assert tool.give_for(Claim.FREE)
+    assert (reserve.given, sizes(tmp_path)) == (DELETES | FREES | USES, [0, 0, 0])
+    tool.close()
+    reserve.close()
+
+
 def test_another_size_is_made_at_the_next_start(tmp_path):
     for size in (PART, 3 * PART, PART // 2):
         reserve = Reserve(tmp_path, size)

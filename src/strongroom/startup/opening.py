@@ -51,8 +51,9 @@ class LowerRooms:
     @classmethod
     async def _open(cls, config: Config, root_key: bytes, *, serving: bool) -> Self:
         subkeys = Subkeys.of(root_key)
-        reserve = Reserve(config.data_dir, config.reserve_part)
-        reserve.relieve()
+        reserve = Reserve(config.data_dir, config.reserve_part, join=not serving)
+        if serving or not folder.server_is_running(config.data_dir):
+            reserve.relieve()
         remembered = config.row_memory_mib << 20 if serving else 0
         catalog = SqliteCatalog.open(config.data_dir, remembered=remembered, reserve=reserve)
         blobs = FileBlobs(config.data_dir, reserve=reserve)

@@ -51,15 +51,20 @@ def missing(folder: Path) -> list[str]:
 class Reserve:
     """One per process and data folder. Its methods, but for ``given``, wait for the disk; any thread may call them."""
 
-    def __init__(self, folder: Path | None = None, part_bytes: int = 0) -> None:
-        """Without a folder or bytes there is no reserve: nothing is ever given up. Raises Unavailable when the folder cannot be used."""
+    def __init__(self, folder: Path | None = None, part_bytes: int = 0, *, join: bool = False) -> None:
+        """Without a folder or bytes there is no reserve: nothing is ever given up. Raises Unavailable when the folder cannot be used.
+
+        ``join``: take part in the one that a server has made, as it is, if there is one; it is neither made nor brought to another size.
+        """
+        if join and folder is not None and _size(folder / FOLDER / _STATE) < _STATE_BYTES:
+            folder = None
         self._folder = "" if folder is None or not part_bytes else str(folder / FOLDER)
         self._part_bytes = part_bytes
         self._word: list[int] | memoryview[int] = [0, 0]  # what is given up; when that was, in ms of the system's own clock
         self._map: mmap.mmap | None = None
         if self._folder:
             try:
-                self._open()
+                (self._join if join else self._open)()
             except OSError as error:
                 raise Unavailable(f"reserve: {error.strerror}") from error
 
@@ -136,6 +141,11 @@ class Reserve:
             self._map = None
 
     # ---- inside
+
+    def _join(self) -> None:
+        with self._alone() as descriptor:
+            self._map = mmap.mmap(descriptor, _STATE_BYTES)
+            self._word = memoryview(self._map).cast("Q")
 
     def _open(self) -> None:
         with suppress(FileExistsError):
