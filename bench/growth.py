@@ -18,11 +18,13 @@ import os
 import random
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
@@ -39,6 +41,7 @@ from rich.table import Table
 from signing import Signer
 
 from strongroom.store.sqlite import FILE
+from strongroom.store.sqlite_log import LOG_MOST, log_size
 
 FEW: Final = 10_000
 FEW_VERSIONS: Final = 10
@@ -47,6 +50,7 @@ START_SECONDS: Final = 1.5
 MEMORY_MIB: Final = 100.0  # more than with FEW, at most: the caches of two connections, which are bounded, and what is mapped
 _PAGE: Final = 1_000
 _DELETED: Final = 100  # keys of one DeleteObjects
+_KEYS: Final = 10_000  # of the mixed run
 _BODY: Final = os.urandom(big_folder.BODY)
 
 
@@ -59,13 +63,15 @@ class Line:
     most: float
     few: list[float] = field(default_factory=list)
     many: list[float] = field(default_factory=list)
-    absolute: bool = False  # ``most`` is of ``many`` itself; else of the ratio, or with ``difference`` of the difference
+    absolute: bool = (
+        False  # ``most`` is of the least of ``many``: others' load only adds; else of the ratio, or with ``difference`` of that
+    )
     difference: bool = False
 
     @property
     def value(self) -> float:
         few, many = median(self.few), median(self.many)
-        return many if self.absolute else many - few if self.difference else many / few
+        return min(self.many) if self.absolute else many - few if self.difference else many / few
 
     @property
     def met(self) -> bool:
@@ -109,10 +115,7 @@ class Asked:
         keys = [self._fresh() for _ in range(_DELETED)]
         for key in keys:
             await self._ready("PUT", FLAT, key, _BODY)()
-        body = b"<Delete>" + b"".join(b"<Object><Key>%s</Key></Object>" % key.encode() for key in keys) + b"</Delete>"
-        request = self._rooms.head("POST", FLAT, size=len(body), delete="")
-        request.headers["content-md5"] = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-        return lambda: self._rooms.request(request, body)
+        return lambda: _delete(self._rooms, keys)
 
     def get_one(self) -> Callable[[], Awaitable[object]]:
         return self._ready("GET", DEEP, ONE)
@@ -167,7 +170,7 @@ REQUESTS: Final = (
     ("PUT of a new key", "put", 150),
     ("PUT over an object", "replace", 150),
     ("ListObjectsV2, 1,000 keys", "list_page", 10),
-    ("DeleteObjects, 100 keys", "delete_objects", 3),
+    ("DeleteObjects, 100 keys", "delete_objects", 10),
     ("GET of the key with many versions", "get_one", 300),
     ("HEAD of it", "head_one", 300),
     ("PUT of another version", "put_one", 100),
@@ -302,6 +305,65 @@ def processes(
     return [ready, busy, idle, swept, socket]
 
 
+# ------------------------------------------------------------------------------------------------------------------ room
+async def room(folder: Path, account: servers.Account, writes: int, say: Callable[[str], None]) -> list[Line]:
+    """A mixed run with upkeep at work, a long reader in its second third; then everything is deleted."""
+    usual = Line("log while nobody reads long, at most", "MiB", 16.0, absolute=True)
+    after = Line("log after a long reader has gone", "MiB", 64.0, absolute=True)
+    left = Line("catalog when all was deleted", "MiB", 20.0, absolute=True)
+    path = folder / FILE
+    async with Rooms(folder, account) as rooms:
+        upkeep = asyncio.create_task(rooms.house.upkeep.run())
+        await rooms.request(rooms.head("PUT", FLAT))
+        try:
+            largest = await _mixed(rooms, range(writes // 3), path, say)
+            with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+                reader.execute("BEGIN")
+                reader.execute("SELECT count(*) FROM version").fetchone()
+                grown = await _mixed(rooms, range(writes // 3, 2 * writes // 3), path, say)
+            await _until(lambda: log_size(path) <= LOG_MOST, 60)
+            await _mixed(rooms, range(2 * writes // 3, writes), path, say)
+            drained, full = log_size(path), path.stat().st_size
+            for first in range(0, _KEYS, _PAGE):
+                await _delete(rooms, [big_folder.key_of(number) for number in range(first, first + _PAGE)])
+            await _until(lambda: path.stat().st_size <= (20 << 20), 120)
+        finally:
+            upkeep.cancel()
+            await asyncio.gather(upkeep, return_exceptions=True)
+    for line, few, many in ((usual, 0, largest), (after, grown, drained), (left, full, path.stat().st_size)):
+        line.few.append(few / (1 << 20))
+        line.many.append(many / (1 << 20))
+    return [usual, after, left]
+
+
+async def _mixed(rooms: Rooms, numbers: range, path: Path, say: Callable[[str], None]) -> int:
+    """PUTs of 4 KiB, a GET beside each and a DELETE now and then; the longest that the log was, in bytes."""
+    places, longest, body = random.Random(numbers.start), 0, os.urandom(4096)
+    for first in range(numbers.start, numbers.stop, 32):
+        say(f"mixed run: {first:,} writes")
+        keys = [big_folder.key_of(places.randrange(_KEYS)) for _ in range(32)]
+        await asyncio.gather(*(rooms.request(rooms.head("PUT", FLAT, key, len(body)), body) for key in keys))
+        await asyncio.gather(*(rooms.request(rooms.head("GET", FLAT, key)) for key in keys))
+        await rooms.request(rooms.head("DELETE", FLAT, keys[0]))
+        longest = max(longest, log_size(path))
+    return longest
+
+
+async def _delete(rooms: Rooms, keys: list[str]) -> None:
+    body = b"<Delete>" + b"".join(b"<Object><Key>%s</Key></Object>" % key.encode() for key in keys) + b"</Delete>"
+    request = rooms.head("POST", FLAT, size=len(body), delete="")
+    request.headers["content-md5"] = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+    await rooms.request(request, body)
+
+
+async def _until(condition: Callable[[], bool], seconds: float) -> None:
+    """Or until the time is over: the line then shows it."""
+    for _ in range(int(seconds / 0.2)):
+        if condition():
+            return
+        await asyncio.sleep(0.2)
+
+
 # ----------------------------------------------------------------------------------------------------------------- a run
 async def _filled(folder: Path, account: servers.Account, objects: int, versions: int, say: Callable[[str], None]) -> None:
     async with Rooms(folder, account) as rooms:
@@ -340,6 +402,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--objects", type=int, default=1_000_000, metavar="N")
     parser.add_argument("--versions", type=int, default=200_000, metavar="N", help="of one key")
     parser.add_argument("--rounds", type=int, default=7, metavar="N")
+    parser.add_argument("--writes", type=int, default=60_000, metavar="N", help="of the mixed run")
     parser.add_argument("--starts", type=int, default=5, metavar="N")
     parser.add_argument(
         "--folder", type=Path, default=servers.ROOT / "bench" / "results", help="below which the data folders are made"
@@ -364,11 +427,13 @@ def main(arguments: list[str]) -> int:
             return 1
         with console.status("") as status:
             for folder, objects, versions in ((few, FEW, FEW_VERSIONS), (many, chosen.objects, chosen.versions)):
-                if not folder.exists():
+                if not (folder / FILE).exists():
                     uvloop.run(_filled(folder, account, objects, versions, status.update))
             size = (many / FILE).stat().st_size
             lines = uvloop.run(_asked(few, many, account, chosen, status.update))
+            lines += uvloop.run(room(work / "mixed", account, chosen.writes, status.update))
             lines += processes(few, many, chosen.objects, account, chosen.starts, status.update)
+            shutil.rmtree(work / "mixed")
     finally:
         if chosen.keep is None:
             shutil.rmtree(work, ignore_errors=True)
