@@ -48,6 +48,8 @@ FEW_VERSIONS: Final = 10
 MOST: Final = 1.3  # times what it costs with FEW
 START_SECONDS: Final = 1.5
 MEMORY_MIB: Final = 100.0  # more than with FEW, at most: the caches of two connections, which are bounded, and what is mapped
+#: Reads are asked for twice, and a row that is remembered would not be looked for in the catalog the second time.
+UNREMEMBERED: Final = {"row_memory_mib": "0"}
 _PAGE: Final = 1_000
 _DELETED: Final = 100  # keys of one DeleteObjects
 _KEYS: Final = 10_000  # of the mixed run
@@ -237,7 +239,7 @@ class Served:
     """A server of one worker on a folder, started to be looked at; a context."""
 
     def __init__(self, folder: Path, account: servers.Account) -> None:
-        environ = _environ() | {"STRONGROOM_LISTEN": "127.0.0.1:0"}
+        environ = _environ() | {"STRONGROOM_LISTEN": "127.0.0.1:0", "STRONGROOM_ROW_MEMORY_MIB": UNREMEMBERED["row_memory_mib"]}
         began = time.monotonic()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "strongroom", "serve", str(folder)],
@@ -373,7 +375,7 @@ async def _filled(folder: Path, account: servers.Account, objects: int, versions
 async def _asked(
     few: Path, many: Path, account: servers.Account, chosen: argparse.Namespace, say: Callable[[str], None]
 ) -> list[Line]:
-    async with Rooms(few, account) as small, Rooms(many, account) as large:
+    async with Rooms(few, account, **UNREMEMBERED) as small, Rooms(many, account, **UNREMEMBERED) as large:
         pair = Asked(small, FEW, FEW_VERSIONS, 5), Asked(large, chosen.objects, chosen.versions, 5)
         return await requests(*pair, chosen.rounds, say)
 

@@ -40,7 +40,7 @@ class Raw:
 class Rooms:
     """Open with ``async with``; ``request`` is answered by the gate, as a granian worker would ask it."""
 
-    def __init__(self, data: Path, account: Account | None = None, numbers: Numbers | None = None) -> None:
+    def __init__(self, data: Path, account: Account | None = None, numbers: Numbers | None = None, **settings: str) -> None:
         """``account``: the root's, of a folder that is there already. ``numbers``: where requests are counted, if they are."""
         account = account or Account()
         environ = {
@@ -48,6 +48,7 @@ class Rooms:
             "STRONGROOM_ROOT_SECRET_ACCESS_KEY": account.secret_access_key,
             "STRONGROOM_ACCOUNT_ID": "111122223333",
             "STRONGROOM_DATA_DIR": str(data),
+            **{f"STRONGROOM_{name.upper()}": value for name, value in settings.items()},
         }
         self.account = account
         self._numbers = numbers
