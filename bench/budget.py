@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Coroutine
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -40,9 +41,17 @@ SMALL: Final = 4096
 AT_ONCE: Final = 32
 BUCKET: Final = "bench-budget"
 OBJECTS: Final = 2_000  # in a bucket, asked for in no order
-PRESIGNED: Final = ("get", "put")
-KINDS: Final = (*PRESIGNED, "get-headers", "put-headers")  # the last two are signed in their headers, as SDKs do
+PRESIGNED: Final = ("get", "put", "get-cold")
+#: Kinds of requests, and how the server is set for them. Those with headers are signed there, as SDKs do; of a cold one no row is at hand.
+KINDS: Final[dict[str, dict[str, str]]] = {
+    "get": {},
+    "put": {},
+    "get-headers": {},
+    "put-headers": {},
+    "get-cold": {"row_memory_mib": "0"},
+}
 TOTAL: Final = "all steps"
+_KEYS: Final = [f"key/{number:05d}" for number in range(OBJECTS)]
 _BODY: Final = bytes(range(256)) * (SMALL // 256)
 
 
@@ -59,7 +68,8 @@ class Counted:
 
     @property
     def title(self) -> str:
-        return f"{self.kind[:3].upper()} 4 KiB, {'presigned' if self.kind in PRESIGNED else 'signed in its headers'}"
+        signed = "presigned" if self.kind in PRESIGNED else "signed in its headers"
+        return f"{self.kind[:3].upper()} 4 KiB, {signed}{', no row at hand' if self.kind.endswith('cold') else ''}"
 
     @property
     def broken(self) -> list[str]:
@@ -122,9 +132,9 @@ class Connection:
 class Worker:
     """The rooms and their face, as in a worker process. Lives until ``close``."""
 
-    def __init__(self, data: Path, account: Account) -> None:
+    def __init__(self, data: Path, account: Account, settings: dict[str, str]) -> None:
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-        self._rooms = Rooms(data, account, Numbers())
+        self._rooms = Rooms(data, account, Numbers(), **settings)
         self._runner.run(self._rooms.__aenter__())
         self.signer = self._rooms.signer
         self._app = RsgiApp(self._handle, self._nothing)
@@ -228,29 +238,28 @@ def stepwise(worker: Worker, load: Load, groups: int, reference: Reference, coun
 
 def count(folder: Path, kinds: tuple[str, ...], groups: int) -> list[Counted]:
     """Everything, on a data folder below ``folder``. Changes the product's classes in this process: nothing else is measured in it."""
-    plan, account = counting.Plan.read(), Account()
+    plan, account, data = counting.Plan.read(), Account(), folder / "budget"
     sys.setswitchinterval(_SWITCH_SECONDS)
-    worker = Worker(folder / "budget", account)
-    loads = _filled(worker, kinds)
+    _fill(data, account)
     totals: dict[str, tuple[float, float]] = {}
-    for kind, load in loads.items():
-        reference = Reference()
-        whole(worker, load, groups // 4 + 1, reference)  # warms up
-        reference.forget()
-        spent, elsewhere = whole(worker, load, groups, reference)
-        scale = plan.reference_us / reference.us / 1e3
-        totals[kind] = spent * scale, elsewhere * scale
-    worker.close()
+    for kind in kinds:
+        with closing(Worker(data, account, KINDS[kind])) as worker:
+            reference, load = Reference(), Load(kind, worker.signed(kind, _KEYS))
+            whole(worker, load, groups // 4 + 1, reference)  # warms up
+            reference.forget()
+            spent, elsewhere = whole(worker, load, groups, reference)
+            scale = plan.reference_us / reference.us / 1e3
+            totals[kind] = spent * scale, elsewhere * scale
 
     counter = counting.Counter()
     counter.set_boundaries(plan)
-    worker = Worker(folder / "budget", account)
     results: list[Counted] = []
-    for kind, load in loads.items():
-        reference = Reference()
-        stepwise(worker, load, groups // 4 + 1, reference, counter)
-        reference.forget()
-        steps = stepwise(worker, load, groups, reference, counter)
+    for kind in kinds:
+        with closing(Worker(data, account, KINDS[kind])) as worker:
+            reference, load = Reference(), Load(kind, worker.signed(kind, _KEYS))
+            stepwise(worker, load, groups // 4 + 1, reference, counter)
+            reference.forget()
+            steps = stepwise(worker, load, groups, reference, counter)
         scale = plan.reference_us / reference.us
         scaled = {step: us * scale for step, us in steps.items()}
         scaled[TOTAL] = sum(scaled.values())
@@ -259,22 +268,20 @@ def count(folder: Path, kinds: tuple[str, ...], groups: int) -> list[Counted]:
         if unknown:
             raise BenchError(f"budget.toml has lines for steps that nothing begins: {', '.join(sorted(unknown))}")
         results.append(Counted(kind, scaled, lines, *totals[kind], reference.us))
-    worker.close()
     return results
 
 
-def _filled(worker: Worker, kinds: tuple[str, ...]) -> dict[str, Load]:
-    keys = [f"key/{number:05d}" for number in range(OBJECTS)]
-    made = [worker.request("PUT", worker.presigned("PUT", [""])[0])]
-    puts = worker.presigned("PUT", keys)
-    worker.run(_all([answer for answer, _ in made]))
-    for first in range(0, OBJECTS, AT_ONCE):
-        answers, connections = worker.group("PUT", puts[first : first + AT_ONCE], _BODY)
-        worker.run(_all(answers))
-        made += zip(answers, connections, strict=True)
+def _fill(data: Path, account: Account) -> None:
+    with closing(Worker(data, account, {})) as worker:
+        made = [worker.request("PUT", worker.presigned("PUT", [""])[0])]
+        worker.run(_all([answer for answer, _ in made]))
+        puts = worker.presigned("PUT", _KEYS)
+        for first in range(0, OBJECTS, AT_ONCE):
+            answers, connections = worker.group("PUT", puts[first : first + AT_ONCE], _BODY)
+            worker.run(_all(answers))
+            made += zip(answers, connections, strict=True)
     if any(connection.status != 200 for _, connection in made):
         raise BenchError("the bucket of the budget could not be filled")
-    return {kind: Load(kind, worker.signed(kind, keys)) for kind in kinds}
 
 
 # ---------------------------------------------------------------------------------------------------------------- showing

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any, Final
 
 import matplotlib as mpl
-from performance import STEPS, number, steps_of
+from performance import STEPS, TITLES, number, steps_of
 
 mpl.use("svg")
 mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "strongroom", "font.size": 9, "font.family": "sans-serif"})
@@ -80,7 +80,7 @@ def _steps(run: dict[str, Any], file: Path) -> None:
         for place, (_, _, line) in enumerate(steps):
             if line is not None:
                 axes.plot([line, line], [place - 0.4, place + 0.4], color="black", linewidth=1.5)
-        axes.set_title(f"{kind.upper()} 4 KiB")
+        axes.set_title(TITLES[kind])
         axes.set_xlabel("µs on the reference machine; marks are the lines")
         _plain(axes)
     figure.tight_layout()

@@ -81,6 +81,15 @@ MEASURES: Final = (
     Measure("budget-get", "GET 4 KiB, the step nearest its line", "µs", "its line", 1.0, partial(_steps, "get"), at_most=True),
     Measure("budget-put", "PUT 4 KiB, the step nearest its line", "µs", "its line", 1.0, partial(_steps, "put"), at_most=True),
     Measure(
+        "budget-cold",
+        "GET 4 KiB with no row at hand, the step nearest its line",
+        "µs",
+        "its line",
+        1.0,
+        partial(_steps, "get-cold"),
+        at_most=True,
+    ),
+    Measure(
         "processor-get",
         "processor time of a GET 4 KiB, beyond a bare worker's",
         "µs",
