@@ -51,6 +51,7 @@ KINDS: Final[dict[str, dict[str, str]]] = {
     "get-cold": {"row_memory_mib": "0"},
 }
 TOTAL: Final = "all steps"
+_WORTH_A_LINE: Final = 0.5  # µs
 _KEYS: Final = [f"key/{number:05d}" for number in range(OBJECTS)]
 _BODY: Final = bytes(range(256)) * (SMALL // 256)
 
@@ -334,8 +335,9 @@ def main(arguments: list[str]) -> int:
     if chosen.draw is not None:
         for counted in results:
             print(f"\n[lines.{counted.kind}]")
-            for step in counted.lines:
-                print(f"{json.dumps(step) if ' ' in step else step} = {counted.steps[step] * (1 + chosen.draw / 100):.1f}")
+            for step, us in counted.steps.items():
+                if us >= _WORTH_A_LINE and step != counting.BETWEEN:
+                    print(f"{json.dumps(step) if ' ' in step else step} = {us * (1 + chosen.draw / 100):.1f}")
         return 0
     console = Console(width=None if sys.stdout.isatty() else 130)
     show(console, results)
