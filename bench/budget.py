@@ -39,6 +39,7 @@ from strongroom.worker import _SWITCH_SECONDS  # as a worker has it
 
 SMALL: Final = 4096
 AT_ONCE: Final = 32
+_WARMING: Final = 64  # groups before the first that counts: most objects have been asked for once by then
 BUCKET: Final = "bench-budget"
 OBJECTS: Final = 2_000  # in a bucket, asked for in no order
 PRESIGNED: Final = ("get", "put", "get-cold")
@@ -246,7 +247,7 @@ def count(folder: Path, kinds: tuple[str, ...], groups: int) -> list[Counted]:
     for kind in kinds:
         with closing(Worker(data, account, KINDS[kind])) as worker:
             reference, load = Reference(), Load(kind, worker.signed(kind, _KEYS))
-            whole(worker, load, groups // 4 + 1, reference)  # warms up
+            whole(worker, load, _WARMING, reference)
             reference.forget()
             spent, elsewhere = whole(worker, load, groups, reference)
             scale = plan.reference_us / reference.us / 1e3
@@ -258,7 +259,7 @@ def count(folder: Path, kinds: tuple[str, ...], groups: int) -> list[Counted]:
     for kind in kinds:
         with closing(Worker(data, account, KINDS[kind])) as worker:
             reference, load = Reference(), Load(kind, worker.signed(kind, _KEYS))
-            stepwise(worker, load, groups // 4 + 1, reference, counter)
+            stepwise(worker, load, _WARMING, reference, counter)
             reference.forget()
             steps = stepwise(worker, load, groups, reference, counter)
         scale = plan.reference_us / reference.us
