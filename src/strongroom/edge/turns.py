@@ -16,7 +16,7 @@ from typing import Final
 MOVING: Final = 8  # parts at once, while nobody else is served
 SLICE: Final = 0.004  # seconds of work, after which it is looked whether others were served
 REST: Final = 3.0  # how many times as long as a slice was it rests at most
-WORTH: Final = 0.002  # seconds of rest for each request of others that was answered during a slice and the rest before it
+WORTH: Final = 0.02  # seconds of rest for each request of others that was answered during a slice and the rest before it
 COMPANY: Final = 0.25  # seconds without such a request, until nobody else is there
 MIB_SECONDS: Final = 0.003  # what a MiB counts at least: threads still work on it when its turn is over
 
