@@ -178,8 +178,9 @@ def moto(folder: Path) -> Server:
 
 
 def _environ() -> dict[str, str]:
-    """Ours, without what would configure the servers behind the run's back."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("STRONGROOM_", "GRANIAN_", "MOTO_"))}
+    """Ours, without what would configure the servers behind the run's back, or have them compile their modules at each start."""
+    foreign = ("STRONGROOM_", "GRANIAN_", "MOTO_", "PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 
 
 def _free_host() -> str:

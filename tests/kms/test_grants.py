@@ -7,7 +7,9 @@ import base64
 import botocore.session
 import pytest
 
+from strongroom.kms.grant_tokens import GrantTokens
 from strongroom.kms.grants import Grants
+from strongroom.kms.names import KeyName
 from strongroom.kms.paging import Markers
 from tests.kms.test_keys import UNKNOWN
 from tests.kms.world import HIDDEN, KMS_KEY, REGION, START, A, B
@@ -519,3 +521,13 @@ async def test_another_worker_sees_a_grant_and_its_end(world, other_worker):
     await other_worker.ask("RetireGrant", GrantToken=token)
     assert await listed(world, key_id) == []
     assert await world.refusal("DescribeKey", KeyId=key_id, GrantTokens=[token]) == BAD_TOKEN
+
+
+async def test_a_token_never_looks_like_an_option_and_those_of_the_first_alphabet_are_read(world):
+    tokens = GrantTokens(world.catalog, bytes(32))
+    name = KeyName("111122223333", "eu-central-1", "0d990263-018e-4e65-a703-eff731de951e")
+    written = [tokens.write(name, "ab" * 32) for _ in range(50)]
+    assert not any(set(one) & set("-_") for one in written)
+    assert any(set(one) & set("+/") for one in written)
+    for one in written:
+        assert tokens.read(one) == tokens.read(one.translate(str.maketrans("+/", "-_"))) == (name, "ab" * 32)

@@ -108,7 +108,7 @@ def _reads_and_deletes_go_on(server, s3, kms, key):
     blob = kms.encrypt(KeyId=key, Plaintext=b"kept")["CiphertextBlob"]
     filler = fill(server.data)
     assert refused(s3.put_object, Bucket="plain", Key="new", Body=LARGE) == (503, "ServiceUnavailable")
-    assert statuses(server, "/-/ready") == {503}
+    until(lambda: statuses(server, "/-/ready") == {503})  # a worker that has just written finds out within a second
     assert not any(writable(server) for _ in range(8))
     assert status(server, "/-/live") == 200
 

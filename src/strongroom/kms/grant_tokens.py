@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _MAC_SIZE: Final = 32
 _RANDOM_SIZE: Final = 16  # every token of a grant is another one
+_OLD_ALPHABET: Final = str.maketrans(
+    "-_", "+/"
+)  # of the first tokens, some of which began with a dash, as options of commands do
 
 
 class GrantTokens:
@@ -39,12 +42,12 @@ class GrantTokens:
     def write(self, key: KeyName, grant_id: str) -> str:
         salt = self._random(_RANDOM_SIZE)
         place = f"{key.account_id}/{key.region}/{key.key_id}/{grant_id}"
-        return base64.urlsafe_b64encode(self._mac(salt, place) + salt + place.encode()).decode()
+        return base64.b64encode(self._mac(salt, place) + salt + place.encode()).decode()
 
     def read(self, token: str) -> tuple[KeyName, str]:
         """The key and the grant id that a token was written for. Raises ApiError InvalidGrantTokenException."""
         try:
-            data = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
+            data = base64.b64decode(token.translate(_OLD_ALPHABET).encode(), validate=True)
             place = data[_MAC_SIZE + _RANDOM_SIZE :].decode()
         except (binascii.Error, UnicodeError):
             raise invalid_token() from None
