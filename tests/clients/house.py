@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -252,8 +253,9 @@ def _is_free(port: int) -> bool:
 def children(pid: int) -> list[int]:
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += [*children(int(child)), int(child)]
+        with suppress(FileNotFoundError):  # a thread, or a child, that has just ended
+            for child in (task / "children").read_text().split():
+                found += [*children(int(child)), int(child)]
     return found
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Self
@@ -113,9 +113,9 @@ class Serving:
 
     def workers(self) -> list[int]:
         """Process ids, by the name granian gives them."""
-        children = [
-            child
-            for task in Path(f"/proc/{self.process.pid}/task").iterdir()
-            for child in (task / "children").read_text().split()
-        ]
-        return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        found: list[int] = []
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            with suppress(FileNotFoundError):  # a thread, or a child, that has just ended
+                children = (task / "children").read_text().split()
+                found += [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        return found
