@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,10 +34,11 @@ def fetch(url: str, method: str = "GET", body: bytes | None = None) -> bytes:
         return answer.read()
 
 
-def statuses(server: Server, operation: str, path: str) -> list[int]:
-    """How each of these requests so far was answered, by the access log."""
+def statuses(server: Server, operation: str, bucket: str, key: str) -> list[int]:
+    """How each of these requests so far was answered, by the access log, which is written four times a second."""
+    time.sleep(0.6)
     lines = (json.loads(line) for line in server.log.read_text("utf-8").splitlines() if '"event":"request"' in line)
-    return [each["status"] for each in lines if (each["operation"], each["path"]) == (operation, path)]
+    return [each["status"] for each in lines if (each["operation"], each["bucket"], each["key"]) == (operation, bucket, key)]
 
 
 @dataclass(frozen=True)
