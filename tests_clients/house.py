@@ -38,7 +38,9 @@ def statuses(server: Server, operation: str, bucket: str, key: str) -> list[int]
     """How each of these requests so far was answered, by the access log, which is written four times a second."""
     time.sleep(0.6)
     lines = (json.loads(line) for line in server.log.read_text("utf-8").splitlines() if '"event":"request"' in line)
-    return [each["status"] for each in lines if (each["operation"], each["bucket"], each["key"]) == (operation, bucket, key)]
+    return [
+        each["status"] for each in lines if (each["operation"], each.get("bucket"), each.get("key")) == (operation, bucket, key)
+    ]
 
 
 @dataclass(frozen=True)
