@@ -36,16 +36,7 @@ class Server:
     process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                self.command,
-                cwd=ROOT,
-                env=self.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=output,
-                start_new_session=True,
-            )
+        self._start(subprocess.DEVNULL)
         try:
             self._wait()
         except BaseException:
@@ -55,6 +46,19 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _start(self, stdout: int) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=ROOT,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=output,
+                start_new_session=True,
+            )
+        return self.process
 
     def _wait(self) -> None:
         assert self.process is not None
@@ -77,20 +81,11 @@ class Server:
         """Start it, wait for the line that says so on its standard output, see that it answers, and stop it: seconds until that
         line, and of processor time until then. Raises BenchError.
         """
-        with self.log.open("ab") as output:
-            started = time.perf_counter()
-            self.process = subprocess.Popen(
-                self.command,
-                cwd=ROOT,
-                env=self.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=output,
-                start_new_session=True,
-            )
-        assert self.process.stdout is not None
+        started = time.perf_counter()
+        process = self._start(subprocess.PIPE)
+        assert process.stdout is not None
         try:
-            with self.process.stdout as said:
+            with process.stdout as said:
                 if not any(line.startswith(b"ready ") for line in said):
                     raise BenchError(f"{self.name} did not say that it is ready:\n{self.tail()}")
                 seconds = time.perf_counter() - started

@@ -13,7 +13,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from tests.clients.house import PATIENCE, Server, children
+from tests.clients.house import PATIENCE, Server
+from tests.processes import children
 
 _TRIES = 200  # connections, each of which may come to any worker
 _PIECE = 1 << 16

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+
+from tests.processes import children
 
 PATIENCE = 30.0  # seconds until the server answers
 OWNER, STRANGER = "111122223333", "444455556666"
@@ -248,15 +249,6 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
-
-
-def children(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(FileNotFoundError):  # a thread, or a child, that has just ended
-            for child in (task / "children").read_text().split():
-                found += [*children(int(child)), int(child)]
-    return found
 
 
 def unique(prefix: str = "bucket") -> str:

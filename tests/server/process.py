@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Self
 from unittest import mock
+
+from tests.processes import children, command_line
 
 COMMAND = [sys.executable, "-m", "strongroom"]
 ROOT = {
@@ -113,9 +115,4 @@ class Serving:
 
     def workers(self) -> list[int]:
         """Process ids, by the name granian gives them."""
-        found: list[int] = []
-        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            with suppress(FileNotFoundError):  # a thread, or a child, that has just ended
-                children = (task / "children").read_text().split()
-                found += [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
-        return found
+        return [child for child in children(self.process.pid) if b"spawn_main" in command_line(child)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final, Protocol
 
 from awscrt import checksums
@@ -32,21 +33,31 @@ class _Crc:
         return self._value.to_bytes(self._size, "big")
 
 
-_NEW: Final[dict[str, Callable[[], _Hash]]] = {
-    "md5": lambda: hashlib.md5(usedforsecurity=False),
-    "sha1": lambda: hashlib.sha1(usedforsecurity=False),
+_HASHES: Final[dict[str, Callable[..., _Hash]]] = {
+    "md5": partial(hashlib.md5, usedforsecurity=False),
+    "sha1": partial(hashlib.sha1, usedforsecurity=False),
     "sha256": hashlib.sha256,
-    "crc32": lambda: _Crc(zlib.crc32, 4),
-    "crc32c": lambda: _Crc(checksums.crc32c, 4),
-    "crc64nvme": lambda: _Crc(checksums.crc64nvme, 8),
 }
+#: With the bytes of their digest.
+_CRCS: Final[dict[str, tuple[Callable[[Any, int], int], int]]] = {
+    "crc32": (zlib.crc32, 4),
+    "crc32c": (checksums.crc32c, 4),
+    "crc64nvme": (checksums.crc64nvme, 8),
+}
+
+
+def _of_hash(new: Callable[..., _Hash]) -> Callable[[bytes], bytes]:
+    return lambda data: new(data).digest()
+
+
+def _of_crc(crc: Callable[[Any, int], int], size: int) -> Callable[[bytes], bytes]:
+    return lambda data: crc(data, 0).to_bytes(size, "big")
+
+
+_NEW: Final[dict[str, Callable[[], _Hash]]] = {**_HASHES, **{name: partial(_Crc, *crc) for name, crc in _CRCS.items()}}
 _WHOLE: Final[dict[str, Callable[[bytes], bytes]]] = {
-    "md5": lambda data: hashlib.md5(data, usedforsecurity=False).digest(),
-    "sha1": lambda data: hashlib.sha1(data, usedforsecurity=False).digest(),
-    "sha256": lambda data: hashlib.sha256(data).digest(),
-    "crc32": lambda data: zlib.crc32(data).to_bytes(4, "big"),
-    "crc32c": lambda data: checksums.crc32c(data).to_bytes(4, "big"),
-    "crc64nvme": lambda data: checksums.crc64nvme(data).to_bytes(8, "big"),
+    **{name: _of_hash(new) for name, new in _HASHES.items()},
+    **{name: _of_crc(*crc) for name, crc in _CRCS.items()},
 }
 #: Those that take less time than handing them to a thread: 20 us a MiB.
 QUICK: Final = frozenset({"crc32c", "crc64nvme"})

@@ -154,16 +154,15 @@ class Judge:
 
         False: that is not so, and nothing was decided. Raises ApiError AccessDenied.
         """
-        on, standing = need.on, self._standing
-        if place is None or on not in _ON_BUCKETS or has_policies(standing):
+        standing = self._standing
+        if place is None or need.on not in _ON_BUCKETS or has_policies(standing):
             return False
         authority = place.authority
         if authority.policies or authority.grants or authority.by_object:
             return False
         self.asked = True
         caller = self._caller
-        action = need.with_version if with_version and need.with_version is not None else need.action
-        resource = f"arn:aws:s3:::{route.bucket}/{route.key}" if on == "object" else f"arn:aws:s3:::{route.bucket}"
+        action, resource = _named(need, route, with_version=with_version)
         question = Question(caller.account_id, caller.arn, caller.anonymous, action, resource, authority, standing)
         self._settle(question, decide(question))
         return True
@@ -174,16 +173,14 @@ class Judge:
         ``place``: of the route's bucket; its authority is at hand, so nothing is waited for but what a policy asks of the resource, or
         what an object there has to say. Raises ApiError AccessDenied, NoSuchBucket, NoSuchKey, NoSuchVersion.
         """
-        action = need.with_version if with_version and need.with_version is not None else need.action
+        action, resource = _named(need, route, with_version=with_version)
         if need.on == "service":
             about = None if need.about is None else need.about(self._caller, self._values().given)
             # A bucket that is to be made is its maker's, and can be named by the maker's policies.
-            resource = f"arn:aws:s3:::{route.bucket}" if route.bucket else "*"
             await self._ask(action, resource, Authority(self._caller.account_id), about=about)
         elif need.on in _ON_BUCKETS:
             if place is None:
                 raise ApiError("NoSuchBucket", BucketName=route.bucket)
-            resource = f"arn:aws:s3:::{route.bucket}/{route.key}" if need.on == "object" else f"arn:aws:s3:::{route.bucket}"
             if place.authority.by_object:
                 await self._hear(action, resource, place.authority)
             else:
@@ -263,6 +260,14 @@ class Judge:
             question = question._replace(values=Lazy(lookup))
             decision = decide(question)
         return question, decision
+
+
+def _named(need: Need, route: Route, *, with_version: bool) -> tuple[str, str]:
+    """The action that an operation needs, and what it needs it for."""
+    action = need.with_version if with_version and need.with_version is not None else need.action
+    if need.on == "object":
+        return action, f"arn:aws:s3:::{route.bucket}/{route.key}"
+    return action, f"arn:aws:s3:::{route.bucket}" if route.bucket else "*"
 
 
 def _lasts(values: Lookup) -> bool:

@@ -91,8 +91,7 @@ class SharedKeys:
 
     def made_for(self, call: Call, named: str, name: KeyName, context: Mapping[str, str], generation: int) -> KmsDataKey | None:
         """The key to wrap with, where nothing has to be asked anew. ``named``: how the request names the key ``name``."""
-        requester = (call.caller.arn, call.caller.access_key_id)
-        kept = self._made.get((requester, name, tuple(sorted(context.items()))))
+        kept = self._made.get(_where(call, name, context))
         if kept is None or kept.uses >= MOST_USES or not kept.allows(call, generation, named):
             return None
         kept.uses += 1
@@ -100,16 +99,14 @@ class SharedKeys:
 
     def opened_for(self, call: Call, wrapped: bytes, context: Mapping[str, str], generation: int) -> bytes | None:
         """What ``wrapped`` holds, where nothing has to be asked anew."""
-        kept = self._opened.get(((call.caller.arn, call.caller.access_key_id), wrapped, tuple(sorted(context.items()))))
+        kept = self._opened.get(_where(call, wrapped, context))
         return kept.key.plain if kept is not None and kept.allows(call, generation) else None
 
     async def made(
         self, call: Call, state: KeyState, context: Mapping[str, str], use: Using, make: Callable[[], Awaitable[KmsDataKey]]
     ) -> Kept:
         """The key to wrap with; ``make`` is awaited when there is none, once however many ask. Raises what ``make`` raises."""
-        requester = (call.caller.arn, call.caller.access_key_id)
-        pairs = tuple(sorted(context.items()))
-        where = (requester, state.record.name, pairs)
+        where = _where(call, state.record.name, context)
         now_ms = milliseconds(call.now)
 
         def found() -> Kept | None:
@@ -124,7 +121,7 @@ class SharedKeys:
                     use.kms_called = True
                     kept = self._new(await make(), state, now_ms)
                     _remember(self._made, where, kept)
-                    _remember(self._opened, (requester, kept.key.wrapped, pairs), kept)
+                    _remember(self._opened, _where(call, kept.key.wrapped, context), kept)
         kept.uses += 1
         return kept
 
@@ -138,7 +135,7 @@ class SharedKeys:
         unwrap: Callable[[], Awaitable[bytes]],
     ) -> Kept:
         """What ``wrapped`` holds; ``unwrap`` is awaited when it is not known, once however many ask. Raises what that raises."""
-        where = ((call.caller.arn, call.caller.access_key_id), wrapped, tuple(sorted(context.items())))
+        where = _where(call, wrapped, context)
         now_ms = milliseconds(call.now)
         kept = self._opened.get(where)
         if kept is None or not kept.serves(state, now_ms):
@@ -168,6 +165,11 @@ class SharedKeys:
 
     def _new(self, key: KmsDataKey, state: KeyState, now_ms: int) -> Kept:
         return Kept(key, state, now_ms, now_ms + self._life_ms)
+
+
+def _where(call: Call, what: KeyName | bytes, context: Mapping[str, str]) -> Hashable:
+    """Where a key is kept: by its requester, the KMS key's name or the ciphertext, and the encryption context."""
+    return (call.caller.arn, call.caller.access_key_id), what, tuple(sorted(context.items()))
 
 
 class _Turn:

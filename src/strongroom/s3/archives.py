@@ -41,7 +41,7 @@ def state_of(meta: ObjectMeta, now: datetime) -> State:
 
 def check_readable(meta: ObjectMeta, now: datetime) -> None:
     """Raises ApiError InvalidObjectState."""
-    if meta.storage_class in ARCHIVES and state_of(meta, now) in {"archived", "ongoing"}:
+    if state_of(meta, now) in {"archived", "ongoing"}:
         raise ApiError("InvalidObjectState", StorageClass=meta.storage_class)
 
 

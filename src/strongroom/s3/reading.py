@@ -24,7 +24,6 @@ from strongroom.s3.object_lock import UNLOCKED
 from strongroom.s3.object_tags import tag_count
 from strongroom.s3.owners import bucket_arn
 from strongroom.s3.sealing import Sealing, encryption_output, object_arn
-from strongroom.s3.storage_classes import ARCHIVES
 from strongroom.s3.uploads import check_part_number
 from strongroom.s3.versions import IN_ROW, asked_version, shown_id
 from strongroom.s3.windows import Windows
@@ -97,9 +96,7 @@ async def find_version(rooms: Rooms, bucket: Bucket, given: Mapping[str, Any], m
 async def find_version_for(call: Call, rooms: Rooms, bucket: Bucket, given: Mapping[str, Any], method: str = "GET") -> VersionRow:
     """As ``find_version``, but whoever may not list the bucket does not learn that a key is not there. Raises AccessDenied, too."""
     try:
-        row = None if "VersionId" in given else await rooms.catalog.latest(bucket.bucket_id, given["Key"])
-        if row is None or row.delete_marker:
-            row = await find_version(rooms, bucket, given, method)
+        row = await find_version(rooms, bucket, given, method)
     except ApiError as error:
         if error.code in {"NoSuchKey", "NoSuchVersion"}:
             await call.allow("s3:ListBucket", bucket_arn(bucket.name))
@@ -268,17 +265,12 @@ def described(
     output = meta.output()
     output["LastModified"] = _second(row.modified_ms // 1000)
     output["AcceptRanges"] = "bytes"
-    if envelope.mode == Mode.SSE_S3:
-        output["ServerSideEncryption"] = "AES256"
-    else:
-        output |= encryption_output(envelope) | customer_output(given)
-    if meta.storage_class in ARCHIVES:
-        output |= restore_output(meta, call.now)
+    output |= encryption_output(envelope) | customer_output(given) | restore_output(meta, call.now)
     if given.get("ChecksumMode") == "ENABLED":
         output |= checksum_of_read(given.get("PartNumber"), meta, whole=whole)
     if bucket.versioning:
         output["VersionId"] = shown_id(row)
-    if bucket.lifecycle is not None and given.get("VersionId") is None:  # of a version that is named AWS says nothing
+    if given.get("VersionId") is None:  # of a version that is named AWS says nothing
         output |= expiration_output(bucket, row.object_key, row.size, row.modified_ms, meta)
     for asked in _OVERRIDES.keys() & given.keys():
         if given[asked] is not None:

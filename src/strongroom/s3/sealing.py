@@ -134,11 +134,7 @@ class Sealing:
 
         Raises ApiError ``KMS.…`` and AccessDenied, SealError; ``wrong`` for a customer's key that is not the row's.
         """
-        kek: bytes | Kek
-        if envelope.mode in OF_SERVICE:
-            kek = self._service_key(envelope)
-        else:
-            kek = await self._kek(call, bucket, object_key, version_id, envelope)
+        kek = await self._kek(call, bucket, object_key, version_id, envelope)
         place = binding(bucket.bucket_id, object_key, version_id, manifest) + bare(sealed, envelope)
         inner = unwrap(kek, envelope.wrapped, place)
         if envelope.mode == Mode.SSE_C:

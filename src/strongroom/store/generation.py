@@ -7,28 +7,20 @@ process whose turn it is to write may change it.
 
 from __future__ import annotations
 
-import mmap
-import os
 from typing import TYPE_CHECKING
+
+from strongroom.store.shared_words import SharedWords
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_SIZE = 8
 
 
 class Generation:
     """Open while holding the turn."""
 
     def __init__(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            # With its bytes on the disk: on a full one, a page in memory without a place there would be a signal that ends the process.
-            os.posix_fallocate(descriptor, 0, _SIZE)
-            self._map = mmap.mmap(descriptor, _SIZE)
-        finally:
-            os.close(descriptor)
-        self._number = memoryview(self._map).cast("Q")  # one aligned machine word: never read half-written
+        self._shared = SharedWords(path, 1)
+        self._number = self._shared.words
         self._never_again = 0
         self.settle()
         self.begin()
@@ -56,5 +48,4 @@ class Generation:
         self._number[0] += 1
 
     def close(self) -> None:
-        self._number.release()
-        self._map.close()
+        self._shared.close()

@@ -8,10 +8,10 @@ knows what a row means, nor SQLite.
 
 from __future__ import annotations
 
-import mmap
-import os
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
+
+from strongroom.store.shared_words import SharedWords
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from strongroom.store.contract import VersionRow
 
 PARTS: Final = 1 << 16
-_NUMBER: Final = 8  # bytes; an aligned machine word is never read half-written
 _OVERHEAD: Final = 1024  # bytes that a row takes beside its sealed body, its key and what Python needs
 
 
@@ -33,14 +32,8 @@ class Parts:
     """The table. Opened, and changed, only by a process whose turn it is to write."""
 
     def __init__(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if os.fstat(descriptor).st_size < PARTS * _NUMBER:
-                os.posix_fallocate(descriptor, 0, PARTS * _NUMBER)  # a hole in it could not be filled on a full disk
-            self._map = mmap.mmap(descriptor, PARTS * _NUMBER)
-        finally:
-            os.close(descriptor)
-        self.numbers = memoryview(self._map).cast("Q")
+        self._shared = SharedWords(path, PARTS)
+        self.numbers = self._shared.words
 
     def begin(self, parts: Iterable[int]) -> None:
         """Changes of keys of these parts are about to be committed. One that somebody left odd, who died in the midst, stays odd."""
@@ -53,8 +46,7 @@ class Parts:
             self.numbers[part] = (self.numbers[part] | 1) + 1
 
     def close(self) -> None:
-        self.numbers.release()
-        self._map.close()
+        self._shared.close()
 
 
 class Remembered:
