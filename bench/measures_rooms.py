@@ -16,7 +16,7 @@ from load import BenchError
 from measures import SMALL, Measure, Run, Sample
 
 from strongroom.kms.key_use import Nobody
-from strongroom.s3.metadata import ObjectMeta
+from strongroom.seal.bucket_records import BucketRecords
 
 LISTED: Final = 1_000
 _BODY: Final = bytes(range(256)) * (SMALL // 256)
@@ -73,12 +73,12 @@ def _sealed_listing(run: Run) -> Callable[[], Sample]:
     runner, rooms = _rooms(run, "listed")
     bucket = "bench-listed"
     clear: dict[str, bytes] = {}
-    real = ObjectMeta.open
+    real = BucketRecords.open_page
 
-    def remembering(place: Any, row: Any) -> ObjectMeta:
-        meta = real(place, row)
-        clear[row.version_id] = meta.pack()
-        return meta
+    def remembering(records: Any, rows: Any) -> list[bytes]:
+        opened = real(records, rows)
+        clear.update((row.version_id, one) for row, one in zip(rows, opened, strict=True))
+        return opened
 
     async def prepare() -> None:
         await rooms.request(rooms.head("PUT", bucket))
@@ -93,10 +93,10 @@ def _sealed_listing(run: Run) -> Callable[[], Sample]:
             raise BenchError("the page does not list what was written")
 
     def sample() -> Sample:
-        with patch.object(ObjectMeta, "open", remembering):
+        with patch.object(BucketRecords, "open_page", remembering):
             runner.run(page())
         ours = runner.run(processor_us(page, 10))
-        with patch.object(ObjectMeta, "open", lambda _, row: ObjectMeta.unpack(clear[row.version_id])):
+        with patch.object(BucketRecords, "open_page", lambda _, rows: [clear[row.version_id] for row in rows]):
             return Sample(ours / 1e3, runner.run(processor_us(page, 10)) / 1e3)
 
     return sample

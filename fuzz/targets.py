@@ -50,9 +50,11 @@ from strongroom.s3.bucket_cache import stored_judge
 from strongroom.s3.lifecycle_judging import Facts, Told
 from strongroom.s3.lifecycle_reading import read_configuration
 from strongroom.seal import SealError
+from strongroom.seal.bucket_records import BucketRecords
 from strongroom.seal.format import Envelope, decode_manifest, encode_manifest
 from strongroom.seal.stream import open_whole, plain_size, seal, sealed_size
 from strongroom.seal.wrap import Records, unwrap
+from strongroom.store.contract import VersionRow
 
 VECTORS: Final = Path(__file__).resolve().parent.parent / "tests" / "vectors"
 _KEY: Final = bytes(range(32))
@@ -93,7 +95,12 @@ def stream(data: bytes) -> None:
 
 
 def wrapped(data: bytes) -> None:
-    for open_it in (lambda: unwrap(_KEY, data, b"fuzz"), lambda: Records(_KEY).open(data, b"fuzz")):
+    row = VersionRow("bucket", "key", "version", False, False, 4096, 0, b"fuzz", data, b"fuzz")
+    for open_it in (
+        lambda: unwrap(_KEY, data, b"fuzz"),
+        lambda: Records(_KEY).open(data, b"fuzz"),
+        lambda: BucketRecords(_KEY, "bucket").open_page([row]),
+    ):
         try:
             open_it()
         except SealError:

@@ -263,8 +263,26 @@ def open_record(key: bytes, record: bytes, place: bytes) -> bytes:
         raise Unsupported
     if len(record) < 29:
         raise Truncated
+    return _open_under(key, record, b"strongroom/seal/record/1" + place)
+
+
+def open_version_record(
+    key: bytes, record: bytes, bucket_id: str, object_key: str, version_id: str, size: int, seal: bytes, manifest: bytes
+) -> bytes:
+    """The record beside the other columns of a version's row."""
+    if record[:1] != b"\x02":
+        beside = hashlib.sha256(size.to_bytes(8, "big") + lp(seal) + manifest).digest()
+        return open_record(key, record, lp(bucket_id.encode()) + lp(object_key.encode()) + lp(version_id.encode()) + beside)
+    if len(record) < 29:
+        raise Truncated
+    texts = object_key.encode(), version_id.encode(), seal
+    place = size.to_bytes(8, "big") + b"".join(len(text).to_bytes(4, "big") for text in texts) + b"".join(texts) + manifest
+    return _open_under(key, record, b"strongroom/seal/record/2" + place)
+
+
+def _open_under(key: bytes, record: bytes, bound: bytes) -> bytes:
     try:
-        return AESGCMSIV(key).decrypt(record[1:13], record[13:], b"strongroom/seal/record/1" + place)
+        return AESGCMSIV(key).decrypt(record[1:13], record[13:], bound)
     except InvalidTag:
         raise Forged from None
 

@@ -10,8 +10,10 @@ import pytest
 
 from strongroom import seal
 from strongroom.seal import customer, stream, wrap
+from strongroom.seal.bucket_records import BucketRecords
 from strongroom.seal.ctr_hmac import CTR_HMAC
 from strongroom.seal.format import Envelope, Mode, Piece, binding, decode_manifest, encode_manifest, outer_binding
+from strongroom.store.contract import VersionRow
 from tests.seal import slow_reader
 
 VECTORS = Path(__file__).parent.parent / "vectors"
@@ -158,6 +160,21 @@ def test_record(case):
     if opened is not None:
         assert opened.hex() == case["plain"]
         assert records.seal(opened, place) == record
+
+
+@pytest.mark.parametrize("case", cases("version_record"))
+def test_version_record(case):
+    key, record, envelope, manifest = unhex(case, "key", "record", "seal", "manifest")
+    place = case["object_key"], case["version_id"], case["size"], envelope, manifest
+    row = VersionRow(case["bucket_id"], *place[:2], False, False, case["size"], 0, envelope, record, manifest)
+    records = BucketRecords(key, case["bucket_id"], lambda _: bytes.fromhex(case["nonce"]))
+    opened = outcome(case, seal, records.open_version, row)
+    assert outcome(case, slow_reader, slow_reader.open_version_record, key, record, case["bucket_id"], *place) == opened
+    page = outcome(case, seal, records.open_page, [row, row])
+    if opened is not None:
+        assert opened.hex() == case["plain"]
+        assert page == [opened, opened]
+        assert records.seal_version(opened, *place) == record or record[0] == 1
 
 
 def test_the_place_of_a_record():

@@ -26,6 +26,7 @@ from strongroom.store.contract import Gone, Unavailable
 from strongroom.store.generation import Generation
 from strongroom.store.sqlite import FILE, SqliteCatalog
 from strongroom.store.statements import compile_statements
+from strongroom.store.texts import FORMAT
 from strongroom.store.turn import Turn
 from tests.store.catalog_suite import CatalogSuite, insert, make_bucket, new_id, part, upload, version
 
@@ -82,11 +83,27 @@ async def test_all_is_there_after_reopening_and_for_the_owner_alone(tmp_path: Pa
 async def test_a_folder_of_a_newer_strongroom_is_refused(tmp_path: Path) -> None:
     await SqliteCatalog.open(tmp_path).close()
     with sqlite3.connect(tmp_path / FILE) as connection:
-        connection.execute("UPDATE about SET content = '2' WHERE name = 'format'")
+        connection.execute("UPDATE about SET content = '3' WHERE name = 'format'")
     connection.close()
     for _ in range(2):
-        with pytest.raises(Unavailable, match=r"format 2.*newer"):
+        with pytest.raises(Unavailable, match=r"format 3.*newer"):
             SqliteCatalog.open(tmp_path, patience=1)
+
+
+async def test_a_folder_of_an_earlier_format_is_taken_and_is_then_of_this_one(tmp_path: Path) -> None:
+    first = SqliteCatalog.open(tmp_path)
+    await first.write(set_one("scope", "kept"))
+    await first.close()
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        connection.execute("UPDATE about SET content = '1' WHERE name = 'format'")
+    connection.close()
+    for _ in range(2):
+        catalog = SqliteCatalog.open(tmp_path)
+        assert await catalog.document("scope", "kind") == "kept"
+        await catalog.close()
+        with sqlite3.connect(tmp_path / FILE) as connection:
+            assert connection.execute("SELECT content FROM about WHERE name = 'format'").fetchall() == [(str(FORMAT),)]
+        connection.close()
 
 
 @pytest.mark.parametrize("content", ["foreign", "garbage"])

@@ -28,7 +28,7 @@ from strongroom.s3.lifecycle_rules import enabled_rules
 from strongroom.s3.object_lock import LockRule, stored_rule
 from strongroom.s3.ownership import ENFORCED, stored_ownership
 from strongroom.s3.public_access import ACCOUNT_ACCESS, stored_account_block, stored_block
-from strongroom.seal.wrap import Records
+from strongroom.seal.bucket_records import BucketRecords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +106,7 @@ class Bucket:
     region: str
     created_ms: int
     encryption: BucketEncryption
-    records: Records = field(repr=False)
+    records: BucketRecords = field(repr=False)
     authority: Authority
     versioning: str = ""  # "", "Enabled" or "Suspended"
     policy: str | None = None  # the text as it was put
@@ -134,7 +134,7 @@ def bare_bucket(row: BucketRow, keys: DataKeys) -> Bucket:
     Raises LookupError when the metadata root is not there.
     """
     rule = BucketEncryption.new_bucket("blocked")
-    records = Records(keys.metadata_key(row.bucket_id))
+    records = BucketRecords(keys.metadata_key(row.bucket_id), row.bucket_id)
     return Bucket(row.bucket_id, row.name, row.account_id, row.region, row.created_ms, rule, records, Authority(row.account_id))
 
 
@@ -194,7 +194,7 @@ class BucketCache:
             row.region,
             row.created_ms,
             BucketEncryption.from_document(rule, self._new_bucket_sse_c),
-            Records(self._keys.metadata_key(row.bucket_id)),
+            BucketRecords(self._keys.metadata_key(row.bucket_id), row.bucket_id),
             _authority(row.account_id, compiled, block, acl),
             versioning["status"] if versioning else "",
             text,

@@ -250,7 +250,10 @@ def _common_output(
     restored_at = call.now if wants_status(given) else None
     output: dict[str, Any] = {
         "IsTruncated": page.truncated,
-        "Contents": [_shown(bucket, row, names, owner, restored_at) for row in page.rows],
+        "Contents": [
+            _shown(bucket, row, meta, names, owner, restored_at)
+            for row, meta in zip(page.rows, ObjectMeta.open_page(bucket, page.rows), strict=True)
+        ],
         "Name": bucket.name,
         "Prefix": names(ask.prefix),
         "MaxKeys": ask.most,
@@ -264,9 +267,13 @@ def _common_output(
 
 
 def _shown(
-    bucket: Bucket, row: VersionRow, names: Names, owner: dict[str, str] | None, restored_at: datetime | None
+    bucket: Bucket,
+    row: VersionRow,
+    meta: ObjectMeta,
+    names: Names,
+    owner: dict[str, str] | None,
+    restored_at: datetime | None,
 ) -> dict[str, Any]:
-    meta = ObjectMeta.open(bucket, row)
     shown: dict[str, Any] = {
         "Key": names(row.object_key),
         "LastModified": datetime.fromtimestamp(row.modified_ms // 1000, UTC),

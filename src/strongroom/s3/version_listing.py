@@ -123,6 +123,7 @@ def _shown(
     versions: list[dict[str, Any]] = []
     markers: list[dict[str, Any]] = []
     before = within
+    metas = ObjectMeta.open_page(bucket, [row for row in rows if not row.delete_marker])
     for row in rows:
         shown: dict[str, Any] = {
             "Key": names(row.object_key),
@@ -135,7 +136,7 @@ def _shown(
         if row.delete_marker:
             markers.append(shown)
             continue
-        meta = ObjectMeta.open(bucket, row)
+        meta = next(metas)
         shown |= {"ETag": f'"{meta.etag}"', "Size": row.size, "StorageClass": meta.storage_class}
         shown["Owner"] = meta.shown_owner(bucket, owner)
         if meta.checksums:

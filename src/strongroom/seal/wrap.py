@@ -77,10 +77,14 @@ class Records:
             raise Truncated("the record is empty")
         if sealed[0] != RECORD_VERSION:
             raise Unsupported(f"record version {sealed[0]}")
+        return self._opened(sealed, _RECORD_LABEL + associated_data)
+
+    def _opened(self, sealed: bytes, associated: bytes) -> bytes:
+        """Of a record of any version. Raises Forged, Truncated."""
         if len(sealed) < 1 + NONCE + TAG:
             raise Truncated("a record is at least 29 bytes")
         try:
-            return self._cipher.decrypt(sealed[1 : 1 + NONCE], sealed[1 + NONCE :], _RECORD_LABEL + associated_data)
+            return self._cipher.decrypt(sealed[1 : 1 + NONCE], sealed[1 + NONCE :], associated)
         except InvalidTag:
             raise Forged("the record is not authentic here") from None
 

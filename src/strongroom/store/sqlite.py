@@ -20,7 +20,7 @@ from strongroom.store.sqlite_log import CHECKPOINT, LOG_MOST, LogPace, log_size
 from strongroom.store.sqlite_rows import Rows, unavailable
 from strongroom.store.sqlite_texts import STATEMENTS, TABLES
 from strongroom.store.sqlite_transaction import SqliteTransaction
-from strongroom.store.texts import FORMAT
+from strongroom.store.texts import EARLIER, FORMAT
 from strongroom.store.turn import Turn
 
 if TYPE_CHECKING:
@@ -80,7 +80,12 @@ def _prepare(connection: sqlite3.Connection) -> None:
     found = connection.execute(STATEMENTS.format, ("format",)).fetchone() if "about" in names else None
     if found is None:
         raise Unavailable(f"{FILE} is not a catalog of Strongroom's")
-    if found[0] != str(FORMAT):
+    if found[0] in EARLIER:  # is read as it is; what is written from now on, a program of that time would not read
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(STATEMENTS.delete_about, ("format",))
+        connection.execute(STATEMENTS.set_format, ("format", str(FORMAT)))
+        connection.execute("COMMIT")
+    elif found[0] != str(FORMAT):
         raise Unavailable(f"{FILE} has format {found[0]}; this Strongroom reads format {FORMAT}: a newer one is needed")
     later = [text for name, texts in TABLES.items() if name not in names for text in texts]  # came after the file was made
     if later:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-FORMAT: Final = 1  # raised when an older Strongroom could no longer read or write the folder
+FORMAT: Final = 2  # raised when an older Strongroom could no longer read or write the folder
+EARLIER: Final = frozenset({"1"})  # formats that are read, and become this one
 
 
 @dataclass(frozen=True, slots=True)
