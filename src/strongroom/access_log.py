@@ -21,7 +21,6 @@ from strongroom.api.routing import Router
 from strongroom.edge.gate import Seen
 from strongroom.edge.handing_on import HandedOn
 from strongroom.edge.head import Reply
-from strongroom.kms.key_use import KeyUse
 
 STDERR: Final = "stderr"
 FLUSH_SECONDS: Final = 0.25
@@ -78,10 +77,10 @@ class AccessLog:
         began = time.perf_counter()
         reply.body = HandedOn(body, lambda sent: self._add(seen, time.perf_counter() - began, sent, whole=sent == reply.length))
 
-    def used(self, use: KeyUse) -> None:
+    def used(self, request_id: str, how: str) -> None:
         if len(self._keys) > MOST_WAITING:  # of requests that came to no answer
             self._keys.clear()
-        self._keys[use.request_id] = "called" if use.kms_called else "cached"
+        self._keys[request_id] = how
 
     def _add(self, seen: Seen, sending: float, sent: int, *, whole: bool) -> None:
         key = self._keys.pop(seen.request_id, "") if self._keys else ""

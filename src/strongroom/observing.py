@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import datetime
 
 from strongroom.edge.gate import Seen
 from strongroom.edge.head import Reply
 from strongroom.edge.load import Load
 from strongroom.edge.pages import Page
-from strongroom.kms.key_use import KeyUse
+from strongroom.kms.key_use import Alike, KeyUse
 from strongroom.kms.key_use_files import KeyUseRecord
 from strongroom.logs import tell_errors
 from strongroom.numbers import Numbers
@@ -115,25 +116,39 @@ class Upkeeps:
 class KeyUses:
     """What the kms room tells of uses of keys: counted here, and handed on to the record and ``also``."""
 
-    def __init__(self, numbers: Numbers, record: KeyUseRecord, also: Callable[[KeyUse], None] | None = None) -> None:
+    def __init__(self, numbers: Numbers, record: KeyUseRecord, also: Callable[[str, str], None] | None = None) -> None:
+        """``also``: of which request a use was, and how the key was had ("called", "cached")."""
         self._also = also
         self._operations = numbers.counter(
             "strongroom_kms_operations", "Operations of KMS, refused ones included", "operation", "cause"
         ).add
         self._hits = numbers.counter(
             "strongroom_kms_bucket_key_hits", "Uses of a bucket key that needed no operation of KMS", "operation"
-        ).add
+        ).values
         self._record = record.used
+        self._served = record.served
         self.full: Callable[[str], bool] = record.full
 
     def used(self, use: KeyUse) -> None:
         self._record(use)
         if self._also is not None:
-            self._also(use)
+            self._also(use.request_id, "called" if use.kms_called else "cached")
         if use.kms_called:
             self._operations((use.operation, use.cause))
         elif not use.code:
-            self._hits((use.operation,))
+            self._hit(use.operation)
+
+    def served(self, alike: Alike, at: datetime, resource: str, version: str, request_id: str, source_ip: str) -> bool:
+        if not self._served(alike, at, resource, version, request_id, source_ip):
+            return False
+        if self._also is not None:
+            self._also(request_id, "cached")
+        self._hit(alike.operation)
+        return True
+
+    def _hit(self, operation: str) -> None:
+        labels = (operation,)
+        self._hits[labels] = self._hits.get(labels, 0) + 1
 
 
 class Lifecycles:

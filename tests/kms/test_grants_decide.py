@@ -299,3 +299,53 @@ async def test_7_3_a_shared_key_ends_with_any_change_of_policy_or_grants(world, 
     await world.ask("RevokeGrant", KeyId=key, GrantId=grant_id)
     with pytest.raises(Exception, match="kms:GenerateDataKey"):
         await made()
+
+
+@pytest.mark.fact("7.3")
+async def test_7_3_what_needs_no_question_is_asked_anew_after_any_change_and_only_if_the_answer_lasts(world, key):
+    """The real judge: what a policy asks of the request is asked each time, what it asks of the caller and the key is not."""
+    context = {"aws:s3:arn": "arn:aws:s3:::bucket"}
+    keys = world.data_keys
+    await grant(world, key, ANN, "GenerateDataKey", "Decrypt")
+    call = world.call("ListKeys", who="user/ann")
+
+    async def at_once():
+        made = keys.generate_at_once(call, key, REGION, context, "r")
+        return made is not None and keys.unwrap_at_once(call, made.wrapped, REGION, context, "r", "v") is not None
+
+    async def ask():
+        made = await keys.generate(call, key, REGION, context, shared=True)
+        await keys.unwrap(call, made.wrapped, REGION, context, shared=True)
+        return made
+
+    assert not await at_once()
+    made = await ask()
+    assert await at_once()
+    later = world.call("ListKeys", who="user/ann")
+    later.caller = call.caller
+    assert keys.unwrap_at_once(later, made.wrapped, REGION, context, "r", "v") is not None
+    for other in (
+        keys.unwrap_at_once(world.call("ListKeys", who="user/ben"), made.wrapped, REGION, context, "r", "v"),
+        keys.unwrap_at_once(world.call("ListKeys", who="user/ann"), made.wrapped, REGION, context, "r", "v"),
+        keys.unwrap_at_once(call, made.wrapped, "us-west-2", context, "r", "v"),
+        keys.unwrap_at_once(call, made.wrapped, REGION, {**context, "a": "b"}, "r", "v"),
+        keys.unwrap_at_once(call, made.wrapped[:-1], REGION, context, "r", "v"),
+        keys.generate_at_once(call, "alias/other", REGION, context, "r"),
+        keys.generate_at_once(call, None, REGION, context, "r"),
+        keys.generate_at_once(call, key, REGION, dict(context), "r"),
+    ):
+        assert other is None
+    policy = {"Statement": [{**says("Allow", "kms:*"), "Principal": {"AWS": ROOT}}, {**says("Allow", "kms:*"), "Principal": "*"}]}
+    policy["Statement"][1]["Condition"] = {"IpAddress": {"aws:SourceIp": "0.0.0.0/0"}}
+    await world.ask("PutKeyPolicy", KeyId=key, Policy=json.dumps(policy))
+    assert not await at_once()
+    await ask()
+    assert not await at_once()  # it was asked where the request comes from
+    policy["Statement"][1]["Condition"] = {"StringEquals": {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}}
+    await world.ask("PutKeyPolicy", KeyId=key, Policy=json.dumps(policy))
+    await ask()
+    assert await at_once()
+    await world.ask("DisableKey", KeyId=key)
+    assert not await at_once()
+    with pytest.raises(Exception, match="is disabled"):
+        await ask()

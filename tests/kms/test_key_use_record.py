@@ -12,12 +12,14 @@ from itertools import count
 
 import pytest
 
-from strongroom.kms import key_use_files
-from strongroom.kms.key_use import KeyUse
+from strongroom.kms import key_use_files, key_use_lines
+from strongroom.kms.key_use import Alike, KeyUse
 from strongroom.kms.key_use_anchors import keep_head, kept_heads
 from strongroom.kms.key_use_audit import Audit
 from strongroom.kms.key_use_chain import Chain, ChainError, Head
 from strongroom.kms.key_use_files import KeyUseRecord
+from strongroom.kms.records import moment
+from strongroom.store.reserve import USES
 
 KEY = bytes(range(32))
 NOW = 1_770_000_000_123
@@ -44,6 +46,18 @@ def use(number=0, **changed):
         source_ip="127.0.0.1",
     )
     return made._replace(**changed)
+
+
+def alike(operation="Decrypt"):
+    """What uses that differ by their number alone have in common."""
+    whole = use()
+    who = whole.principal, whole.account_id, whole.user_id, whole.access_key_id
+    return Alike(operation, whole.cause, whole.key_arn, *who, whole.context)
+
+
+def serve(record, common, number=0, **changed):
+    whole = use(number, **changed)
+    return record.served(common, moment(whole.at_ms), whole.resource, whole.version, whole.request_id, whole.source_ip)
 
 
 @pytest.fixture
@@ -160,6 +174,9 @@ def test_it_is_written_by_itself_and_at_once_when_much_waits(tmp_path, record_of
     for number in range(3):
         hurried.used(use(number))
     until(lambda: audit(tmp_path).uses == 4)
+    for number in range(3):
+        assert serve(hurried, alike(), number)
+    until(lambda: audit(tmp_path).uses == 7)
 
 
 def test_files_are_changed_by_size_and_by_age_and_the_chain_goes_on(tmp_path, record_of):
@@ -179,12 +196,58 @@ def test_files_are_changed_by_size_and_by_age_and_the_chain_goes_on(tmp_path, re
     assert (report.faults, report.uses, report.chains) == ([], 7, 2)
 
 
+def test_uses_that_have_much_in_common_have_the_same_lines(tmp_path, record_of, monkeypatch):
+    """By whichever way a use is told, also when what they share has been forgotten, and over the end of a second."""
+    monkeypatch.setattr(key_use_lines, "_REMEMBERED", 1)
+    monkeypatch.setattr(key_use_files, "_TOGETHER", 3)
+    record = record_of(flush_seconds=60)
+    common, other = alike(), alike("GenerateDataKey")
+    numbers = [0, 500, 1500, 2, 876, 877, 5000]
+    for number in numbers:
+        record.used(use(number))
+        assert serve(record, common, number)
+        record.used(use(number, operation="GenerateDataKey", version="", resource='arn:aws:s3:::bucket/"\\\n\u00e9'))
+        assert serve(record, other, number, version="", resource='arn:aws:s3:::bucket/"\\\n\u00e9')
+    record.close()
+    assert alike().use(moment(NOW), "arn:aws:s3:::bucket/0", "v", "0", "127.0.0.1") == use()
+    entries = [json.loads(line) for line in files(tmp_path)[0].read_bytes().splitlines()][1:-1]
+    for entry in entries:
+        del entry["n"], entry["hash"]
+    assert entries[::2] == entries[1::2]
+    assert len({entry["time"] for entry in entries}) == len(numbers)
+    assert (audit(tmp_path).faults, audit(tmp_path).uses) == ([], 4 * len(numbers))
+
+
+def test_a_use_that_cannot_be_taken_in_is_not_told(tmp_path, record_of, monkeypatch):
+    monkeypatch.setattr(key_use_files, "MOST_WAITING", 3)
+    record = record_of(flush_seconds=60)
+    reading, making = alike(), alike("GenerateDataKey")
+    assert [serve(record, reading, number) for number in range(5)] == [True, True, True, False, False]
+    assert record.waiting == 3
+    record._flush()
+    assert serve(record, making)
+
+    class Given:
+        given = USES
+
+    record._reserve = Given()
+    assert not serve(record, making)  # the disk is full: what reads goes on
+    assert serve(record, reading)
+    record._failing = True
+    assert not serve(record, reading)
+    record._reserve = key_use_files.Reserve()
+    record.close()
+    assert audit(tmp_path).uses == 5
+
+
 def test_text_that_is_no_unicode_does_not_stop_it(tmp_path, record_of):
     record = record_of()
     record.used(use(context={"\ud800": "\udfff"}, reason="\ud800"))
+    assert serve(record, alike(), 1, resource="\ud800")
     record.close()
-    (line,) = Audit(tmp_path, KEY, {}).lines()
+    line, served = Audit(tmp_path, KEY, {}).lines()
     assert line.entry["context"] == {"\\ud800": "\\udfff"}
+    assert served.entry["resource"] == "\\ud800"
 
 
 def test_a_full_disk_stops_the_use_of_keys_until_it_is_over_and_loses_nothing(tmp_path, record_of, monkeypatch):

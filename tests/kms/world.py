@@ -140,13 +140,15 @@ class World:
         caller = FakeCaller(account, anonymous, user_id, name=who, principal_arn=role)
         judge = self.judge(caller, region, given)
 
-        async def allow(action: str, resource: str, /, *, version_id: str | None = None, about: Any = None) -> None:
+        async def allow(action: str, resource: str, /, *, version_id: str | None = None, about: Any = None) -> bool:
+            lasting = False
             self.asked.append((action, resource))
             owner = account if resource == "*" else resource.split(":")[4]
             if owner == account or account not in self.shared:
-                await judge(action, resource, about=about)
+                lasting = await judge(action, resource, about=about)
             if action in self.denied:
                 raise ApiError("AccessDenied", f"{action} on {resource}")
+            return lasting
 
         return Call(
             operation=found,

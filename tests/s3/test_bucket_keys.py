@@ -22,6 +22,7 @@ from strongroom.numbers import Numbers
 from strongroom.observing import KeyUses
 from strongroom.seal import SealError
 from strongroom.seal.format import Envelope
+from tests.kms.test_importing import wrapped as wrapped_material
 from tests.s3.test_multipart import TAIL, Upload
 from tests.s3.vault import A, B, Vault
 from tests.s3.world import SomeCaller
@@ -414,6 +415,106 @@ async def test_an_answer_lasts_no_longer_than_the_key_lives(sealed):
     vault.now += timedelta(seconds=300)
     await get_as(vault, caller)
     assert ("kms:Decrypt", arn) in vault.asked
+
+
+async def test_what_is_at_hand_is_for_one_bucket_and_each_use_is_told(sealed):
+    vault, key_id, arn = sealed
+    await vault.make("other")
+    await vault.rule("aws:kms", key_id, bucket="other", BucketKeyEnabled=True)
+    vault.lasting, ann = True, SomeCaller(A, access_key_id="1")
+    await put_as(vault, ann)
+    await get_as(vault, ann)
+    vault.asked.clear()
+    vault.uses.clear()
+    for number in range(3):
+        await put_as(vault, ann, f"{number}")
+        await get_as(vault, ann, f"{number}")
+    assert not [resource for _, resource in vault.asked if resource == arn]
+    versions = [(await vault.row(f"{number}")).version_id for number in range(3)]
+    assert [(use.operation, use.resource, use.version) for use in vault.uses] == [
+        told
+        for number, version in enumerate(versions)
+        for told in (("GenerateDataKey", f"{BUCKET_ARN}/{number}", ""), ("Decrypt", f"{BUCKET_ARN}/{number}", version))
+    ]
+    assert {(use.cause, use.kms_called, use.key_arn, use.code, use.principal, use.access_key_id) for use in vault.uses} == {
+        ("bucket-key", False, arn, "", ann.arn, "1")
+    }
+    assert {tuple(use.context.items()) for use in vault.uses} == {(("aws:s3:arn", BUCKET_ARN),)}
+    call = vault.call("PutObject", data=b"x", Bucket="other", Key="k")
+    call.caller = ann
+    await call.operation.run(call)
+    assert vault.uses[-1].context == {"aws:s3:arn": "arn:aws:s3:::other"}
+    assert vault.uses[-1].kms_called
+    wrapped = [Envelope.decode((await vault.row("k", bucket)).seal).kms_wrapped for bucket in ("bucket", "other")]
+    assert wrapped[0] != wrapped[1]
+    vault.uses.crowded = True
+    for way in (put_as, get_as):
+        with pytest.raises(ApiError) as caught:
+            await way(vault, ann)
+        assert (caught.value.status, caught.value.code) == (503, "SlowDown")
+    vault.uses.crowded = False
+    await get_as(vault, ann)
+
+
+async def test_what_is_at_hand_is_forgotten_when_the_catalog_or_the_time_has_changed(sealed):
+    vault, _, _ = sealed
+    vault.lasting, ann = True, SomeCaller(A)
+    await put_as(vault, ann)
+    await get_as(vault, ann)
+    assert len(vault.keys._at_hand) == 2
+    await vault.keys.forget_shared()
+    assert len(vault.keys._at_hand) == 2
+    await vault.make("other")
+    await vault.keys.forget_shared()
+    assert len(vault.keys._at_hand) == 0
+    await put_as(vault, ann)
+    vault.now += timedelta(seconds=300)
+    await vault.keys.forget_shared()
+    assert len(vault.keys._at_hand) == 0
+
+
+async def test_what_is_at_hand_is_bounded_and_ends_with_the_number_of_uses(sealed, monkeypatch):
+    vault, _, _ = sealed
+    vault.lasting = True
+    monkeypatch.setattr("strongroom.kms.at_hand._REMEMBERED", 3)
+    callers = [SomeCaller(A, access_key_id=f"{number}") for number in range(5)]
+    for caller in callers:
+        await put_as(vault, caller)
+    assert len(vault.keys._at_hand) == 3
+    monkeypatch.setattr("strongroom.kms.shared_keys.MOST_USES", 3)
+    vault.uses.clear()
+    for _ in range(4):
+        await put_as(vault, callers[-1])
+    assert [use.kms_called for use in vault.uses] == [False, False, True, False]
+
+
+async def test_imported_material_that_expires_ends_what_is_at_hand(vault):
+    """Nothing in the catalog changes then: it is the clock alone."""
+    await vault.make()
+    key_id, arn = await vault.kms_key(Origin="EXTERNAL")
+    given = await vault.kms(
+        "GetParametersForImport", KeyId=key_id, WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048"
+    )
+    sent = wrapped_material(given["PublicKey"], "RSAES_OAEP_SHA_256", bytes(range(32)))
+    expires = vault.now + timedelta(seconds=100)
+    await vault.kms(
+        "ImportKeyMaterial", KeyId=key_id, ImportToken=given["ImportToken"], EncryptedKeyMaterial=sent, ValidTo=expires
+    )
+    await vault.rule("aws:kms", arn, BucketKeyEnabled=True)
+    vault.lasting, ann = True, SomeCaller(A)
+    for _ in range(2):
+        await put_as(vault, ann)
+        await get_as(vault, ann)
+    generation = vault.catalog.generation()
+    vault.now = expires - timedelta(milliseconds=1)
+    for way in (put_as, get_as):
+        await way(vault, ann)
+    vault.now = expires
+    for way in (put_as, get_as):
+        with pytest.raises(ApiError) as caught:
+            await way(vault, ann)
+        assert caught.value.code == "KMS.KMSInvalidStateException"
+    assert generation == vault.catalog.generation()
 
 
 async def test_d26_looking_needs_no_key_and_a_version_is_named_when_it_is_read(sealed):

@@ -24,7 +24,7 @@ from strongroom.edge.promises import Promises
 from strongroom.edge.stall import Pace
 from strongroom.iam.principals import Principals
 from strongroom.kms.data_keys import DataKeys
-from strongroom.kms.key_use import KeyUse
+from strongroom.kms.key_use import Alike, KeyUse
 from strongroom.kms.rooms import kms_rooms
 from strongroom.s3.bucket_cache import Bucket, BucketCache
 from strongroom.s3.operations import s3_operations
@@ -70,6 +70,11 @@ class Uses(list[KeyUse]):
 
     def used(self, use: KeyUse) -> None:
         self.append(use)
+
+    def served(self, alike: Alike, *which: Any) -> bool:
+        if not self.crowded:
+            self.append(alike.use(*which))
+        return not self.crowded
 
     def full(self, _operation: str) -> bool:
         return self.crowded

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from strongroom.kms import refusals
 from strongroom.kms.access import Use, authorize, authorize_blob, check_usable, parsed, resolve, resolve_blob, seal, unseal
+from strongroom.kms.at_hand import AtHand, KeysAtHand
 from strongroom.kms.authorities import KeyAuthorities, grantee_names
 from strongroom.kms.identifiers import parse
-from strongroom.kms.key_use import NO_SUBJECT, Subject, Using
+from strongroom.kms.key_use import NO_SUBJECT, Alike, Subject, Using, no_room
 from strongroom.kms.local import LocalProvider
 from strongroom.kms.names import S3_ALIAS, AliasName, KeyName
 from strongroom.kms.questions import KeyQuestion
-from strongroom.kms.records import SYMMETRIC, s3_managed_policy
+from strongroom.kms.records import SYMMETRIC, moment, s3_managed_policy
 from strongroom.kms.ring import KeyRing
 from strongroom.kms.service_keys import KeyFault, ServiceKey, ServiceKeys
 from strongroom.kms.shared_keys import KeyState, KmsDataKey, SharedKeys
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from strongroom.api.operation import About, Call, Caller
     from strongroom.kms.key_use import Observer
     from strongroom.kms.records import KeyRecord
+    from strongroom.kms.shared_keys import Kept
     from strongroom.policy.decide import Authority
+    from strongroom.seal.wrap import Kek
     from strongroom.store.contract import Catalog
 
 __all__ = ["DataKeys", "KmsDataKey", "ServiceKey", "Subject"]
@@ -62,6 +65,7 @@ class DataKeys:
         self.ring = KeyRing(catalog, provider, clock, random)
         self._service_keys = ServiceKeys(catalog, provider, random)
         self._shared = SharedKeys(int(shared_seconds * 1000))
+        self._at_hand = KeysAtHand(catalog.generation)
         self._authorities = KeyAuthorities(self.ring)
         self._looked_at: int | None = None  # the catalog's generation when the shared keys were last compared with it
 
@@ -98,9 +102,6 @@ class DataKeys:
             generation = self.ring.catalog.generation()
             record = await resolve(self.ring, call, use.key_arn, GENERATE, region)
             use.key_arn, named = record.name.arn, use.key_arn
-            if shared and (kept := self._shared.made_for(call, named, record.name, context, generation)) is not None:
-                check_usable(record, GENERATE)
-                return kept
             lasting = True
             for need in (GENERATE, UNWRAP) if shared else (GENERATE,):
                 answer = await authorize(call, record, need, named=named, context=context, via=_s3(region))
@@ -117,7 +118,9 @@ class DataKeys:
                 return await make()
             made = await self._shared.made(call, await self._state(call, record), context, use, make)
             if lasting:
-                made.judge(call, generation, named)
+                self._at_hand.remember_to_make(
+                    named, _at_hand(made, call, record, region, context, generation, "GenerateDataKey")
+                )
             return made.key
 
     async def unwrap(
@@ -129,7 +132,7 @@ class DataKeys:
         *,
         subject: Subject = NO_SUBJECT,
         shared: bool = False,
-    ) -> bytes:
+    ) -> bytes | Kek:
         """The data key in ``wrapped``, if the caller may use the key it is under and that key is in a state to be used.
 
         ``shared``: it was made so, and may be answered from memory.
@@ -139,9 +142,6 @@ class DataKeys:
             use.key_arn = blob.key.arn
             generation = self.ring.catalog.generation()
             record = await resolve_blob(self.ring, call, blob, region)
-            if shared and (kept := self._shared.opened_for(call, wrapped, context, generation)) is not None:
-                check_usable(record, UNWRAP)
-                return kept
             lasting = await authorize_blob(call, record, UNWRAP, context=context, via=_s3(region))
             check_usable(record, UNWRAP)
 
@@ -152,8 +152,33 @@ class DataKeys:
                 return await unwrapped()
             opened = await self._shared.opened(call, await self._state(call, record), wrapped, context, use, unwrapped)
             if lasting:
-                opened.judge(call, generation)
-            return opened.key.plain
+                self._at_hand.remember_to_open(wrapped, _at_hand(opened, call, record, region, context, generation, "Decrypt"))
+            return opened.key.kek
+
+    def generate_at_once(
+        self, call: Call, kms_key: str | None, region: str, context: Mapping[str, str], resource: str
+    ) -> KmsDataKey | None:
+        """As ``generate``, of a shared key that is at hand for this caller and needs no question; None: ask ``generate``.
+
+        Raises ApiError ThrottlingException. ``context``: the same object each time.
+        """
+        found = self._at_hand.to_make(call, kms_key or S3_ALIAS, region, context)
+        if found is None:
+            return None
+        if not self.ring.observer.served(found.alike, call.now, resource, "", call.request_id, call.source_ip):
+            raise no_room()
+        return found.kept.key
+
+    def unwrap_at_once(
+        self, call: Call, wrapped: bytes, region: str, context: Mapping[str, str], resource: str, version: str
+    ) -> bytes | Kek | None:
+        """As ``unwrap``, in the same way."""
+        found = self._at_hand.to_open(call, wrapped, region, context)
+        if found is None:
+            return None
+        if not self.ring.observer.served(found.alike, call.now, resource, version, call.request_id, call.source_ip):
+            raise no_room()
+        return found.kek
 
     async def allow_rewrapping(
         self, call: Call, region: str, before: tuple[str, Mapping[str, str]] | None, after: tuple[str, Mapping[str, str]]
@@ -175,6 +200,7 @@ class DataKeys:
         """Drop shared keys from memory whose time is over or whose KMS key has changed; to be called every now and then."""
         now_ms = self.ring.now_ms()
         self._shared.forget_old(now_ms)
+        self._at_hand.forget_old(now_ms)
         generation = self.ring.catalog.generation()
         if generation == self._looked_at:
             return
@@ -210,6 +236,15 @@ class DataKeys:
         unmade = s3_managed_policy(name.account_id, region) if isinstance(name, AliasName) and name.alias == S3_ALIAS else None
         via = _s3(region) if through_s3 else ""
         return KeyQuestion(action, caller, record=record, context=context, via=via, policy=unmade)
+
+
+def _at_hand(
+    kept: Kept, call: Call, record: KeyRecord, region: str, context: Mapping[str, str], generation: int, operation: str
+) -> AtHand:
+    """``record``: the KMS key as it was judged; what follows from it holds until it changes by itself."""
+    until_ms = kept.until_ms if record.until_ms is None else min(kept.until_ms, record.until_ms)
+    alike = Alike.of(call.caller, operation, record.name.arn, context)
+    return AtHand(kept, kept.key.kek, call.caller, region, context, generation, moment(kept.from_ms), moment(until_ms), alike)
 
 
 def _s3(region: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Self
 
 from strongroom.api.errors import ApiError
@@ -19,9 +20,10 @@ from strongroom.kms.records import milliseconds
 from strongroom.store.contract import StoreError
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from types import TracebackType
 
-    from strongroom.api.operation import Answer, Call
+    from strongroom.api.operation import Answer, Call, Caller
     from strongroom.kms.ring import KeyRing
 
 #: api: asked of the KMS API. s3: asked by S3 for one object. bucket-key: by S3 for a key that many objects share. scrub: by the
@@ -59,10 +61,39 @@ class KeyUse(NamedTuple):
     source_ip: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Alike:
+    """What uses of one caller have in common that a shared key served from memory: all went well, and none called KMS."""
+
+    operation: str
+    cause: Cause
+    key_arn: str
+    principal: str
+    account_id: str
+    user_id: str
+    access_key_id: str
+    context: Mapping[str, str]
+
+    @classmethod
+    def of(cls, caller: Caller, operation: str, key_arn: str, context: Mapping[str, str]) -> Alike:
+        who = caller.arn, caller.account_id, caller.user_id, caller.access_key_id
+        return cls(operation, "bucket-key", key_arn, *who, context)
+
+    def use(self, at: datetime, resource: str, version: str, request_id: str, source_ip: str) -> KeyUse:
+        """One of them, whole."""
+        who = self.principal, self.account_id, self.user_id, self.access_key_id
+        what = milliseconds(at), self.operation, self.cause, False, self.key_arn
+        return KeyUse(*what, *who, resource, version, self.context, "", "", request_id, source_ip)
+
+
 class Observer(Protocol):
-    """Whoever is told of uses. Neither method may wait or raise."""
+    """Whoever is told of uses. No method may wait or raise."""
 
     def used(self, use: KeyUse) -> None: ...
+
+    def served(self, alike: Alike, at: datetime, resource: str, version: str, request_id: str, source_ip: str) -> bool:
+        """As ``full`` and then ``used``, in one and without making the use whole; False: it is full, and nothing was told."""
+        ...
 
     def full(self, operation: str, /) -> bool:
         """No more uses can be taken in at the moment, or none by that operation of KMS, so no key may be used for it."""
@@ -74,6 +105,9 @@ class Nobody:
 
     def used(self, use: KeyUse) -> None:
         pass
+
+    def served(self, *_: object) -> bool:
+        return True
 
     def full(self, _operation: str, /) -> bool:
         return False
@@ -133,7 +167,11 @@ class Using:
 def require_room(observer: Observer, operation: str) -> None:
     """Raises ApiError ThrottlingException: a use that could not be recorded does not happen."""
     if observer.full(operation):
-        raise ApiError("ThrottlingException", "The record of key uses cannot be written fast enough.")
+        raise no_room()
+
+
+def no_room() -> ApiError:
+    return ApiError("ThrottlingException", "The record of key uses cannot be written fast enough.")
 
 
 def outcome(error: BaseException) -> tuple[str, str]:

@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import hmac
+from binascii import hexlify
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import orjson
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
+from strongroom.kms.key_use_lines import encoded
 from strongroom.seal.wrap import derive
 
 FIRST: Final = bytes(32)  # what stands for the hash before the first line
@@ -18,6 +22,7 @@ _LINE_LABEL: Final = "strongroom/key-use/line"
 _HEAD_LABEL: Final = "strongroom/key-use/head"
 _BEFORE: Final = b',"hash":"'
 _AFTER: Final = b'"}'
+_END: Final = _AFTER + b"\n"
 _TAIL: Final = len(_BEFORE) + 64 + len(_AFTER)
 
 
@@ -30,28 +35,40 @@ class Chain:
     """How far a chain has come. ``key_use_key``: 32 bytes the server derived from its root key."""
 
     chain_id: str
-    key: bytes = field(repr=False)
+    mac: HMAC = field(repr=False)  # begun under the chain's key: a copy of it for each line costs half of beginning anew
     count: int = 0  # lines
     head: bytes = FIRST  # hash of the last line
 
     @classmethod
     def begin(cls, key_use_key: bytes, chain_id: str) -> Chain:
-        return cls(chain_id, derive(key_use_key, _LINE_LABEL, chain_id.encode()))
+        return cls(chain_id, HMAC(derive(key_use_key, _LINE_LABEL, chain_id.encode()), SHA256()))
 
     def copy(self) -> Chain:
-        return Chain(self.chain_id, self.key, self.count, self.head)
+        return Chain(self.chain_id, self.mac, self.count, self.head)
 
     def seal(self, entry: dict[str, Any]) -> bytes:
         """The next line, newline included."""
-        body = _encoded({"n": self.count + 1, **entry})[:-1]
-        self.count += 1
-        self.head = hmac.digest(self.key, self.head + body, "sha256")
-        return b"".join((body, _BEFORE, self.head.hex().encode(), _AFTER, b"\n"))
+        return self.add([encoded({"n": self.count + 1, **entry})[:-1]])
+
+    def add(self, bodies: list[bytes]) -> bytes:
+        """As ``seal``, of entries that are JSON but for their closing brace, and begin with their number in the chain."""
+        head, begun = self.head, self.mac.copy
+        lines: list[bytes] = []
+        for body in bodies:
+            mac = begun()
+            mac.update(head + body)
+            head = mac.finalize()
+            lines += (body, _BEFORE, hexlify(head), _END)
+        self.head = head
+        self.count += len(bodies)
+        return b"".join(lines)
 
     def follow(self, line: bytes) -> dict[str, Any]:
         """What the next line (without its newline) tells, if it is just that. Raises ChainError; the chain stays where it was."""
         body, tail = line[:-_TAIL], line[-_TAIL:]
-        digest = hmac.digest(self.key, self.head + body, "sha256")
+        mac = self.mac.copy()
+        mac.update(self.head + body)
+        digest = mac.finalize()
         expected = b"".join((_BEFORE, digest.hex().encode(), _AFTER))
         if not hmac.compare_digest(tail, expected):
             raise ChainError("is not what was written here: changed, moved, or a line before it is missing")
@@ -87,18 +104,3 @@ class Head:
 
 def _mac(key_use_key: bytes, chain_id: str, body: bytes) -> str:
     return hmac.digest(derive(key_use_key, _HEAD_LABEL, chain_id.encode()), body, "sha256").hex()
-
-
-def _encoded(entry: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(entry)
-    except TypeError:  # text that is not Unicode (a lone surrogate), of a request that was refused for it
-        return orjson.dumps(_mended(entry))
-
-
-def _mended(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, dict):
-        return {_mended(name): _mended(member) for name, member in cast("dict[str, Any]", value).items()}
-    return value

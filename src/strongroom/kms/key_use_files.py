@@ -10,18 +10,24 @@ from __future__ import annotations
 import os
 import re
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from strongroom.kms.key_use import KeyUse
 from strongroom.kms.key_use_chain import Chain, ChainError, Head
+from strongroom.kms.key_use_lines import Lines, Served
+from strongroom.kms.records import moment
 from strongroom.store.reserve import USES, Reserve, is_full
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from strongroom.kms.key_use import Alike
 
 FORMAT: Final = 1
 FOLDER: Final = "key-use"  # in the data folder
@@ -32,6 +38,7 @@ FILE_BYTES: Final = 64 << 20
 FILE_SECONDS: Final = 86_400.0
 MOST_WAITING: Final = 32_768  # uses; each about a kilobyte
 _HURRY: Final = 4096  # waiting uses at which the thread does not wait for its second to end
+_TOGETHER: Final = 128  # lines that are made at a time: what a processor's cache holds
 #: What whoever reads needs: these go on while the disk is full. What makes keys for new data would only use up the room.
 _READING: Final = frozenset({"Decrypt", "Verify", "VerifyMac"})
 _OTHERS: Final = 256  # heads of other chains that a file's first line names, the newest
@@ -63,8 +70,9 @@ class KeyUseRecord:
         self._file_bytes = file_bytes
         self._file_ms = int(file_seconds * 1000)
         self._flush_seconds = flush_seconds
-        self._waiting: deque[KeyUse] = deque()
-        self._batch: list[KeyUse] = []  # taken from the queue and not on the disk yet
+        self._lines = Lines()
+        self._waiting: deque[KeyUse | Served] = deque()
+        self._batch: list[KeyUse | Served] = []  # taken from the queue and not on the disk yet
         self._failing = False
         self._wake = threading.Event()
         self._stopping = False
@@ -74,7 +82,6 @@ class KeyUseRecord:
         self._descriptor = -1
         self._size = 0
         self._since_ms = 0
-        self._second = (0, "")
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._with_room(self._begin)
         _sync_folder(self._folder)  # a power cut may leave an older head, but never none
@@ -95,6 +102,17 @@ class KeyUseRecord:
         self._waiting.append(use)
         if len(self._waiting) == _HURRY:
             self._wake.set()
+
+    def served(self, alike: Alike, at: datetime, resource: str, version: str, request_id: str, source_ip: str) -> bool:
+        """As ``full`` and ``used``, of a use that a shared key served: whole it is made by the thread. False: it was not taken in."""
+        waiting = self._waiting
+        count = len(waiting)
+        if self._failing or count >= MOST_WAITING or (alike.operation not in _READING and self._reserve.given & USES):
+            return False
+        waiting.append((alike, at, resource, version, request_id, source_ip))
+        if count + 1 == _HURRY:
+            self._wake.set()
+        return True
 
     @property
     def waiting(self) -> int:
@@ -148,18 +166,22 @@ class KeyUseRecord:
 
     def _flush(self, *, last: bool = False) -> None:
         """On any failure the file, the chain and what waits are as they were."""
-        for _ in range(len(self._waiting)):
-            self._batch.append(self._waiting.popleft())
+        self._batch += [self._waiting.popleft() for _ in range(len(self._waiting))]
         if not self._batch and not last and self._headed == self._chain.count:
             return
         if self._size >= self._file_bytes or self._now_ms() - self._since_ms >= self._file_ms:
             self._open_file()
         chain = self._chain.copy()
-        lines = [chain.seal(self._line(use)) for use in self._batch]
+        data = b"".join(
+            [
+                chain.add(self._lines.bodies(chain.count + 1, self._batch[start : start + _TOGETHER]))
+                for start in range(0, len(self._batch), _TOGETHER)
+            ]
+        )
         if last:
-            lines.append(chain.seal({"kind": "end", "time": self._time(self._now_ms())}))
-        if lines:
-            self._append(b"".join(lines), chain)
+            data += chain.seal({"kind": "end", "time": self._lines.time(moment(self._now_ms()))})
+        if data:
+            self._append(data, chain)
             self._batch.clear()
         self._write_head()
 
@@ -186,7 +208,7 @@ class KeyUseRecord:
         chain = self._chain.copy()
         entry: dict[str, Any] = {
             "kind": "file",
-            "time": self._time(now_ms),
+            "time": self._lines.time(moment(now_ms)),
             "format": FORMAT,
             "chain": chain.chain_id,
             "file": self._number + 1,
@@ -230,40 +252,6 @@ class KeyUseRecord:
             os.close(descriptor)
         fresh.replace(path)
         self._headed = self._chain.count
-
-    # --- a line
-
-    def _line(self, use: KeyUse) -> dict[str, Any]:
-        line: dict[str, Any] = {
-            "kind": "use",
-            "time": self._time(use.at_ms),
-            "operation": use.operation,
-            "cause": use.cause,
-            "kms": use.kms_called,
-            "key": use.key_arn,
-            "principal": use.principal,
-            "account": use.account_id,
-            "user_id": use.user_id,
-            "access_key_id": use.access_key_id,
-            "source_ip": use.source_ip,
-            "request_id": use.request_id,
-            "outcome": use.code or "Success",
-        }
-        if use.reason:
-            line["reason"] = use.reason
-        if use.resource:
-            line["resource"] = use.resource
-        if use.version:
-            line["version"] = use.version
-        if use.context:
-            line["context"] = dict(use.context)
-        return line
-
-    def _time(self, at_ms: int) -> str:
-        seconds, rest = divmod(at_ms, 1000)
-        if seconds != self._second[0]:
-            self._second = (seconds, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)))
-        return f"{self._second[1]}.{rest:03d}Z"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -151,6 +151,12 @@ class KeyRecord:
             return replace(left, state="PendingImport")
         return left
 
+    @property
+    def until_ms(self) -> int | None:
+        """When it changes by itself, without a change in the catalog; None: never."""
+        moments = [self.deletion_ms, *(material.expires_ms for material in self.materials)]
+        return min((moment for moment in moments if moment is not None), default=None)
+
     def material(self, material_id: str) -> Material | None:
         return next((material for material in self.materials if material.material_id == material_id), None)
 

@@ -1,31 +1,30 @@
 """Data keys that serve many uses of one caller for a short time: what S3's bucket keys are made of.
 
 A key is shared by the uses of one requester (principal and access key), one KMS key and one encryption context, and by no others.
-Whether the key is in a state to be used is judged before this module is asked, for each use anew. Whether the caller may is remembered
-here only where nothing but the caller, the key and the context was asked for, and only until anything in the catalog changes: then the
-answer could be no other. Never knows buckets, nor what is wrapped under these keys.
+Whether the caller may use the key, and whether it is in a state to be used, is judged before this module is asked, for each use anew;
+``at_hand`` knows when that need not be. Never knows buckets, nor what is wrapped under these keys.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from strongroom.kms.records import milliseconds
+from strongroom.seal.wrap import Kek
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from strongroom.api.operation import Call, Caller
+    from strongroom.api.operation import Call
     from strongroom.kms.key_use import Using
     from strongroom.kms.names import KeyName
     from strongroom.kms.records import KeyRecord
     from strongroom.policy.key_documents import Grant
 
 MOST_USES: Final = 1 << 20  # new objects under one shared key; then another is made
-_NAMES: Final = 8  # by which one key is asked for
 _REMEMBERED: Final = 4096  # shared keys of each kind; beyond that the oldest goes
 
 
@@ -34,6 +33,12 @@ class KmsDataKey:
     plain: bytes = field(repr=False)  # 32 bytes
     wrapped: bytes  # a ciphertext blob
     key_arn: str
+    ready: Kek | None = field(default=None, repr=False, compare=False)  # made ready once, where it serves many uses
+
+    @property
+    def kek(self) -> bytes | Kek:
+        """What data keys are wrapped under."""
+        return self.plain if self.ready is None else self.ready
 
 
 class KeyState(NamedTuple):
@@ -53,22 +58,10 @@ class Kept:
     from_ms: int
     until_ms: int
     uses: int = 0
-    judged: dict[str, tuple[int, Caller]] = field(default_factory=dict[str, "tuple[int, Caller]"])  # see ``judge``
-
-    def judge(self, call: Call, generation: int, named: str = "") -> None:
-        """The caller was allowed at that generation of the catalog, and that lasts. ``named``: how the request named the KMS key."""
-        if len(self.judged) >= _NAMES:
-            self.judged.clear()
-        self.judged[named] = generation, call.caller
 
     def lives(self, now_ms: int) -> bool:
         """A clock that was set back must not lengthen a life."""
         return self.from_ms <= now_ms < self.until_ms
-
-    def allows(self, call: Call, generation: int, named: str = "") -> bool:
-        """Whether it lives, and this very caller was allowed when everything was as it is now: rights, grants, the key itself."""
-        then, caller = self.judged.get(named, (None, None))
-        return then == generation and caller is call.caller and self.lives(milliseconds(call.now))
 
     def serves(self, state: KeyState, now_ms: int) -> bool:
         if not self.lives(now_ms):
@@ -88,19 +81,6 @@ class SharedKeys:
         self._made: dict[Hashable, Kept] = {}
         self._opened: dict[Hashable, Kept] = {}
         self._waiting: dict[Hashable, asyncio.Lock] = {}
-
-    def made_for(self, call: Call, named: str, name: KeyName, context: Mapping[str, str], generation: int) -> KmsDataKey | None:
-        """The key to wrap with, where nothing has to be asked anew. ``named``: how the request names the key ``name``."""
-        kept = self._made.get(_where(call, name, context))
-        if kept is None or kept.uses >= MOST_USES or not kept.allows(call, generation, named):
-            return None
-        kept.uses += 1
-        return kept.key
-
-    def opened_for(self, call: Call, wrapped: bytes, context: Mapping[str, str], generation: int) -> bytes | None:
-        """What ``wrapped`` holds, where nothing has to be asked anew."""
-        kept = self._opened.get(_where(call, wrapped, context))
-        return kept.key.plain if kept is not None and kept.allows(call, generation) else None
 
     async def made(
         self, call: Call, state: KeyState, context: Mapping[str, str], use: Using, make: Callable[[], Awaitable[KmsDataKey]]
@@ -164,7 +144,7 @@ class SharedKeys:
         return len(self._made) + len(self._opened)
 
     def _new(self, key: KmsDataKey, state: KeyState, now_ms: int) -> Kept:
-        return Kept(key, state, now_ms, now_ms + self._life_ms)
+        return Kept(replace(key, ready=Kek(key.plain)), state, now_ms, now_ms + self._life_ms)
 
 
 def _where(call: Call, what: KeyName | bytes, context: Mapping[str, str]) -> Hashable:

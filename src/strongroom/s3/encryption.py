@@ -35,7 +35,7 @@ _ALGORITHMS: Final[dict[str, Algorithm]] = {"AES256": "AES256", "aws:kms": "aws:
 _BLOCKED: Final[dict[str, tuple[str, ...]]] = {"blocked": ("SSE-C",), "allowed": ("NONE",)}
 CUSTOMER_MEMBERS: Final = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
 #: All members by which a write says anything of its encryption.
-_OF_ENCRYPTION: Final = frozenset(
+OF_ENCRYPTION: Final = frozenset(
     {"ServerSideEncryption", "SSEKMSKeyId", "SSEKMSEncryptionContext", "BucketKeyEnabled", *CUSTOMER_MEMBERS}
 )
 _CUSTOMER_KEY_BYTES: Final = 32
@@ -53,6 +53,14 @@ class BucketEncryption:
     bucket_key: bool
     blocked: tuple[str, ...]  # ("SSE-C",) or ("NONE",)
     explicit: bool
+    implied: Choice = field(init=False, repr=False, compare=False)  # what a write gets that says nothing of its encryption
+
+    def __post_init__(self) -> None:
+        """Made once: it is what most writes get."""
+        mode = _MODES[self.algorithm]
+        bucket_key = self.bucket_key and mode == "SSE-KMS"
+        implied = Choice(mode) if mode == "SSE-S3" else Choice(mode, self.kms_key, bucket_key)
+        object.__setattr__(self, "implied", implied)
 
     @property
     def blocks_sse_c(self) -> bool:
@@ -112,9 +120,6 @@ class Choice:
     explicit_header: bool = False
 
 
-_PLAIN: Final = Choice("SSE-S3")
-
-
 def kept(envelope: Envelope) -> Choice:
     """The encryption that a stored object has under a KMS key of its own, for another wrapping around the same data key."""
     mode: WriteMode = "DSSE-KMS" if envelope.mode == Mode.DSSE_KMS else "SSE-KMS"
@@ -137,8 +142,10 @@ def choose(
     ``secure``: the connection may carry requests that name KMS or customer keys. ``principal_arn``, ``object_arn`` and ``action``
     fill the text of a refused SSE-C write. Raises ApiError and nothing else.
     """
-    if rule.algorithm == "AES256" and _OF_ENCRYPTION.isdisjoint(input):  # what most writes are
-        return _PLAIN
+    if OF_ENCRYPTION.isdisjoint(input):  # what most writes are
+        if rule.algorithm != "AES256":
+            _check_kms_call(secure=secure, signed_v4=signed_v4)
+        return rule.implied
     sse: str | None = input.get("ServerSideEncryption")
     kms_key: str | None = input.get("SSEKMSKeyId") or None
     has_context = input.get("SSEKMSEncryptionContext") is not None

@@ -11,6 +11,7 @@ providers, formats of bytes, or HTTP.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.api.errors import ApiError
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from strongroom.api.operation import Call
-    from strongroom.kms.data_keys import DataKeys
+    from strongroom.kms.data_keys import DataKeys, KmsDataKey
     from strongroom.s3.bucket_cache import Bucket
     from strongroom.s3.encryption import Choice, CustomerKey
 
 DATA_KEY = 32  # bytes
+_REMEMBERED: Final = 1024  # buckets, and bucket keys
 OF_SERVICE: Final = frozenset({Mode.SSE_S3, Mode.SSE_C})  # wrapped under a key of S3's own
 
 
@@ -87,6 +89,8 @@ class Sealing:
     def __init__(self, keys: DataKeys, random: Callable[[int], bytes]) -> None:
         self._keys = keys
         self._random = random
+        self._contexts: dict[str, Mapping[str, str]] = {}
+        self._bucket_keyed: dict[bytes, Envelope] = {}
 
     async def new(self, call: Call, bucket: Bucket, object_key: str, choice: Choice) -> ObjectKey:
         """A data key for a new object. Raises ApiError ``KMS.…``, AccessDenied."""
@@ -97,7 +101,11 @@ class Sealing:
             service, data_key = self._keys.service_key(), self._random(DATA_KEY)
             locked = lock(choice.customer.key, data_key, bucket.bucket_id, object_key, self._random)
             return ObjectKey(Layers(data_key), service.kek, Envelope(Mode.SSE_C, key_id=service.key_id), lock=locked)
-        context = kms_context(bucket.name, object_key, choice.context, bucket_key=choice.bucket_key)
+        if choice.bucket_key and not choice.context:
+            made = self._made_at_once(call, bucket, object_key, choice)
+            if made is not None:
+                return ObjectKey(Layers(self._random(DATA_KEY)), made.kek, self._bucket_key_envelope(made))
+        context = self._context(bucket, object_key, choice.context, bucket_key=choice.bucket_key)
         subject = Subject(object_arn(bucket.name, object_key))
         try:
             made = await self._keys.generate(
@@ -113,7 +121,7 @@ class Sealing:
             bucket_key=choice.bucket_key,
         )
         if choice.mode == "SSE-KMS":
-            return ObjectKey(Layers(self._random(DATA_KEY)), made.plain, envelope)
+            return ObjectKey(Layers(self._random(DATA_KEY)), made.kek, envelope)
         service = self._keys.service_key()
         envelope = envelope._replace(mode=Mode.DSSE_KMS, key_id=service.key_id)
         return ObjectKey(Layers(self._random(DATA_KEY), self._random(DATA_KEY)), made.plain, envelope, service.kek)
@@ -134,7 +142,13 @@ class Sealing:
 
         Raises ApiError ``KMS.…`` and AccessDenied, SealError; ``wrong`` for a customer's key that is not the row's.
         """
-        kek = await self._kek(call, bucket, object_key, version_id, envelope)
+        kek: bytes | Kek | None = None
+        if envelope.bucket_key and not envelope.context:
+            kek = self._opened_at_once(call, bucket, object_key, version_id, envelope)
+        elif envelope.mode in OF_SERVICE:
+            kek = self._service_key(envelope)
+        if kek is None:
+            kek = await self._kek(call, bucket, object_key, version_id, envelope)
         place = binding(bucket.bucket_id, object_key, version_id, manifest) + bare(sealed, envelope)
         inner = unwrap(kek, envelope.wrapped, place)
         if envelope.mode == Mode.SSE_C:
@@ -191,7 +205,7 @@ class Sealing:
     async def _kek(self, call: Call, bucket: Bucket, object_key: str, version_id: str, envelope: Envelope) -> bytes | Kek:
         if envelope.mode in OF_SERVICE:
             return self._service_key(envelope)
-        context = kms_context(bucket.name, object_key, envelope.context, bucket_key=envelope.bucket_key)
+        context = self._context(bucket, object_key, envelope.context, bucket_key=envelope.bucket_key)
         subject = Subject(object_arn(bucket.name, object_key), version_id)
         try:
             return await self._keys.unwrap(
@@ -199,6 +213,51 @@ class Sealing:
             )
         except ApiError as error:
             raise as_s3(error) from error
+
+    # --- bucket keys that need no question
+
+    def _made_at_once(self, call: Call, bucket: Bucket, object_key: str, choice: Choice) -> KmsDataKey | None:
+        name = bucket.name
+        context = self._contexts.get(name) or self._bucket_context(name)
+        try:
+            return self._keys.generate_at_once(call, choice.kms_key, bucket.region, context, f"arn:aws:s3:::{name}/{object_key}")
+        except ApiError as error:
+            raise as_s3(error) from error
+
+    def _opened_at_once(
+        self, call: Call, bucket: Bucket, object_key: str, version_id: str, envelope: Envelope
+    ) -> bytes | Kek | None:
+        name = bucket.name
+        context = self._contexts.get(name) or self._bucket_context(name)
+        resource = f"arn:aws:s3:::{name}/{object_key}"
+        try:
+            return self._keys.unwrap_at_once(call, envelope.kms_wrapped, bucket.region, context, resource, version_id)
+        except ApiError as error:
+            raise as_s3(error) from error
+
+    def _context(self, bucket: Bucket, object_key: str, context: Mapping[str, str], *, bucket_key: bool) -> Mapping[str, str]:
+        if bucket_key and not context:
+            return self._bucket_context(bucket.name)
+        return kms_context(bucket.name, object_key, context, bucket_key=bucket_key)
+
+    def _bucket_context(self, bucket_name: str) -> Mapping[str, str]:
+        """That of a bucket key where the client sent none: the same object each time, by which keys at hand are found."""
+        context = self._contexts.get(bucket_name)
+        if context is None:
+            if len(self._contexts) >= _REMEMBERED:
+                self._contexts.clear()
+            context = self._contexts[bucket_name] = MappingProxyType(kms_context(bucket_name, "", {}, bucket_key=True))
+        return context
+
+    def _bucket_key_envelope(self, made: KmsDataKey) -> Envelope:
+        """Of a write without a context of the client's; all that are made with the same key begin with the same bytes."""
+        envelope = self._bucket_keyed.get(made.wrapped)
+        if envelope is None:
+            if len(self._bucket_keyed) >= _REMEMBERED:
+                self._bucket_keyed.clear()
+            envelope = Envelope(Mode.SSE_KMS, key_arn=made.key_arn, kms_wrapped=made.wrapped, bucket_key=True)
+            self._bucket_keyed[made.wrapped] = envelope
+        return envelope
 
     def _service_key(self, envelope: Envelope) -> Kek:
         """The key of S3's own that an envelope names. Raises Forged: all that ever were are there."""

@@ -16,7 +16,7 @@ from strongroom.s3.acl_forms import names_acl
 from strongroom.s3.acl_grantees import give_owner
 from strongroom.s3.bucket_lifecycle import expiration_output
 from strongroom.s3.customer_keys import customer_output
-from strongroom.s3.encryption import choose, continued
+from strongroom.s3.encryption import OF_ENCRYPTION, choose, continued
 from strongroom.s3.locked_writes import check_digest, lock_of_write, lock_with_default
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.object_lock import OF_LOCKS
@@ -288,7 +288,7 @@ class Writing:
         output = {"ETag": f'"{meta.etag}"', **meta.checksum_output(), **encryption_output(key.envelope)}
         if bucket.lifecycle is not None:
             output |= expiration_output(bucket, object_key, stored.size, milliseconds(call.now), meta)
-        if key.mode != Mode.SSE_S3:
+        if key.mode != Mode.SSE_S3 and not OF_ENCRYPTION.isdisjoint(given):
             output |= echoed(given)
         output |= written
         return output

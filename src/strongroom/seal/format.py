@@ -135,8 +135,8 @@ class Envelope(NamedTuple):
 
     def encode(self) -> bytes:
         """Raises ValueError for fields that are too long, not Unicode, or not those of the mode."""
-        known = _bare_of_service.get(self.key_id)
-        if known is not None and self.mode == Mode.SSE_S3 and self == known[0]:
+        known = _bare.get(self.kms_wrapped or self.key_id)
+        if known is not None and self == known[0]:
             return known[1]
         context = _encode_context(self.context)
         fields = [self.key_id.encode(), self.key_arn.encode(), self.kms_wrapped, context, *self.wrapped_keys]
@@ -147,10 +147,12 @@ class Envelope(NamedTuple):
             raise ValueError(problem)
         head = _HEAD.pack(MAGIC, ENVELOPE_VERSION, self.mode, _BUCKET_KEY if self.bucket_key else 0)
         encoded = head + b"".join([part for value in fields for part in (_U16.pack(len(value)), value)])
-        if self.mode == Mode.SSE_S3 and not self.wrapped:  # every new object under that service key begins with this one
-            if len(_bare_of_service) >= _REMEMBERED:
-                _bare_of_service.clear()
-            _bare_of_service[self.key_id] = self, encoded
+        if not self.wrapped and (
+            self.bucket_key or self.mode == Mode.SSE_S3
+        ):  # every new object under that key begins with this one
+            if len(_bare) >= _REMEMBERED:
+                _bare.clear()
+            _bare[self.kms_wrapped or self.key_id] = self, encoded
         return encoded
 
     @property
@@ -203,8 +205,8 @@ class Envelope(NamedTuple):
 
 #: Envelopes that were decoded lately, without their wrapped data key, by the bytes before it. Nothing in them is secret.
 _decoded: dict[bytes, Envelope] = {}
-#: Bare envelopes of SSE-S3 and their encodings, by the id of the service key.
-_bare_of_service: dict[str, tuple[Envelope, bytes]] = {}
+#: Bare envelopes that many objects share and their encodings, by KMS's ciphertext blob or the id of the service key.
+_bare: dict[bytes | str, tuple[Envelope, bytes]] = {}
 
 
 def with_wrapped(bare_envelope: bytes, *wrapped: bytes) -> bytes:
