@@ -229,6 +229,24 @@ def test_kms_needs_a_secure_connection_and_signature_version_4(given):
 
 
 @pytest.mark.fact("5.1.4", "12.8")
+@pytest.mark.parametrize("algorithm", ["AES256", "aws:kms", "aws:kms:dsse"])
+@pytest.mark.parametrize("kms_key", [None, "alias/x"])
+@pytest.mark.parametrize("bucket_key", [False, True])
+@pytest.mark.parametrize("how", [{}, {"secure": False}, {"signed_v4": False}])
+def test_what_a_rule_implies_is_what_is_chosen_for_a_write_that_says_nothing(algorithm, kms_key, bucket_key, how):
+    """It is made once for all of them; a member that is None counts as not sent, and goes the long way."""
+    default = rule(algorithm, None if algorithm == "AES256" else kms_key, bucket_key=bucket_key)
+    said = [outcome_of({}, default, **how), outcome_of({"ServerSideEncryption": None}, default, **how)]
+    assert said[0] == said[1]
+
+
+def outcome_of(given, default, **how):
+    try:
+        return pick(given, default, **how)
+    except ApiError as error:
+        return error.code, error.message, error.members
+
+
 def test_customer_keys_need_a_secure_connection():
     assert refused(trio(SSECustomerAlgorithm="KMS"), secure=False)[2] == CUSTOMER + "be made over a secure connection."
 

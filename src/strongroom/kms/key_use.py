@@ -91,7 +91,7 @@ class Observer(Protocol):
 
     def used(self, use: KeyUse) -> None: ...
 
-    def served(self, alike: Alike, at: datetime, resource: str, version: str, request_id: str, source_ip: str) -> bool:
+    def served(self, alike: Alike, at: datetime, resource: str, version: str, request_id: str, source_ip: str, /) -> bool:
         """As ``full`` and then ``used``, in one and without making the use whole; False: it is full, and nothing was told."""
         ...
 
