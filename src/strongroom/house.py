@@ -23,6 +23,7 @@ from strongroom.iam.rooms import iam_rooms
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.key_use_anchors import keep_head
 from strongroom.kms.key_use_files import KeyUseRecord
+from strongroom.kms.key_use_last import LastUses
 from strongroom.kms.rooms import kms_rooms
 from strongroom.numbers import Numbers
 from strongroom.observing import (
@@ -72,6 +73,7 @@ class House:
     blobs: FileBlobs
     keys: DataKeys
     record: KeyUseRecord
+    last_uses: LastUses
     register: Register
     gate: Gate
     upkeep: Upkeep
@@ -95,6 +97,7 @@ class House:
             await keep_head(self.catalog, self.record.chain_id, self.record.sealed_head())
         except (OSError, StoreError) as error:
             _LOG.error("the key-use record was not ended", exc_info=error)
+        await self.last_uses.close()
         await self.catalog.close()
         self.reserve.close()
 
@@ -104,7 +107,9 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
     lower = await LowerRooms.open(config, root_key)
     catalog, blobs, keys, buckets, rooms = lower.catalog, lower.blobs, lower.keys, lower.buckets, lower.rooms
     subkeys = lower.subkeys
-    record = KeyUseRecord(config.data_dir, subkeys.key_use, keys.ring.now_ms, reserve=lower.reserve)
+    last_uses = LastUses(catalog, subkeys.key_use)
+    await last_uses.begin(keys.ring.now_ms())
+    record = KeyUseRecord(config.data_dir, subkeys.key_use, keys.ring.now_ms, reserve=lower.reserve, written=last_uses.written)
     await keep_head(catalog, record.chain_id, record.sealed_head())
     tracing = _trace(config, lower)
     counted = numbers or Numbers()
@@ -113,7 +118,7 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
         lost = counted.counter("strongroom_access_log_lost", "Lines of the access log that could not be written").add
         access_log = AccessLog(config.access_log, config.domains, partial(lost, ()))
     keys.tell(KeyUses(counted, record, None if access_log is None else access_log.used))
-    kms = kms_rooms(keys.ring, subkeys.kms, Principals(catalog))
+    kms = kms_rooms(keys.ring, subkeys.kms, Principals(catalog), last_uses)
     register = Register([*s3_operations(rooms), *kms, *iam_rooms(catalog, Identities(catalog, subkeys.iam, now), subkeys.iam)])
     gate = Gate(
         register=register,
@@ -173,6 +178,7 @@ async def build(config: Config, root_key: bytes, numbers: Numbers | None = None)
         blobs,
         keys,
         record,
+        last_uses,
         register,
         gate,
         upkeep,

@@ -16,6 +16,7 @@ from strongroom.edge.condition_values import RequestValues
 from strongroom.edge.head import Head
 from strongroom.edge.judge import Judge
 from strongroom.kms.data_keys import DataKeys
+from strongroom.kms.key_use_last import LastUses
 from strongroom.kms.names import KeyName
 from strongroom.kms.records import KEY_KIND, KeyRecord
 from strongroom.kms.rooms import kms_rooms
@@ -95,7 +96,8 @@ class World:
 
     def __post_init__(self) -> None:
         self.data_keys = DataKeys(self.catalog, KMS_KEY, self.clock)
-        self.rooms = kms_rooms(self.data_keys.ring, KMS_KEY, self)
+        self.last_uses = LastUses(self.catalog, KMS_KEY)
+        self.rooms = kms_rooms(self.data_keys.ring, KMS_KEY, self, self.last_uses)
         self.register = Register(self.rooms)
 
     async def exists(self, principal_arn: str) -> bool:

@@ -25,6 +25,7 @@ from strongroom.edge.stall import Pace
 from strongroom.iam.principals import Principals
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.key_use import Alike, KeyUse
+from strongroom.kms.key_use_last import LastUses
 from strongroom.kms.rooms import kms_rooms
 from strongroom.s3.bucket_cache import Bucket, BucketCache
 from strongroom.s3.operations import s3_operations
@@ -107,7 +108,8 @@ class Vault:
         self.buckets = BucketCache(self.catalog, self.keys, settings.new_bucket_sse_c)
         rooms = self.rooms = Rooms(self.catalog, self.blobs, self.keys, self.buckets, settings, lambda: self.now, os.urandom)
         self.upkeep = Upkeep(rooms)
-        self.register = Register([*s3_operations(rooms), *kms_rooms(self.keys.ring, KMS_KEY, Principals(self.keys.ring.catalog))])
+        kms = kms_rooms(self.keys.ring, KMS_KEY, Principals(self.catalog), LastUses(self.catalog, KMS_KEY))
+        self.register = Register([*s3_operations(rooms), *kms])
 
     def call(
         self,

@@ -650,6 +650,16 @@ class CatalogSuite:
 
     # ---- documents
 
+    async def test_a_note_is_a_document_that_raises_no_generation(self, catalog: Catalog) -> None:
+        await catalog.write(lambda tx: tx.set_document("a", "kind", 1))
+        before = catalog.generation()
+        for value in (2, 3, None):
+            await catalog.write(lambda tx, value=value: tx.note("a", "kind", value))
+            assert await catalog.document("a", "kind") == value
+        assert catalog.generation() == before
+        await catalog.write(lambda tx: tx.set_document("a", "kind", 4))
+        assert catalog.generation() != before
+
     async def test_documents_are_set_replaced_removed_and_listed(self, catalog: Catalog) -> None:
         values = {"a": {"b": [1, None, True, "é\0\U0001f600"]}, "b": 0, "ba": "", "c": []}
 

@@ -15,6 +15,7 @@ from strongroom.kms import refusals
 from strongroom.kms.access import Use, change
 from strongroom.kms.grant_records import GRANT_KIND, GrantRecord, grants_scope
 from strongroom.kms.grant_records import remove as remove_grant
+from strongroom.kms.key_use_last import LAST_KIND
 from strongroom.kms.names import AliasName, KeyName
 from strongroom.kms.records import ALIAS_KIND, KEY_KIND, TOMBSTONE_KIND, KeyRecord, milliseconds, moment
 from strongroom.kms.relatives import awaits_replicas, leave
@@ -84,6 +85,7 @@ class Deletion:
                 _remove_alias(transaction, AliasName(name.account_id, name.region, alias), name)
             leave(transaction, record, now_ms)
             transaction.set_document(name.scope, KEY_KIND, None)
+            transaction.note(name.scope, LAST_KIND, None)
             transaction.set_document(name.scope, TOMBSTONE_KIND, {"destroyed_ms": now_ms})
             return 1
 

@@ -11,7 +11,7 @@ import os
 import re
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -42,6 +42,8 @@ _TOGETHER: Final = 128  # lines that are made at a time: what a processor's cach
 #: What whoever reads needs: these go on while the disk is full. What makes keys for new data would only use up the room.
 _READING: Final = frozenset({"Decrypt", "Verify", "VerifyMac"})
 _OTHERS: Final = 256  # heads of other chains that a file's first line names, the newest
+#: Is told, by the thread, of uses that are on the disk now: they, the chain, and the number of the first one's line.
+Written = Callable[[Sequence[KeyUse | Served], str, int], None]
 _LOG: Final = structlog.get_logger("strongroom.kms")
 
 
@@ -62,8 +64,10 @@ class KeyUseRecord:
         file_seconds: float = FILE_SECONDS,
         flush_seconds: float = FLUSH_SECONDS,
         reserve: Reserve | None = None,
+        written: Written | None = None,
     ) -> None:
         self._reserve = reserve or Reserve()
+        self._written = written
         self._folder = folder / FOLDER
         self._key = key_use_key
         self._now_ms = now_ms
@@ -181,8 +185,11 @@ class KeyUseRecord:
         if last:
             data += chain.seal({"kind": "end", "time": self._lines.time(moment(self._now_ms()))})
         if data:
+            first = self._chain.count + 1
             self._append(data, chain)
-            self._batch.clear()
+            done, self._batch = self._batch, []
+            if self._written is not None:
+                self._written(done, chain.chain_id, first)
         self._write_head()
 
     def _append(self, data: bytes, chain: Chain) -> None:

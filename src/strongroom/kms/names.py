@@ -11,6 +11,7 @@ from typing import Final
 
 #: A UUID in lower case, or the id of a multi-Region key.
 KEY_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|mrk-[0-9a-f]{32}")
+_ARN: Final = re.compile(rf"arn:aws:kms:([a-z0-9-]+):([0-9]{{12}}):key/({KEY_ID.pattern})")
 ALIAS_PREFIX: Final = "alias/"
 RESERVED_PREFIX: Final = "alias/aws/"  # aliases of the keys that services manage
 S3_ALIAS: Final = "alias/aws/s3"
@@ -44,6 +45,12 @@ class KeyName:
     def scope(self) -> str:
         """Where its documents are."""
         return f"kms/{self.account_id}/{self.region}/{self.key_id}"
+
+
+def named(key_arn: str) -> KeyName | None:
+    """Of an ARN that is a ``KeyName``'s; None for any other text."""
+    match = _ARN.fullmatch(key_arn)
+    return None if match is None else KeyName(match[2], match[1], match[3])
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,14 @@ from strongroom.kms.key_policies import KeyPolicies
 from strongroom.kms.key_stores import KeyStores
 from strongroom.kms.key_tags import KeyTags
 from strongroom.kms.keys import Keys
+from strongroom.kms.last_usage import LastUsage
 from strongroom.kms.macs import Macs
 from strongroom.kms.paging import Markers
 from strongroom.kms.regions import Regions
 from strongroom.kms.rotation import KeyRotation
 
 if TYPE_CHECKING:
+    from strongroom.kms.key_use_last import LastUses
     from strongroom.kms.principals import Principals
     from strongroom.kms.ring import KeyRing
 
@@ -46,10 +48,11 @@ class KmsRooms(NamedTuple):
     key_stores: KeyStores
     importing: Importing  # upkeep calls its remove_expired
     regions: Regions
+    last_usage: LastUsage
 
 
-def kms_rooms(ring: KeyRing, kms_key: bytes, principals: Principals) -> KmsRooms:
-    """``ring`` is that of ``DataKeys``, ``kms_key`` the same 32 bytes; ``principals`` knows who exists."""
+def kms_rooms(ring: KeyRing, kms_key: bytes, principals: Principals, last_uses: LastUses) -> KmsRooms:
+    """``ring`` is that of ``DataKeys``, ``kms_key`` the same 32 bytes; ``principals`` knows who exists, ``last_uses`` what was used when."""
     markers = Markers(kms_key)
     tokens = GrantTokens(ring.catalog, kms_key, ring.random)
     deletion = Deletion(ring)
@@ -70,4 +73,5 @@ def kms_rooms(ring: KeyRing, kms_key: bytes, principals: Principals) -> KmsRooms
         key_stores=KeyStores(),
         importing=Importing(ring),
         regions=Regions(ring, deletion, policies),
+        last_usage=LastUsage(ring, last_uses),
     )

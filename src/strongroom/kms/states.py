@@ -62,6 +62,7 @@ TABLE: Final[Mapping[str, Row]] = {
     **dict.fromkeys(
         (
             "DescribeKey",
+            "GetKeyLastUsage",
             "GetKeyPolicy",
             "PutKeyPolicy",
             "ListGrants",

@@ -292,6 +292,10 @@ class Transaction(Protocol):
         """Set, or remove with None. Raises the generation."""
         ...
 
+    def note(self, scope: str, kind: str, value: Any | None) -> None:
+        """As ``set_document``, for what nobody remembers: the generation stays."""
+        ...
+
     def documents(self, kind: str, *, prefix: str = "", after: str = "", limit: int) -> list[tuple[str, Any]]: ...
 
 

@@ -346,12 +346,15 @@ class SqliteTransaction:
         return self._rows.documents(kind, prefix, after, limit)
 
     def set_document(self, scope: str, kind: str, value: Any | None) -> None:
+        self.note(scope, kind, value)
+        self.raises_generation = True
+
+    def note(self, scope: str, kind: str, value: Any | None) -> None:
         encoded = scope.encode()
         content = None if value is None else orjson.dumps(value).decode()
         self._change(self._sql.delete_document, (encoded, kind))
         if content is not None:
             self._change(self._sql.insert_document, (encoded, kind, content))
-        self.raises_generation = True
 
     # ---- inside
 
