@@ -1,6 +1,6 @@
 """``make budget``: what each step of a signed 4 KiB request costs, held to its line in ``budget.toml``.
 
-The rooms and the face that granian calls run in this process, 32 requests at a time as wrk keeps them, with stand-ins for granian's objects.
+The rooms and the connections run in this process, 32 requests at a time as wrk keeps them, with a stand-in for the transport.
 First nothing is counted but the processor time of whole requests; then the boundaries of counting.py are set and the steps are told apart.
 Every number is multiplied by what the reference work should take over what it took beside it, so that a line means the same
 on another machine. Ends with 1 if a step breaks its line. Prints a table, or with --json one JSON object.
@@ -13,6 +13,7 @@ import asyncio
 import gc
 import json
 import random
+import socket
 import sys
 import tempfile
 import time
@@ -33,7 +34,8 @@ from rich.console import Console
 from rich.table import Table
 from servers import ROOT, Account
 
-from strongroom.edge.rsgi import RsgiApp
+from strongroom.edge.connection import Connection
+from strongroom.edge.listener import Listener
 from strongroom.numbers import Numbers
 from strongroom.worker import _SWITCH_SECONDS  # as a worker has it
 
@@ -78,57 +80,56 @@ class Counted:
         return [step for step, line in self.lines.items() if self.steps[step] > line]
 
 
-# ------------------------------------------------------------------------------------------------- what granian would give
-class Headers:
-    __slots__ = ("_items",)
-
-    def __init__(self, items: list[tuple[str, str]]) -> None:
-        self._items = items
-
-    def items(self) -> list[tuple[str, str]]:
-        return self._items.copy()
-
-    def keys(self) -> list[str]:
-        return [name for name, _ in self._items]
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-
-@dataclass(slots=True)
-class Scope:
-    method: str
-    path: str
-    query_string: str
-    headers: Headers
-    scheme: str = "http"
-    client: str = "127.0.0.1:50000"
-    authority: str | None = None
-
-
+# ------------------------------------------------------------------------------------------------------------ a client's part
 Signed = tuple[str, dict[str, str]]  # a request's target and its headers
 
 
-class Connection:
-    """A request whose body has come; keeps its answer."""
+class Transport(asyncio.Transport):
+    """Keeps the answer of one request."""
 
-    __slots__ = ("_body", "answer", "status")
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
 
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self.status, self.answer = 0, b""
+    def write(self, data: Any) -> None:
+        self.sent += data
 
-    async def __call__(self) -> bytes:
-        return self._body
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("127.0.0.1", 50_000) if name == "peername" else default
 
-    async def __aiter__(self) -> Any:
-        yield self._body
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """It takes all."""
 
-    def response_bytes(self, status: int, _headers: list[tuple[str, str]], body: bytes) -> None:
-        self.status, self.answer = status, body
+    def is_closing(self) -> bool:
+        return False
 
-    def response_empty(self, status: int, _headers: list[tuple[str, str]]) -> None:
-        self.status = status
+
+class Line(Connection):
+    """A connection that is asked again and again. Each answer is a coroutine, so that it can be counted."""
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__(listener)
+        self._asked: Any = None
+        self.transport = Transport()
+        self.connection_made(self.transport)
+
+    def _begin(self, asked: Any) -> None:
+        self._asked = asked
+
+    async def answered(self, request: bytes, answer: Answer) -> None:
+        self.transport.sent = b""
+        self.data_received(request)
+        await self._answer(self._asked)
+        answer.take(self.transport.sent)
+
+
+@dataclass(slots=True)
+class Answer:
+    status: int = 0
+    answer: bytes = b""
+
+    def take(self, sent: bytes) -> None:
+        self.status, self.answer = int(sent[9:12]), sent.partition(b"\r\n\r\n")[2]
 
 
 class Worker:
@@ -139,32 +140,28 @@ class Worker:
         self._rooms = Rooms(data, account, Numbers(), **settings)
         self._runner.run(self._rooms.__aenter__())
         self.signer = self._rooms.signer
-        self._app = RsgiApp(self._handle, self._nothing)
-        self._app.__rsgi_init__(self._runner.get_loop())
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._runner.run(self._listen())
         gc.collect()
         gc.freeze()
 
-    async def _handle(self) -> Any:
-        return self._rooms.house.handle
-
-    async def _nothing(self) -> None:
-        pass
+    async def _listen(self) -> None:
+        self._listener = Listener(self._listening, self._rooms.house.handle)
+        self._lines = [Line(self._listener) for _ in range(AT_ONCE)]
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self._runner.run(work)
 
-    def request(self, method: str, signed: Signed, body: bytes = b"") -> tuple[Coroutine[Any, Any, None], Connection]:
+    def request(self, method: str, signed: Signed, body: bytes = b"", line: int = 0) -> tuple[Coroutine[Any, Any, None], Answer]:
         target, headers = signed
-        path, _, query = target.partition("?")
         items = [*headers.items(), ("content-length", str(len(body)))] if body else list(headers.items())
-        connection = Connection(body)
-        return self._app.__rsgi__(Scope(method, path, query, Headers(items)), connection), connection
+        head = "".join([f"{name}: {value}\r\n" for name, value in items])
+        answer = Answer()
+        return self._lines[line].answered(f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode() + body, answer), answer
 
-    def group(
-        self, method: str, signed: list[Signed], body: bytes = b""
-    ) -> tuple[list[Coroutine[Any, Any, None]], list[Connection]]:
-        pairs = [self.request(method, each, body) for each in signed]
-        return [answer for answer, _ in pairs], [connection for _, connection in pairs]
+    def group(self, method: str, signed: list[Signed], body: bytes = b"") -> tuple[list[Coroutine[Any, Any, None]], list[Answer]]:
+        pairs = [self.request(method, each, body, line) for line, each in enumerate(signed)]
+        return [whole for whole, _ in pairs], [answer for _, answer in pairs]
 
     def presigned(self, method: str, keys: list[str]) -> list[Signed]:
         return [(target, {"host": HOST}) for target in self.signer.presigned(method, BUCKET, keys)]
@@ -176,7 +173,11 @@ class Worker:
         return [self.signer.signed(method, BUCKET, key, _BODY if method == "PUT" else b"") for key in keys]
 
     def close(self) -> None:
+        for line in self._lines:
+            line.connection_lost(None)
+        self._runner.run(self._listener.stop())
         self._runner.run(self._rooms.house.close())
+        self._listening.close()
         self._runner.close()
         gc.unfreeze()
 
@@ -193,12 +194,12 @@ class Load:
     def writes(self) -> bool:
         return self.kind.startswith("put")
 
-    def group(self, worker: Worker) -> tuple[list[Coroutine[Any, Any, None]], list[Connection]]:
+    def group(self, worker: Worker) -> tuple[list[Coroutine[Any, Any, None]], list[Answer]]:
         chosen = self.order.sample(self.signed, AT_ONCE)
         return worker.group("PUT", chosen, _BODY) if self.writes else worker.group("GET", chosen)
 
 
-def checked(load: Load, connections: list[Connection]) -> None:
+def checked(load: Load, connections: list[Answer]) -> None:
     expected = b"" if load.writes else _BODY
     for connection in connections:
         if connection.status != 200 or connection.answer != expected:

@@ -38,7 +38,7 @@ class Raw:
 
 
 class Rooms:
-    """Open with ``async with``; ``request`` is answered by the gate, as a granian worker would ask it."""
+    """Open with ``async with``; ``request`` is answered by the gate, as a connection would ask it."""
 
     def __init__(self, data: Path, account: Account | None = None, numbers: Numbers | None = None, **settings: str) -> None:
         """``account``: the root's, of a folder that is there already. ``numbers``: where requests are counted, if they are."""

@@ -1,159 +1,192 @@
-"""Worker processes: granian's parent, made to exchange its workers without losing a connection.
+"""Worker processes: started, replaced when they die, told of new certificates, and ended, by one parent that does nothing else.
 
-granian reads certificates when a worker starts and cannot read them again, so new ones come with new workers. Each worker's
-listening socket belongs to the parent and outlives it: a new worker takes over the socket of the old one, connections that
-wait in its queue are answered by the new one, and the old one ends when its last request does. Never knows what is served.
+Each worker has a listening socket of its own, all on the same port: the system spreads new connections over them. The sockets are
+the parent's and outlive every worker, so connections in a socket's queue wait for the next worker there. Never knows what is served.
 """
-
-# pyright: reportUnknownMemberType=false
-# granian's classes are typed in part.
 
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.reduction
+import multiprocessing.connection
+import os
+import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
+from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any, Final
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+from typing import Final
 
 import structlog
-from granian._granian import ListenerSpec
-from granian.server.mp import MPServer
 
 from strongroom.startup import StartError
 
-_START_SECONDS: Final = 60.0  # how long a new worker may take to open its rooms
-_ENOUGH: Final = 5.0  # seconds for a worker that failed to start to go away
+_SOON: Final = 1.0  # seconds: a worker that ends sooner after its start, or before it serves, has failed to start
+_AGAIN: Final = (
+    0.1,
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+)  # seconds before a place is filled again whose workers failed to start, and after that none is
 _LOG = structlog.get_logger("strongroom.server")
 
-_Process = Any  # granian's WorkerProcess, whose methods have no types
-#: What granian calls in a new worker process; the worker tells through the connection that it serves.
-Loader = Callable[[Connection], Callable[..., Any]]
-#: Reads the certificate anew and gives what granian's workers are told of it. Raises StartError when the files are no good.
-Renew = Callable[[], "tuple[str, str] | None"]
+#: What a worker process does, given its listening socket, and the end of a pipe by which it tells that it serves.
+Work = Callable[[socket.socket, Connection], None]
 
 
-class _Inherited:
-    """An open descriptor that a spawned process has under the same number, and that nothing in it closes."""
+def listening_sockets(host: str, port: int, count: int) -> list[socket.socket]:
+    """So many sockets bound to the same port; nobody listens yet. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound: list[socket.socket] = []
+    for _ in range(count):
+        each = socket.socket(family, socket.SOCK_STREAM)
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        each.bind((host, port))
+        bound.append(each)
+    return bound
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Inherited._again, (multiprocessing.reduction.DupFd(self._descriptor), self._descriptor)
+@dataclass(slots=True)
+class _Place:
+    """Where one worker after the other works."""
 
-    @staticmethod
-    def _again(_passed: object, descriptor: int) -> _Inherited:
-        return _Inherited(descriptor)
+    listening: socket.socket
+    process: SpawnProcess | None = None
+    told: Connection | None = None  # until it tells that it serves, or ends
+    serves: bool = False
+    since: float = 0.0  # when it was started
+    due: float = 0.0  # when the next one is to be
+    failures: int = 0  # to start, in a row
 
 
-class Workers(MPServer):
-    """``serve`` it with a ``Loader``. SIGHUP and ``ask_to_renew`` exchange the workers one after the other."""
+class Workers:
+    """``serve`` returns when SIGTERM or SIGINT has come and every worker has ended."""
 
-    def __init__(self, *args: Any, renew: Renew, **settings: Any) -> None:
-        super().__init__(*args, **settings)
+    def __init__(self, work: Work, listening: list[socket.socket], *, renew: Callable[[], None], stop_seconds: float) -> None:
+        """``renew``: looks at the certificate's files before the workers do; raises StartError. ``stop_seconds``: from being told to
+        end to being killed.
+        """
+        # Workers start from nothing but what they are given: a forked copy of a process with threads may wait for locks nobody holds.
+        self._context = multiprocessing.get_context("spawn")
+        self._work = work
+        self._places = [_Place(each) for each in listening]
         self._renew = renew
-        self._sockets: list[Any] = []  # granian's holders: their descriptors stay open until the process ends
-        self._retired: list[_Process] = []  # told to end, and finishing what they have begun
+        self._stop_seconds = stop_seconds
+        self._stopping = False
+        self._hung_up = False
+        self._woken, self._wakes = os.pipe()
+        os.set_blocking(self._wakes, False)
 
     def ask_to_renew(self) -> None:
-        self.reload_signal = True
-        self.main_loop_interrupt.set()
+        """From any thread, or a signal."""
+        self._hung_up = True
+        self._wake()
 
-    # ------------------------------------------------------------------------------------------------------------ sockets
-
-    def _init_shared_socket(self) -> None:
-        """One socket for each worker, all on the same port: the system spreads new connections over them."""
-        self._ssp = self._shd = self._sso = None
-        self._sockets = [ListenerSpec(self.bind_addr, self.bind_port, self.backlog).build() for _ in range(self.workers)]
-
-    def _drop_shared_socket(self) -> None:
-        """They are closed at the end of the process, which is near."""
-
-    # ------------------------------------------------------------------------------------------------------------ workers
-
-    def _start(self, idx: int, target: Any, loader: Loader, *, watched: bool) -> tuple[_Process, Connection]:
-        """A new worker on the socket of its place; ``watched``: its death is noticed and made good."""
-        told, tells = multiprocessing.Pipe(duplex=False)
-        held = self._sockets[idx]
-        self._shd, self._sso = held, _Inherited(held.get_fd())
-        worker: _Process = self._spawn_worker(idx=idx, target=target, callback_loader=partial(loader, tells))
-        worker.interrupt_by_parent = not watched
-        worker.start()
-        tells.close()
-        return worker, told
-
-    def _spawn_workers(self, spawn_target: Any, target_loader: Any) -> None:
-        for idx in range(self.workers):
-            worker, told = self._start(idx, spawn_target, target_loader, watched=True)
-            told.close()
-            self.wrks.append(worker)
-
-    def _respawn_workers(self, workers: list[int], spawn_target: Any, target_loader: Any, delay: float = 0) -> None:  # noqa: ARG002 - granian's
-        """A dead worker is replaced at once, a living one when its successor serves."""
-        self._retired = [worker for worker in self._retired if worker.is_alive()]
-        for idx in workers:
-            old: _Process = self.wrks[idx]
-            if not old.is_alive():
-                self.respawned_wrks[idx] = time.monotonic()
-                self.wrks[idx], told = self._start(idx, spawn_target, target_loader, watched=True)
-                told.close()
-            elif not self._exchange(idx, spawn_target, target_loader):
-                return
-
-    def _exchange(self, idx: int, target: Any, loader: Loader) -> bool:
-        """False when the successor does not serve, or the server is to stop: then the old worker goes on."""
-        successor, told = self._start(idx, target, loader, watched=False)
-        with told:
-            serves = self._serves(successor, told)
-        successor.interrupt_by_parent = not serves
-        if not serves or not successor.is_alive():
-            successor.terminate()
-            self._retired.append(successor)
-            if not self.interrupt_signal:
-                _LOG.error("a new worker did not start; those that run go on", worker=idx + 1)
-                successor.join(_ENOUGH)
-                if successor.is_alive():
-                    successor.kill()
-            return False
-        old: _Process = self.wrks[idx]
-        self.wrks[idx] = successor
-        old.terminate()
-        self._retired.append(old)
-        return True
-
-    def _serves(self, worker: _Process, told: Connection) -> bool:
-        deadline = time.monotonic() + _START_SECONDS
-        while not self.interrupt_signal and time.monotonic() < deadline and worker.is_alive():
-            if told.poll(0.1):
-                try:
-                    return bool(told.recv_bytes(1))
-                except (EOFError, OSError):
-                    return False
-        return False
-
-    def _reload(self, spawn_target: Any, target_loader: Any) -> None:
+    def serve(self) -> None:
+        """Raises SystemExit(1) when the workers of a place keep failing to start."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, self._hang_up)
         try:
-            files = self._renew()
-        except StartError as error:
-            self.reload_signal = False
-            self.main_loop_interrupt.clear()
-            _LOG.error("the certificate was not read anew; the one in use stays", why=str(error))
-        else:
-            if files is not None:
-                enabled, _, _, *rest = self.ssl_ctx
-                setattr(self, "ssl_ctx", (enabled, *files, *rest))  # noqa: B010 - what granian infers of it is too narrow
-            super()._reload(spawn_target, target_loader)  # type: ignore[no-untyped-call]
-            _LOG.info("workers were exchanged")
-        if self.interrupt_signal or self.interrupt_children:  # pyright: ignore[reportUnknownMemberType] - granian does not say of what
-            self.main_loop_interrupt.set()  # what came while it was cleared
+            while not self._stopping:
+                for place in self._places:
+                    self._fill(place)
+                if self._hung_up:
+                    self._tell_to_renew()
+                self._wait()
+        finally:
+            self._end()
 
-    def _stop_workers(self) -> None:
-        self.wrks.extend(worker for worker in self._retired if worker.is_alive())
-        super()._stop_workers()  # type: ignore[no-untyped-call]
+    # ------------------------------------------------------------------------------------------------------------- signals
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+        self._wake()
+
+    def _hang_up(self, _number: int, _frame: FrameType | None) -> None:
+        self.ask_to_renew()
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):  # it is full of such
+            os.write(self._wakes, b"\0")
+
+    # ------------------------------------------------------------------------------------------------------------- workers
+
+    def _fill(self, place: _Place) -> None:
+        """Start a worker in a place that has none, or whose worker has died."""
+        process = place.process
+        if process is not None:
+            if process.is_alive():
+                return
+            served = place.serves and time.monotonic() - place.since > _SOON
+            place.failures = 0 if served else place.failures + 1
+            if place.failures > len(_AGAIN):
+                _LOG.error("workers keep failing to start", exit_code=process.exitcode)
+                raise SystemExit(1)
+            place.due = time.monotonic() + _AGAIN[max(0, place.failures - 1)]
+            _LOG.error("a worker died; another takes its place", exit_code=process.exitcode)
+            process.join()
+            place.process = None
+        if time.monotonic() < place.due:
+            return
+        if place.told is not None:
+            place.told.close()
+        place.serves = False
+        place.told, tells = self._context.Pipe(duplex=False)
+        place.process = self._context.Process(target=self._work, args=(place.listening, tells))
+        place.process.start()
+        tells.close()
+        place.since = time.monotonic()
+
+    def _wait(self) -> None:
+        """Until a worker dies or tells, a signal comes, or a place is to be filled."""
+        places = self._places
+        sentinels = [each.process.sentinel for each in places if each.process is not None]
+        tellers = {each.told: each for each in places if each.told is not None}
+        empty = [each.due - time.monotonic() for each in places if each.process is None]
+        found = multiprocessing.connection.wait([self._woken, *sentinels, *tellers], max(0.0, min(empty)) if empty else None)
+        if self._woken in found:
+            os.read(self._woken, 1 << 10)
+        for told, place in tellers.items():
+            if told in found:
+                with suppress(EOFError, OSError):
+                    place.serves = bool(told.recv_bytes(1))
+                told.close()
+                place.told = None
+
+    def _tell_to_renew(self) -> None:
+        self._hung_up = False
+        try:
+            self._renew()
+        except StartError as error:
+            _LOG.error("the certificate was not read anew; the one in use stays", why=str(error))
+            return
+        self._signal(signal.SIGHUP)
+
+    def _signal(self, number: int) -> None:
+        for place in self._places:
+            process = place.process
+            if process is not None and process.pid is not None and process.is_alive():
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, number)
+
+    def _end(self) -> None:
+        self._signal(signal.SIGTERM)
+        deadline = time.monotonic() + self._stop_seconds
+        for place in self._places:
+            if place.process is not None:
+                place.process.join(max(0.0, deadline - time.monotonic()))
+                if place.process.is_alive():
+                    _LOG.warning("a worker was killed: its requests did not end in time", seconds=self._stop_seconds)
+                    place.process.kill()
+                    place.process.join()
+            place.listening.close()
 
 
 def watch(stamp: Callable[[], object], changed: Callable[[], None], seconds: float) -> None:
@@ -176,10 +209,7 @@ def watch(stamp: Callable[[], object], changed: Callable[[], None], seconds: flo
 
 
 def tell_that_it_serves(tells: Connection) -> None:
-    """In the worker, once. A parent that did not wait has closed its end."""
-    try:
+    """In the worker, once."""
+    with suppress(OSError):
         tells.send_bytes(b"\1")
-    except OSError:
-        pass
-    finally:
-        tells.close()
+    tells.close()

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import logging
-import multiprocessing
 import os
 import resource
 import shutil
@@ -19,22 +17,19 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
 
 from strongroom.config import Config, parse_key_form, url_of
 from strongroom.iam.identities import Identities, NewAccount
 from strongroom.kms.data_keys import DataKeys
 from strongroom.logs import configure_log
-from strongroom.processes import Workers, watch
+from strongroom.processes import Workers, listening_sockets, watch
 from strongroom.startup import StartError, extras, folder, now, self_test, tls
 from strongroom.startup.first_account import first_account
 from strongroom.startup.root_key import Subkeys, ensure_root_key_check
@@ -42,9 +37,6 @@ from strongroom.startup.sealing import ensure_root_key, is_plain_file, left_in_f
 from strongroom.store.reserve import Reserve
 from strongroom.store.sqlite import SqliteCatalog
 
-_RESPAWN_SECONDS: Final = 0.1
-_BACKLOG: Final = 1024  # connections that wait to be taken
-_READ_AHEAD: Final = 256 << 10  # bytes of a connection that are read before they are asked for; the longest head is far below it
 _FILES: Final = 512  # open files of a worker beside connections, and beside two for each request
 _CERTIFICATE_SECONDS: Final = 2.0  # between two looks at the certificate's files
 _LOG = structlog.get_logger("strongroom.server")
@@ -164,48 +156,31 @@ def _run(
     certificate: tls.Certificate | None,
     tell: Callable[[], None],
 ) -> None:
-    # Workers start from nothing but their Config: a forked copy of a process with threads may wait for locks nobody holds.
-    multiprocessing.set_start_method("spawn", force=True)
+    limited = replace(config, connections=_connections(config))
     server = Workers(
-        "strongroom.worker",
-        renew=partial(_renew, certificate),
-        address=host,
-        port=port,
-        interface=Interfaces.RSGI,
-        loop=Loops.uvloop,
-        http=HTTPModes.http1,
-        websockets=False,
-        backlog=_BACKLOG,
-        backpressure=_connections(config),
-        http1_settings=HTTP1Settings(header_read_timeout=int(config.header_seconds * 1000), max_buffer_size=_READ_AHEAD),
-        workers=config.workers,
-        workers_kill_timeout=config.stop_seconds,
-        respawn_failed_workers=True,
-        respawn_interval=_RESPAWN_SECONDS,
-        log_level=LogLevels.error,
-        ssl_cert=None if certificate is None else certificate.certificate,
-        ssl_key=None if certificate is None else certificate.key,
-        ssl_protocol_min=SSLProtocols.tls12,
+        partial(_work, limited, unlocked, numbers, certificate),
+        listening_sockets(host, port, config.workers),
+        renew=partial(_look_at, certificate),
+        stop_seconds=config.stop_seconds,
     )
-    logging.getLogger("_granian").setLevel(logging.ERROR)
-    server.on_startup(lambda: threading.Thread(target=tell, daemon=True).start())
+    threading.Thread(target=tell, daemon=True).start()
     if certificate is not None:
         watch(partial(tls.stamp, certificate.certificate, certificate.key), server.ask_to_renew, _CERTIFICATE_SECONDS)
-
-    def forgive() -> None:
-        """Ctrl-C reaches the workers too; those that end by it before they are told to have not failed."""
-        if server.interrupt_signal:
-            server.interrupt_children.clear()  # pyright: ignore[reportUnknownMemberType] - granian does not say of what
-
-    server.on_shutdown(forgive)
-    server.serve(target_loader=partial(_load_worker, config, unlocked, numbers), wrap_loader=False)
+    server.serve()
 
 
-def _load_worker(config: Config, unlocked: Unlocked, numbers: Path, tells: Connection) -> Callable[..., Any]:
+def _work(
+    config: Config,
+    unlocked: Unlocked,
+    numbers: Path,
+    certificate: tls.Certificate | None,
+    listening: socket.socket,
+    tells: Connection,
+) -> None:
     """In a worker process. Only there the rooms are imported: the parent needs none, and would start a second later."""
-    from strongroom.worker import load_worker
+    from strongroom.worker import work
 
-    return load_worker(config, unlocked.root_key, numbers, tells)
+    work(config, unlocked.root_key, numbers, certificate, listening, tells)
 
 
 def _connections(config: Config) -> int:
@@ -225,15 +200,13 @@ def _connections(config: Config) -> int:
     return most
 
 
-def _renew(certificate: tls.Certificate | None) -> tuple[str, str] | None:
-    """The paths of certificate and key with all links followed, after a look at what they hold now. Raises StartError."""
-    if certificate is None:
-        return None
-    found = tls.load(certificate.certificate, certificate.key)
-    concern = found.concern(now())
-    log = _LOG.info if concern is None else _LOG.warning
-    log("certificate read anew", fingerprint=found.fingerprint, concern=None if concern is None else concern[1])
-    return str(found.certificate.resolve()), str(found.key.resolve())
+def _look_at(certificate: tls.Certificate | None) -> None:
+    """At what its files hold now. Raises StartError."""
+    if certificate is not None:
+        found = tls.load(certificate.certificate, certificate.key)
+        concern = found.concern(now())
+        log = _LOG.info if concern is None else _LOG.warning
+        log("certificate read anew", fingerprint=found.fingerprint, concern=None if concern is None else concern[1])
 
 
 def _tell_when_ready(host: str, port: int, named: str, scheme: str, say: Callable[[str], None]) -> None:

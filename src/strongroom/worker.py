@@ -1,4 +1,4 @@
-"""One worker process: what granian calls in it, its house and its chores, and how it ends. Never knows what an operation does."""
+"""One worker process: its house and its chores, its listener, and how it ends. Never knows what an operation does."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import socket
+import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, cast
+from typing import Final
 
 import structlog
+import uvloop
 
 from strongroom.config import Config
+from strongroom.edge.listener import Listener
 from strongroom.edge.pages import Handle
-from strongroom.edge.rsgi import RsgiApp
 from strongroom.house import House, build
 from strongroom.kms.data_keys import DataKeys
 from strongroom.logs import configure_log
 from strongroom.numbers import FLUSH_SECONDS, Numbers
 from strongroom.observing import count_errors
 from strongroom.processes import tell_that_it_serves
+from strongroom.startup.tls import Certificate
 from strongroom.store.contract import StoreError
 from strongroom.store.reserve import Reserve
 
@@ -38,12 +41,11 @@ _UPKEEP_AGAIN: Final = 15.0  # seconds after which a worker asks anew whether up
 _SWITCH_SECONDS: Final = 0.0005  # how long a digest thread may keep the loop waiting for the interpreter
 _RESERVE_AGAIN: Final = 1.0  # seconds
 _FORGET_AGAIN: Final = 1.0  # seconds
-_SERVES_AFTER: Final = 0.05
 _LOG = structlog.get_logger("strongroom.server")
 
 
 class Worker:
-    """The life of one worker process: opened and closed by the face, with upkeep if it is this worker's turn."""
+    """The life of one worker process: opened and closed around its serving, with upkeep if it is this worker's turn."""
 
     def __init__(self, config: Config, root_key: bytes, numbers: Numbers) -> None:
         self._config = config
@@ -116,60 +118,65 @@ async def _keep_reserve(reserve: Reserve) -> None:
         given = reserve.given
 
 
-def load_worker(config: Config, root_key: bytes, numbers_folder: Path, tells: Connection) -> Callable[..., Any]:
-    """What granian calls in each new worker process. It takes an object with ``__rsgi__`` where it says callable.
-
-    The rooms are opened here and not in ``__rsgi_init__``: by then granian has taken the signals over, and one that comes
-    before it serves would be lost.
-    """
+def work(
+    config: Config,
+    root_key: bytes,
+    numbers_folder: Path,
+    certificate: Certificate | None,
+    listening: socket.socket,
+    tells: Connection,
+) -> None:
+    """The whole life of a worker process, until it is told to end by SIGTERM or SIGINT. SIGHUP: read the certificate anew."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end_at_once)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # its parent's affair
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it reads the newest certificate anyway
     configure_log(config.log_level)
     sys.setswitchinterval(_SWITCH_SECONDS)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    loop = asyncio.get_event_loop()  # granian has made it
     numbers = Numbers(numbers_folder)
     count_errors(numbers)
-    worker = Worker(config, root_key, numbers)
-    handle = loop.run_until_complete(worker.open())
+    uvloop.run(_serve(Worker(config, root_key, numbers), config, certificate, listening, tells))
+
+
+async def _serve(
+    worker: Worker, config: Config, certificate: Certificate | None, listening: socket.socket, tells: Connection
+) -> None:
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)  # also while the rooms are opened: what was begun is ended in order
+    handle = await worker.open()
     gc.collect()
     gc.freeze()  # what is there now (AWS's models, tens of thousands of objects) stays: it need not be looked at again and again
-    _heed_one_signal(loop)
+    listener = Listener(
+        listening, handle, rest=config.header_seconds, connections=config.connections, refusals=config.refusals_in_a_row
+    )
+    await listener.listen(None if certificate is None else certificate.context())
+    if certificate is not None:
+        renewing: set[asyncio.Task[None]] = set()
 
-    async def opened() -> Handle:
-        # Granian listens between the end of this and the next turn of the loop. Should it be a moment later, nothing is lost:
-        # the socket is there already.
-        loop.call_later(_SERVES_AFTER, tell_that_it_serves, tells)
-        return handle
+        def renew() -> None:
+            task = asyncio.create_task(_renew(listener, certificate))
+            renewing.add(task)
+            task.add_done_callback(renewing.discard)
 
-    return cast("Callable[..., Any]", RsgiApp(opened, worker.close, refusals=config.refusals_in_a_row))
+        loop.add_signal_handler(signal.SIGHUP, renew)
+    tell_that_it_serves(tells)
+    await told.wait()
+    await listener.stop()
+    await worker.close()
 
 
-def _heed_one_signal(loop: asyncio.AbstractEventLoop) -> None:
-    """The first signal stops a worker and later ones are nothing to it: told to stop twice, granian waits for itself forever.
-
-    Twice is the rule: Ctrl-C and service managers signal every process, and then the parent signals its workers.
-    """
-    add = loop.add_signal_handler
-    told = False
-
-    def add_once(number: int, callback: Callable[..., object], *args: object) -> None:
-        def once() -> None:
-            nonlocal told
-            if not told:
-                told = True
-                callback(*args)
-
-        add(number, once)
-
-    setattr(loop, "add_signal_handler", add_once)  # noqa: B010 - a checker would not let a method be replaced
+async def _renew(listener: Listener, certificate: Certificate) -> None:
+    try:
+        await listener.listen(certificate.context())
+    except (OSError, ssl.SSLError) as error:  # changed again since the parent looked
+        _LOG.error("the certificate was not read anew; the one in use stays", why=str(error))
 
 
 def _end_at_once(_number: int, _frame: FrameType | None) -> None:
-    """Nothing is served yet."""
+    """Nothing has been opened yet."""
     os._exit(0)
 
 

@@ -1,21 +1,21 @@
-"""What granian serves in the tests: the tiny room behind the RSGI face. Started as a program: ``served.py PORT``."""
+"""What is served in the tests: the tiny room behind a listener. Started as a program: ``served.py PORT``."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
-from typing import Any
 
-from granian import Granian
+import uvloop
 
 from strongroom.edge.gate import EdgeSettings
+from strongroom.edge.listener import Listener
 from strongroom.edge.pages import Pages
-from strongroom.edge.rsgi import RsgiApp
 from strongroom.edge.stall import Pace
 from tests.edge.tiny import tiny_gate
 
 
-async def _open() -> Any:
+async def _serve(port: int) -> None:
     gate, room = tiny_gate(settings=EdgeSettings(pace=Pace(idle=1.0)))
     room.objects.update({"stream": b"s" * 100_000, "stream-fails": b"f" * 100_000, "stream-short": b"h" * 100_000})
 
@@ -23,14 +23,10 @@ async def _open() -> Any:
         await asyncio.sleep(0)
         return True
 
-    return Pages(gate.handle, ready).handle
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        await Listener(listening, Pages(gate.handle, ready).handle, drain_seconds=0.5).listen()
+        await asyncio.Event().wait()
 
-
-async def _close() -> None:
-    pass
-
-
-app = RsgiApp(_open, _close, drain_seconds=0.5)
 
 if __name__ == "__main__":
-    Granian("tests.edge.served:app", "127.0.0.1", int(sys.argv[1]), interface="rsgi", workers=1, websockets=False).serve()  # type: ignore[arg-type]
+    uvloop.run(_serve(int(sys.argv[1])))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import ssl
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,6 +48,14 @@ class Certificate:
     not_before: datetime
     not_after: datetime
 
+    def context(self) -> ssl.SSLContext:
+        """What connections are opened with, of what the files hold now. Raises OSError, ssl.SSLError."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        context.load_cert_chain(self.certificate, self.key, _no_password)
+        return context
+
     def concern(self, now: datetime) -> tuple[Literal["bad", "notice"], str] | None:
         """What the operator should know of its dates: ``bad`` when clients refuse it now."""
         if now > self.not_after:
@@ -56,6 +65,11 @@ class Certificate:
         if now + SOON > self.not_after:
             return "notice", f"{self.certificate} expires on {_day(self.not_after)}"
         return None
+
+
+def _no_password() -> bytes:
+    """Instead of asking whoever sits at the terminal."""
+    return b""
 
 
 def _day(moment: datetime) -> str:

@@ -1,4 +1,4 @@
-"""The RSGI face on a real granian: what only a real connection shows."""
+"""A listener and its connections, as clients see them: what only a real connection shows."""
 
 from __future__ import annotations
 
@@ -249,8 +249,6 @@ def test_large_and_odd_heads(port: int) -> None:
         line.send(b"GET /bucket/key HTTP/1.1\r\nHost: h\r\nx-amz-meta-a: " + b"a" * 100_000 + b"\r\n\r\n")
         status, _, body = line.answer()
         assert (status, b"RequestHeaderSectionTooLarge" in body) == (400, True)
-        line.send(b"GET /bucket/key HTTP/1.1\r\nHost: h\r\nx-amz-meta-a: \xc3\xa9\r\n\r\n")
-        assert line.answer()[0] == 400
         line.send(b"GET /bucket/key HTTP/1.1\r\nHost: h\r\nAuthorization: a\r\nAuthorization: b\r\n\r\n")
         assert line.answer()[0] == 501
         lives(line)
