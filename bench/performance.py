@@ -33,10 +33,10 @@ nothing here is typed by hand. To have your own: `make bench ENDPOINTS=moto BENC
 _METHOD: Final = """## Method
 
 - Everything runs on one machine, over the loopback interface: the servers, and what loads them. Where there are two cores,
-  the load and both threads of a worker share them, for both sides alike.
+  the load and the threads of a worker share them, for both sides alike.
 - A number counts beside a yardstick that is measured in the same run, directly before or after it, by turns over {rounds}
   rounds. What is told is the median of the rounds, and of the ratios the least and the most. The yardstick of small requests
-  is a *bare worker*: granian, the HTTP server that Strongroom runs on, answering a fixed body and doing nothing else.
+  is a *bare worker*: granian, a fast HTTP server in Rust, answering a fixed body from Python and doing nothing else.
 - Small requests are presigned (Signature Version 4) and come from `wrk` over 32 connections, {seconds} seconds a sample,
   2,000 objects read and 10,000 keys written by turns; one failed request ends the run. Large bodies move by `sendfile` and
   `recv_into` on one socket each. What is read is compared with what was written before anything is measured.
@@ -48,14 +48,14 @@ _METHOD: Final = """## Method
   The plain rate is in the notes.
 - *Start to ready* is from the command to its line `ready`, on a data folder of that many objects.
 - *Processor time of a request* is user and system time of all the server's processes while `wrk` asks it, over the requests
-  answered, less the same of the bare worker. Under `wrk` the caches are shared with it and with granian's threads, so this
-  is more than the steps below add up to.
+  answered, less the same of the bare worker. Under `wrk` the caches are shared with it, so this is more than the steps below
+  add up to.
 """
 
 _STEPS_TEXT: Final = """## Step by step
 
 What each step of a signed 4 KiB request costs, in microseconds on the reference machine, and the line that `make budget`
-holds it to (`bench/budget.toml`). The rooms and the face that granian calls run in one process, 32 requests at a time. The
+holds it to (`bench/budget.toml`). The rooms and the connections run in one process, with a stand-in for the socket, 32 requests at a time. The
 steps are those of the gate, by its own comments, and the callables named in the table of `budget.toml`; boundaries are put
 around them from outside, and their own cost is measured and taken off. Told are the means of the quickest tenth of the
 requests, multiplied by what a fixed reference work should take over what it took beside them: so a line means much the same

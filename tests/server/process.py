@@ -114,5 +114,5 @@ class Serving:
         return status
 
     def workers(self) -> list[int]:
-        """Process ids, by the name granian gives them."""
+        """Process ids."""
         return [child for child in children(self.process.pid) if b"spawn_main" in command_line(child)]

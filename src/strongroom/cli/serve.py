@@ -29,7 +29,7 @@ def serve(
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Run a server until SIGTERM or Ctrl-C. SIGHUP exchanges the workers one after the other, and reads the certificate anew."""
+    """Run a server until SIGTERM or Ctrl-C. SIGHUP reads the certificate anew."""
     folder = one_folder(data_dir, data)
     chosen = configured(
         config, data_dir=folder, listen=listen, workers=workers, tls_cert=tls_cert, tls_key=tls_key, tls=tls, root_key=root_key
