@@ -315,7 +315,9 @@ class Connection(asyncio.Protocol):
                 return True
         else:
             self._refused = 0
-        if not asked.keeps or self._site.stopping or self._half_closed or ("connection", "close") in reply.headers:
+        if not asked.keeps or self._site.stopping or ("connection", "close") in reply.headers:
+            return True
+        if self._half_closed and not self._waiting:
             return True
         if asked.has_body and asked.body.over and not asked.body.came:
             return True
