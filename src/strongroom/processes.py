@@ -25,6 +25,7 @@ import structlog
 
 from strongroom.startup import StartError
 
+TOLD_BY: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})  # blocked in a worker until it unblocks them
 _SOON: Final = 1.0  # seconds: a worker that ends sooner after its start, or before it serves, has failed to start
 _AGAIN: Final = (
     0.1,
@@ -140,7 +141,12 @@ class Workers:
         place.serves = False
         place.told, tells = self._context.Pipe(duplex=False)
         place.process = self._context.Process(target=self._work, args=(place.listening, tells))
-        place.process.start()
+        # What comes before the worker has handlers waits for them: by default it would end the worker, whatever it is doing.
+        signal.pthread_sigmask(signal.SIG_BLOCK, TOLD_BY)
+        try:
+            place.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD_BY)
         tells.close()
         place.since = time.monotonic()
 

@@ -31,7 +31,7 @@ from strongroom.kms.data_keys import DataKeys
 from strongroom.logs import configure_log
 from strongroom.numbers import FLUSH_SECONDS, Numbers
 from strongroom.observing import count_errors
-from strongroom.processes import tell_that_it_serves
+from strongroom.processes import TOLD_BY, tell_that_it_serves
 from strongroom.startup.tls import Certificate
 from strongroom.store.contract import StoreError
 from strongroom.store.reserve import Reserve
@@ -129,7 +129,7 @@ def work(
     """The whole life of a worker process, until it is told to end by SIGTERM or SIGINT. SIGHUP: read the certificate anew."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end_at_once)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it reads the newest certificate anyway
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD_BY - {signal.SIGHUP})
     configure_log(config.log_level)
     sys.setswitchinterval(_SWITCH_SECONDS)
     parent = multiprocessing.parent_process()
@@ -153,15 +153,16 @@ async def _serve(
         listening, handle, rest=config.header_seconds, connections=config.connections, refusals=config.refusals_in_a_row
     )
     await listener.listen(None if certificate is None else certificate.context())
-    if certificate is not None:
-        renewing: set[asyncio.Task[None]] = set()
+    renewing: set[asyncio.Task[None]] = set()
 
-        def renew() -> None:
+    def renew() -> None:
+        if certificate is not None:
             task = asyncio.create_task(_renew(listener, certificate))
             renewing.add(task)
             task.add_done_callback(renewing.discard)
 
-        loop.add_signal_handler(signal.SIGHUP, renew)
+    loop.add_signal_handler(signal.SIGHUP, renew)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD_BY)
     tell_that_it_serves(tells)
     await told.wait()
     await listener.stop()

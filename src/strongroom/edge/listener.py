@@ -122,6 +122,8 @@ class Listener:
 
     def opened(self, line: Connection) -> None:
         self._lines.add(line)
+        if self.stopping:  # it was accepted just before
+            line.stop()
         if len(self._lines) >= self._most and self._server is not None:
             self._server.close()
             self._server = None
