@@ -95,9 +95,12 @@ def _sealed_listing(run: Run) -> Callable[[], Sample]:
     def sample() -> Sample:
         with patch.object(BucketRecords, "open_page", remembering):
             runner.run(page())
-        ours = runner.run(processor_us(page, 10))
-        with patch.object(BucketRecords, "open_page", lambda _, rows: [clear[row.version_id] for row in rows]):
-            return Sample(ours / 1e3, runner.run(processor_us(page, 10)) / 1e3)
+        spent = [0.0, 0.0]
+        for _ in range(5):  # in short turns, so that what else the machine does meets both
+            spent[0] += runner.run(processor_us(page, 2))
+            with patch.object(BucketRecords, "open_page", lambda _, rows: [clear[row.version_id] for row in rows]):
+                spent[1] += runner.run(processor_us(page, 2))
+        return Sample(spent[0] / 5e3, spent[1] / 5e3)
 
     return sample
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -71,32 +72,16 @@ class BucketRecords(Records):
 
     def open_page(self, rows: Sequence[Row]) -> list[bytes]:
         """``open_version`` of each, in that order; raises for the first that does not open."""
-        decrypt, label, pack, join = self._cipher.decrypt, _LABEL, _HEAD.pack, b"".join
-        try:
-            bound = [  # as ``_bound`` has it, without a call for each
-                join(
-                    (
-                        label,
-                        pack(
-                            row.size, len(key := row.object_key.encode()), len(version := row.version_id.encode()), len(row.seal)
-                        ),
-                        key,
-                        version,
-                        row.seal,
-                        row.manifest,
-                    )
-                )
-                for row in rows
-            ]
-            opened = [
-                decrypt((record := row.meta)[1:_BEHIND], record[_BEHIND:], to)
-                for row, to in zip(rows, bound, strict=True)
-                if row.meta[0] == VERSION
-            ]
-        except (InvalidTag, ValueError, IndexError, struct.error):
-            opened = []
-        if len(opened) == len(rows):
-            return opened
+        records, pack, join = [row.meta for row in rows], _HEAD.pack, b"".join
+        with suppress(InvalidTag, ValueError, IndexError, struct.error):
+            if {record[0] for record in records} == {VERSION}:
+                bound: list[bytes] = []  # as ``_bound`` has it, without a call for each
+                for row in rows:
+                    key, version, seal = row.object_key.encode(), row.version_id.encode(), row.seal
+                    head = pack(row.size, len(key), len(version), len(seal))
+                    bound.append(join((_LABEL, head, key, version, seal, row.manifest)))
+                nonces, sealed = [record[1:_BEHIND] for record in records], [record[_BEHIND:] for record in records]
+                return list(map(self._cipher.decrypt, nonces, sealed, bound))
         # Some are of version 1, or not as they were written: it is found out one by one.
         return [self.open_version(row) for row in rows]
 
