@@ -122,10 +122,13 @@ class KeyUses:
         self._operations = numbers.counter(
             "strongroom_kms_operations", "Operations of KMS, refused ones included", "operation", "cause"
         ).add
-        self._hits = numbers.counter(
+        hits = numbers.counter(
             "strongroom_kms_bucket_key_hits", "Uses of a bucket key that needed no operation of KMS", "operation"
-        ).values
+        )
+        hits.values = record.hits
+        self._hit = hits.add
         self._record = record.used
+        self.served = record.served if also is None else self._served_too
         self._served = record.served
         self.full: Callable[[str], bool] = record.full
 
@@ -136,19 +139,13 @@ class KeyUses:
         if use.kms_called:
             self._operations((use.operation, use.cause))
         elif not use.code:
-            self._hit(use.operation)
+            self._hit((use.operation,))
 
-    def served(self, alike: Alike, at: datetime, resource: str, version: str, request_id: str, source_ip: str) -> bool:
-        if not self._served(alike, at, resource, version, request_id, source_ip):
-            return False
-        if self._also is not None:
+    def _served_too(self, alike: Alike, at: datetime, resource: str, version: str, request_id: str, source_ip: str) -> bool:
+        taken = self._served(alike, at, resource, version, request_id, source_ip)
+        if taken and self._also is not None:
             self._also(request_id, "cached")
-        self._hit(alike.operation)
-        return True
-
-    def _hit(self, operation: str) -> None:
-        labels = (operation,)
-        self._hits[labels] = self._hits.get(labels, 0) + 1
+        return taken
 
 
 class Lifecycles:

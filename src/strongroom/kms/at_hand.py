@@ -2,7 +2,7 @@
 
 That holds for one caller, one way of naming the key, one Region and one encryption context, at one generation of the catalog (which any
 change of a right, a grant, a user or a key raises on every worker), and until the moment when the shared key's life ends or the KMS key
-changes by itself. Never judges, and never knows whether a use was recorded.
+changes by itself. Every use is told to the observer, or does not happen. Never judges.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from strongroom.kms import shared_keys
+from strongroom.kms.key_use import no_room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from strongroom.api.operation import Call, Caller
     from strongroom.kms.key_use import Alike
-    from strongroom.kms.shared_keys import Kept
+    from strongroom.kms.ring import KeyRing
+    from strongroom.kms.shared_keys import Kept, KmsDataKey
     from strongroom.seal.wrap import Kek
 
 _REMEMBERED: Final = 8192  # beyond that the oldest goes
@@ -42,37 +44,43 @@ class AtHand:
 class KeysAtHand:
     """One per worker. Contexts are told apart by identity where new keys are made: whoever makes one anew for each use is not served."""
 
-    def __init__(self, generation: Callable[[], int]) -> None:
-        """``generation``: of the catalog, as it is now."""
-        self._generation = generation
+    def __init__(self, ring: KeyRing) -> None:
+        self._ring = ring  # whose observer is told
+        self._generation = ring.catalog.generation
         self._found: dict[tuple[str, int, int] | tuple[bytes, int], AtHand] = {}
 
-    def to_make(self, call: Call, named: str, region: str, context: Mapping[str, str]) -> AtHand | None:
-        """What new data keys are made with, or None. ``named``: how the request names the KMS key."""
-        found = self._find((named, id(context), id(call.caller)), call, region, context)
-        if found is None or found.kept.uses >= shared_keys.MOST_USES:
+    def make(self, call: Call, named: str, region: str, context: Mapping[str, str], resource: str) -> KmsDataKey | None:
+        """What new data keys are made with, for ``resource``; None: not at hand. ``named``: how the request names the KMS key.
+
+        Raises ApiError ThrottlingException.
+        """
+        found = self._found.get((named, id(context), id(call.caller)))
+        if found is None or found.kept.uses >= shared_keys.MOST_USES or not self._serves(found, call, region, context):
             return None
         found.kept.uses += 1
-        return found
+        if not self._ring.observer.served(found.alike, call.now, resource, "", call.request_id, call.source_ip):
+            raise no_room()
+        return found.kept.key
 
-    def to_open(self, call: Call, wrapped: bytes, region: str, context: Mapping[str, str]) -> AtHand | None:
-        """What opens what was made with ``wrapped``, or None."""
-        return self._find((wrapped, id(call.caller)), call, region, context)
+    def open(
+        self, call: Call, wrapped: bytes, region: str, context: Mapping[str, str], resource: str, version: str
+    ) -> bytes | Kek | None:
+        """What opens what was made with ``wrapped``, in the same way."""
+        found = self._found.get((wrapped, id(call.caller)))
+        if found is None or not self._serves(found, call, region, context):
+            return None
+        if not self._ring.observer.served(found.alike, call.now, resource, version, call.request_id, call.source_ip):
+            raise no_room()
+        return found.kek
 
-    def _find(
-        self, where: tuple[str, int, int] | tuple[bytes, int], call: Call, region: str, context: Mapping[str, str]
-    ) -> AtHand | None:
-        found = self._found.get(where)
-        if (
-            found is not None
-            and found.generation == self._generation()
+    def _serves(self, found: AtHand, call: Call, region: str, context: Mapping[str, str]) -> bool:
+        return (
+            found.generation == self._generation()
             and found.caller is call.caller
             and (found.context is context or found.context == context)
             and found.region == region
             and found.since <= call.now < found.until  # a clock that was set back does not lengthen a life
-        ):
-            return found
-        return None
+        )
 
     def remember_to_make(self, named: str, fresh: AtHand) -> None:
         self._remember((named, id(fresh.context), id(fresh.caller)), fresh)  # both live as long as it does

@@ -14,7 +14,7 @@ from strongroom.kms.access import Use, authorize, authorize_blob, check_usable, 
 from strongroom.kms.at_hand import AtHand, KeysAtHand
 from strongroom.kms.authorities import KeyAuthorities, grantee_names
 from strongroom.kms.identifiers import parse
-from strongroom.kms.key_use import NO_SUBJECT, Alike, Subject, Using, no_room
+from strongroom.kms.key_use import NO_SUBJECT, Alike, Subject, Using
 from strongroom.kms.local import LocalProvider
 from strongroom.kms.names import S3_ALIAS, AliasName, KeyName
 from strongroom.kms.questions import KeyQuestion
@@ -65,7 +65,9 @@ class DataKeys:
         self.ring = KeyRing(catalog, provider, clock, random)
         self._service_keys = ServiceKeys(catalog, provider, random)
         self._shared = SharedKeys(int(shared_seconds * 1000))
-        self._at_hand = KeysAtHand(catalog.generation)
+        self._at_hand = KeysAtHand(self.ring)
+        #: As ``unwrap``, in the way of ``generate_at_once``; bound here, since it is what most reads under a bucket key ask.
+        self.unwrap_at_once = self._at_hand.open
         self._authorities = KeyAuthorities(self.ring)
         self._looked_at: int | None = None  # the catalog's generation when the shared keys were last compared with it
 
@@ -162,23 +164,7 @@ class DataKeys:
 
         Raises ApiError ThrottlingException. ``context``: the same object each time.
         """
-        found = self._at_hand.to_make(call, kms_key or S3_ALIAS, region, context)
-        if found is None:
-            return None
-        if not self.ring.observer.served(found.alike, call.now, resource, "", call.request_id, call.source_ip):
-            raise no_room()
-        return found.kept.key
-
-    def unwrap_at_once(
-        self, call: Call, wrapped: bytes, region: str, context: Mapping[str, str], resource: str, version: str
-    ) -> bytes | Kek | None:
-        """As ``unwrap``, in the same way."""
-        found = self._at_hand.to_open(call, wrapped, region, context)
-        if found is None:
-            return None
-        if not self.ring.observer.served(found.alike, call.now, resource, version, call.request_id, call.source_ip):
-            raise no_room()
-        return found.kek
+        return self._at_hand.make(call, kms_key or S3_ALIAS, region, context, resource)
 
     async def allow_rewrapping(
         self, call: Call, region: str, before: tuple[str, Mapping[str, str]] | None, after: tuple[str, Mapping[str, str]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Self
 
 from strongroom.api.errors import ApiError
@@ -73,6 +73,10 @@ class Alike:
     user_id: str
     access_key_id: str
     context: Mapping[str, str]
+    labels: tuple[str] = field(init=False, repr=False)  # under which they are counted
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", (self.operation,))
 
     @classmethod
     def of(cls, caller: Caller, operation: str, key_arn: str, context: Mapping[str, str]) -> Alike:

@@ -74,6 +74,7 @@ class KeyUseRecord:
         self._file_bytes = file_bytes
         self._file_ms = int(file_seconds * 1000)
         self._flush_seconds = flush_seconds
+        self.hits: dict[tuple[str, ...], float] = {}  # how many uses were served, by operation; whoever counts others may add them
         self._lines = Lines()
         self._waiting: deque[KeyUse | Served] = deque()
         self._batch: list[KeyUse | Served] = []  # taken from the queue and not on the disk yet
@@ -116,6 +117,8 @@ class KeyUseRecord:
         waiting.append((alike, at, resource, version, request_id, source_ip))
         if count + 1 == _HURRY:
             self._wake.set()
+        labels = alike.labels
+        self.hits[labels] = self.hits.get(labels, 0) + 1
         return True
 
     @property

@@ -88,6 +88,7 @@ def encryption_output(envelope: Envelope) -> dict[str, Any]:
 class Sealing:
     def __init__(self, keys: DataKeys, random: Callable[[int], bytes]) -> None:
         self._keys = keys
+        self._unwrap_at_once = keys.unwrap_at_once
         self._random = random
         self._contexts: dict[str, Mapping[str, str]] = {}
         self._bucket_keyed: dict[bytes, Envelope] = {}
@@ -144,7 +145,13 @@ class Sealing:
         """
         kek: bytes | Kek | None = None
         if envelope.bucket_key and not envelope.context:
-            kek = self._opened_at_once(call, bucket, object_key, version_id, envelope)
+            name = bucket.name
+            context = self._contexts.get(name) or self._bucket_context(name)
+            resource = f"arn:aws:s3:::{name}/{object_key}"
+            try:
+                kek = self._unwrap_at_once(call, envelope.kms_wrapped, bucket.region, context, resource, version_id)
+            except ApiError as error:
+                raise as_s3(error) from error
         elif envelope.mode in OF_SERVICE:
             kek = self._service_key(envelope)
         if kek is None:
@@ -221,17 +228,6 @@ class Sealing:
         context = self._contexts.get(name) or self._bucket_context(name)
         try:
             return self._keys.generate_at_once(call, choice.kms_key, bucket.region, context, f"arn:aws:s3:::{name}/{object_key}")
-        except ApiError as error:
-            raise as_s3(error) from error
-
-    def _opened_at_once(
-        self, call: Call, bucket: Bucket, object_key: str, version_id: str, envelope: Envelope
-    ) -> bytes | Kek | None:
-        name = bucket.name
-        context = self._contexts.get(name) or self._bucket_context(name)
-        resource = f"arn:aws:s3:::{name}/{object_key}"
-        try:
-            return self._keys.unwrap_at_once(call, envelope.kms_wrapped, bucket.region, context, resource, version_id)
         except ApiError as error:
             raise as_s3(error) from error
 
