@@ -18,6 +18,7 @@ from strongroom.kms.key_use_anchors import keep_head, kept_heads
 from strongroom.kms.key_use_audit import Audit
 from strongroom.kms.key_use_chain import Chain, ChainError, Head
 from strongroom.kms.key_use_files import KeyUseRecord
+from strongroom.kms.key_use_trail import event
 from strongroom.kms.records import moment
 from strongroom.store.reserve import USES
 
@@ -107,7 +108,7 @@ def test_every_use_is_on_the_disk_when_the_record_is_closed(tmp_path, record_of)
     record.close()
     (path,) = files(tmp_path)
     first, *lines, end = [json.loads(line) for line in path.read_bytes().splitlines()]
-    assert (first["kind"], first["format"], first["chain"], first["file"], first["heads"]) == ("file", 1, record.chain_id, 1, {})
+    assert (first["kind"], first["format"], first["chain"], first["file"], first["heads"]) == ("file", 2, record.chain_id, 1, {})
     assert (end["kind"], [line["n"] for line in (first, *lines, end)]) == ("end", [1, 2, 3, 4, 5, 6])
     hashes = [line.pop("hash") for line in lines]
     assert lines[1] == {
@@ -196,26 +197,84 @@ def test_files_are_changed_by_size_and_by_age_and_the_chain_goes_on(tmp_path, re
     assert (report.faults, report.uses, report.chains) == ([], 7, 2)
 
 
-def test_uses_that_have_much_in_common_have_the_same_lines(tmp_path, record_of, monkeypatch):
-    """By whichever way a use is told, also when what they share has been forgotten, and over the end of a second."""
+def test_uses_that_have_much_in_common_share_a_line_and_are_read_as_if_they_did_not(tmp_path, record_of, monkeypatch):
+    """Over the end of a second, and also when what they share has been forgotten."""
     monkeypatch.setattr(key_use_lines, "_REMEMBERED", 1)
-    monkeypatch.setattr(key_use_files, "_TOGETHER", 3)
+    monkeypatch.setattr(key_use_files, "_TOGETHER", 5)
+    strange = 'arn:aws:s3:::bucket/"\\\n\u00e9'
+    told, shared = record_of(flush_seconds=60), record_of(flush_seconds=60)
+    reading, making = alike(), alike("GenerateDataKey")
+    for number in (0, 1, 2, 3, 875, 876, 877, 878, 5000, 5001):
+        made = use(number, operation="GenerateDataKey", version="", resource=strange)
+        for one in (use(number), made):
+            told.used(one)
+        assert serve(shared, reading, number)
+        assert serve(shared, making, number, version="", resource=strange)
+        if number == 2:
+            told.used(use(2, code="AccessDenied", operation="Encrypt"))
+            shared.used(use(2, code="AccessDenied", operation="Encrypt"))
+    for record in (told, shared):
+        record.close()
+    assert reading.use(moment(NOW), "arn:aws:s3:::bucket/0", "v", "0", "127.0.0.1") == use()
+    of_told, of_shared = (
+        [line for line in Audit(tmp_path, KEY, {}).lines() if line.chain_id == record.chain_id] for record in (told, shared)
+    )
+
+    def content(lines):
+        told = [{name: value for name, value in line.entry.items() if name not in {"n", "hash"}} for line in lines]
+        return sorted(told, key=lambda entry: (entry["time"], entry["operation"]))
+
+    assert content(of_shared) == content(of_told)
+    assert [line.time for line in of_shared] == sorted(line.time for line in of_shared)
+    assert len({event(line)["eventID"] for line in [*of_told, *of_shared]}) == 42
+    assert [event(line)["requestID"] for line in of_shared[:3]] == ["0", "0", "1"]
+    lines = [json.loads(line) for line in files(tmp_path)[1].read_bytes().splitlines()][1:-1]
+    assert [(line["kind"], line["operation"], len(line.get("uses", ()))) for line in lines[:3]] == [
+        ("uses", "Decrypt", 3),
+        ("uses", "GenerateDataKey", 2),
+        ("uses", "GenerateDataKey", 2),
+    ]
+    assert len(lines) == 10
+    report = audit(tmp_path)
+    assert (report.faults, report.uses, report.lines) == ([], 42, 21 + 10 + 4)
+
+
+def test_a_line_of_many_uses_as_the_document_says_it(tmp_path, record_of):
+    """Written from docs/spec/key-use.md alone."""
     record = record_of(flush_seconds=60)
-    common, other = alike(), alike("GenerateDataKey")
-    numbers = [0, 500, 1500, 2, 876, 877, 5000]
-    for number in numbers:
-        record.used(use(number))
-        assert serve(record, common, number)
-        record.used(use(number, operation="GenerateDataKey", version="", resource='arn:aws:s3:::bucket/"\\\n\u00e9'))
-        assert serve(record, other, number, version="", resource='arn:aws:s3:::bucket/"\\\n\u00e9')
+    common = alike()
+    for number in range(3):
+        assert serve(record, common, number, version="" if number == 1 else "v")
     record.close()
-    assert alike().use(moment(NOW), "arn:aws:s3:::bucket/0", "v", "0", "127.0.0.1") == use()
-    entries = [json.loads(line) for line in files(tmp_path)[0].read_bytes().splitlines()][1:-1]
-    for entry in entries:
-        del entry["n"], entry["hash"]
-    assert entries[::2] == entries[1::2]
-    assert len({entry["time"] for entry in entries}) == len(numbers)
-    assert (audit(tmp_path).faults, audit(tmp_path).uses) == ([], 4 * len(numbers))
+    line = json.loads(files(tmp_path)[0].read_bytes().splitlines()[1])
+    del line["hash"]
+    assert line == {
+        "n": 2,
+        "kind": "uses",
+        "operation": "Decrypt",
+        "cause": "bucket-key",
+        "kms": False,
+        "key": ARN,
+        "principal": "arn:aws:iam::111122223333:root",
+        "account": "111122223333",
+        "user_id": "111122223333",
+        "access_key_id": "AKIA",
+        "outcome": "Success",
+        "context": {"aws:s3:arn": "arn:aws:s3:::bucket"},
+        "uses": [
+            [f"2026-02-02T02:40:00.{123 + number}Z", f"arn:aws:s3:::bucket/{number}", version, f"{number}", "127.0.0.1"]
+            for number, version in enumerate(("v", "", "v"))
+        ],
+    }
+
+
+def test_a_file_of_a_later_format_is_not_taken_for_one_of_ours(tmp_path, record_of, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(key_use_files, "FORMAT", 3)
+        record = record_of(flush_seconds=60)
+        record.used(use())
+        record.close()
+    assert found(tmp_path) == f"{record.chain_id}-000001.jsonl has format 3: a later Strongroom wrote it"
 
 
 def test_a_use_that_cannot_be_taken_in_is_not_told(tmp_path, record_of, monkeypatch):
@@ -236,6 +295,7 @@ def test_a_use_that_cannot_be_taken_in_is_not_told(tmp_path, record_of, monkeypa
     record._failing = True
     assert not serve(record, reading)
     record._reserve = key_use_files.Reserve()
+    record._failing = False
     record.close()
     assert audit(tmp_path).uses == 5
 

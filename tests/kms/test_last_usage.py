@@ -13,6 +13,7 @@ from strongroom.kms.key_use import Alike, KeyUse
 from strongroom.kms.key_use_audit import Audit
 from strongroom.kms.key_use_files import KeyUseRecord
 from strongroom.kms.key_use_last import LAST_KIND, LastUses
+from strongroom.kms.key_use_lines import Last
 from strongroom.kms.key_use_trail import event, event_id
 from strongroom.kms.names import KeyName, named
 from strongroom.kms.records import milliseconds
@@ -21,6 +22,11 @@ from tests.kms.test_key_use import USING
 from tests.kms.world import HIDDEN, KMS_KEY, REGION, A, B, World
 
 RECORD_KEY = bytes(range(32))
+
+
+def lines(first, *uses):
+    """Each as the last of a line of its own."""
+    return [Last(use, number, 0) for number, use in enumerate(uses, first)]
 
 
 def use(world, arn, **changed):
@@ -85,7 +91,7 @@ async def test_a_key_that_is_older_than_the_tracking(world):
     await LastUses(world.catalog, KMS_KEY).begin(milliseconds(world.clock()))  # a later start moves no date
     answer = await world.ask("GetKeyLastUsage", KeyId=key_id)
     assert (answer["TrackingStartDate"], answer["KeyCreationDate"], answer["KeyLastUsage"]) == (began, created, {})
-    world.last_uses.written([use(world, arn)], "chain", 7)
+    world.last_uses.written(lines(7, use(world, arn)), "chain")
     answer = await world.ask("GetKeyLastUsage", KeyId=key_id)
     assert (answer["TrackingStartDate"], answer["KeyLastUsage"]["Timestamp"]) == (began, world.clock())
     await world.last_uses.close()
@@ -115,12 +121,39 @@ async def test_what_the_kms_api_did_is_told_with_the_event_of_its_line(tmp_path,
     assert await told(world, other_id)  # a later refusal takes nothing away
 
 
+async def test_of_uses_that_share_a_line_it_is_the_newest_with_its_own_event(tmp_path, world, recorded):
+    """Lines are in the order of their first uses: the newest use of a key may be in the first of them."""
+    key_id, arn = await world.key()
+    reading, making = (Alike(name, "bucket-key", arn, "", A, "", "", {}) for name in ("Decrypt", "GenerateDataKey"))
+    for number, alike in enumerate((reading, making, making, reading, reading)):
+        recorded.served(alike, world.clock(), f"{number}", "", f"{number}", "")
+        world.clock.now += timedelta(seconds=1)
+
+    async def last():
+        return (await told(world, key_id)).get("KmsRequestId") == "4"
+
+    await until(last)
+    newest = {line.entry["request_id"]: line for line in Audit(tmp_path, RECORD_KEY, {}).lines()}["4"]
+    for _ in range(2):
+        assert await told(world, key_id) == {
+            "Operation": "Decrypt",
+            "Timestamp": world.clock() - timedelta(seconds=1),
+            "CloudTrailEventId": event(newest)["eventID"],
+            "KmsRequestId": "4",
+        }
+        await world.last_uses.write()  # from memory, and then from its row
+
+
 async def test_refused_uses_and_those_of_the_scrub_are_none(world, tracked):
     key_id, arn = await world.key()
-    tracked.written([use(world, arn, code="DisabledException"), use(world, arn, cause="scrub"), use(world, "alias/none")], "c", 1)
+    tracked.written(
+        lines(1, use(world, arn, code="DisabledException"), use(world, arn, cause="scrub"), use(world, "alias/none")), "c"
+    )
     assert await told(world, key_id) == {}
     served = Alike("GenerateDataKey", "bucket-key", arn, "", A, "", "", {})
-    tracked.written([use(world, arn), (served, world.clock(), "", "", "7", ""), use(world, arn, code="AccessDenied")], "c", 4)
+    tracked.written(
+        lines(4, use(world, arn), (served, world.clock(), "", "", "7", ""), use(world, arn, code="AccessDenied")), "c"
+    )
     await tracked.write()
     assert await told(world, key_id) == {
         "Operation": "GenerateDataKey",
@@ -128,28 +161,31 @@ async def test_refused_uses_and_those_of_the_scrub_are_none(world, tracked):
         "CloudTrailEventId": event_id("c", 5),
         "KmsRequestId": "7",
     }
+    tracked.written([Last((served, world.clock(), "", "", "8", ""), 9, 3)], "c")
+    await tracked.write()
+    assert (await told(world, key_id))["CloudTrailEventId"] == event_id("c", 9, 3) != event_id("c", 9)
 
 
 async def test_it_is_there_after_a_restart_and_on_other_workers(world, tracked, other_worker):
     key_id, arn = await world.key()
-    tracked.written([use(world, arn, request_id="first")], "chain", 2)
+    tracked.written(lines(2, use(world, arn, request_id="first")), "chain")
     assert (await told(world, key_id))["KmsRequestId"] == "first"  # where it was recorded, at once
     assert await told(other_worker, key_id) == {}
     await until(lambda: told(other_worker, key_id))  # a second later
     assert (await told(other_worker, key_id))["KmsRequestId"] == "first"
     before = world.clock()
     world.clock.days(1)
-    other_worker.last_uses.written([use(world, arn, request_id="second")], "other", 2)
+    other_worker.last_uses.written(lines(2, use(world, arn, request_id="second")), "other")
     await other_worker.last_uses.write()
     assert (await told(world, key_id))["KmsRequestId"] == "second"
-    tracked.written([use(world, arn, request_id="late", at_ms=milliseconds(before))], "chain", 3)
+    tracked.written(lines(3, use(world, arn, request_id="late", at_ms=milliseconds(before))), "chain")
     await tracked.write()
     assert {(await told(each, key_id))["KmsRequestId"] for each in (world, other_worker)} == {"second"}
 
 
 async def test_all_that_is_known_is_kept_when_the_server_ends(world, tracked, other_worker):
     keys = [await world.key() for _ in range(3)]
-    tracked.written([use(world, arn, request_id=key_id) for key_id, arn in keys], "chain", 2)
+    tracked.written(lines(2, *[use(world, arn, request_id=key_id) for key_id, arn in keys]), "chain")
     await tracked.close()
     assert [(await told(other_worker, key_id))["KmsRequestId"] for key_id, _ in keys] == [key_id for key_id, _ in keys]
 
@@ -158,7 +194,7 @@ async def test_of_many_keys_each_has_its_own(world, tracked):
     """More than one transaction takes. Only those that exist have a row."""
     (key_id, arn), name = await world.key(), KeyName(A, REGION, "")
     others = [KeyName(A, REGION, f"{number:08d}-0000-0000-0000-000000000000") for number in range(450)]
-    tracked.written([use(world, each.arn) for each in others] + [use(world, arn)], "chain", 1)
+    tracked.written(lines(1, *[use(world, each.arn) for each in others], use(world, arn)), "chain")
     await tracked.write()
     assert [scope for scope, _ in await world.catalog.documents(LAST_KIND, prefix=name.scope, limit=9)] == [name.scope + key_id]
     assert await told(world, key_id)
@@ -167,7 +203,7 @@ async def test_of_many_keys_each_has_its_own(world, tracked):
 async def test_what_is_kept_lets_every_memory_of_the_catalog_stand(world, tracked):
     _, arn = await world.key()
     before = world.catalog.generation()
-    tracked.written([use(world, arn)], "chain", 1)
+    tracked.written(lines(1, use(world, arn)), "chain")
     await tracked.write()
     assert world.catalog.generation() == before
 
@@ -180,7 +216,7 @@ async def test_while_the_catalog_cannot_be_written_it_is_known_where_it_was_reco
 
     with monkeypatch.context() as broken:
         broken.setattr(world.catalog, "write", refuse)
-        tracked.written([use(world, arn)], "chain", 1)
+        tracked.written(lines(1, use(world, arn)), "chain")
         with pytest.raises(Unavailable):
             await tracked.write()
         await tracked._write_quietly()
@@ -206,19 +242,19 @@ async def test_while_the_catalog_cannot_be_written_it_is_known_where_it_was_reco
 async def test_a_row_that_was_edited_is_an_error_until_the_key_is_used_again(world, tracked, changed):
     key_id, arn = await world.key()
     scope = KeyName(A, REGION, key_id).scope
-    tracked.written([use(world, arn)], "chain", 1)
+    tracked.written(lines(1, use(world, arn)), "chain")
     await tracked.write()
     good = await world.catalog.document(scope, LAST_KIND)
     await world.catalog.write(lambda tx: tx.note(scope, LAST_KIND, {**good, **changed}))
     assert (await world.refusal("GetKeyLastUsage", KeyId=key_id))[0] == "KMSInternalException"
-    tracked.written([use(world, arn)], "chain", 2)
+    tracked.written(lines(2, use(world, arn)), "chain")
     await tracked.write()
     assert await told(world, key_id)
 
 
 async def test_a_row_of_another_key_is_an_error(world, tracked):
     (one_id, one), (other_id, other) = await world.key(), await world.key()
-    tracked.written([use(world, one), use(world, other)], "chain", 1)
+    tracked.written(lines(1, use(world, one), use(world, other)), "chain")
     await tracked.write()
     rows = [await world.catalog.document(KeyName(A, REGION, each).scope, LAST_KIND) for each in (one_id, other_id)]
     await world.catalog.write(lambda tx: tx.note(KeyName(A, REGION, one_id).scope, LAST_KIND, rows[1]))
@@ -246,7 +282,7 @@ async def test_who_may_ask(world, tracked):
 
 async def test_it_is_told_in_every_state_and_goes_with_the_key(world, tracked, other_worker):
     key_id, arn = await world.key()
-    tracked.written([use(world, arn)], "chain", 1)
+    tracked.written(lines(1, use(world, arn)), "chain")
     await tracked.write()
     at = world.clock()
     await world.ask("DisableKey", KeyId=key_id)
@@ -256,7 +292,7 @@ async def test_it_is_told_in_every_state_and_goes_with_the_key(world, tracked, o
     world.clock.days(7)
     assert (await world.refusal("GetKeyLastUsage", KeyId=key_id))[0] == "NotFoundException"
     assert await world.rooms.deletion.destroy_due() == 1
-    other_worker.last_uses.written([use(world, arn)], "other", 1)  # of its last second, told late
+    other_worker.last_uses.written(lines(1, use(world, arn)), "other")  # of its last second, told late
     await other_worker.last_uses.write()
     assert await world.catalog.documents(LAST_KIND, limit=9) == []
 
@@ -264,7 +300,7 @@ async def test_it_is_told_in_every_state_and_goes_with_the_key(world, tracked, o
 async def test_related_keys_have_each_their_own(world, tracked):
     primary, arn = await world.key(MultiRegion=True)
     await world.ask("ReplicateKey", KeyId=primary, ReplicaRegion="eu-west-1")
-    tracked.written([use(world, arn)], "chain", 1)
+    tracked.written(lines(1, use(world, arn)), "chain")
     await tracked.write()
     assert await told(world, primary)
     assert await told(world, primary, region="eu-west-1") == {}

@@ -16,6 +16,7 @@ import orjson
 
 from strongroom.kms.key_use_chain import Chain, ChainError, Head
 from strongroom.kms.key_use_files import FILE_NAME, FOLDER, HEAD_SUFFIX
+from strongroom.kms.key_use_lines import FORMAT, uses_of
 
 _MOST_FAULTS: Final = 1000  # a file of somebody else's would have one on every line
 
@@ -43,11 +44,12 @@ class _Claim(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One checked line. ``time`` first: lines of several chains are merged by it."""
+    """One checked use. ``time`` first: those of several chains are merged by it."""
 
     time: str
     chain_id: str
-    number: int
+    number: int  # of the line in its chain
+    place: int  # in its line, from 0
     entry: dict[str, Any]
 
 
@@ -114,14 +116,15 @@ class Audit:
     def lines(self) -> Iterator[Line]:
         """Every use that checks out, about in the order of time; ``report`` is complete when all have been read."""
         chains = sorted({*self._files, *self._claims})
-        yield from heapq.merge(*(self._chain(chain_id) for chain_id in chains), key=lambda line: line[:3])
+        yield from heapq.merge(*(_in_order(self._chain(chain_id)) for chain_id in chains), key=lambda line: line[:4])
 
     def verify(self) -> Report:
         for _ in self.lines():
             pass
         return self.report
 
-    def _chain(self, chain_id: str) -> Iterator[Line]:
+    def _chain(self, chain_id: str) -> Iterator[list[Line]]:
+        """The uses of each line that checks out."""
         report = self.report
         paths = self._files.get(chain_id)
         if paths is None:
@@ -145,9 +148,12 @@ class Audit:
                 if chain.count in hashes:
                     hashes[chain.count] = chain.head.hex()
                 ended = entry["kind"] == "end"
-                if entry["kind"] == "use":
-                    report.uses += 1
-                    yield Line(entry["time"], chain_id, chain.count, entry)
+                if entry.get("format", FORMAT) > FORMAT:
+                    report.fault(f"{path.name} has format {entry['format']}: a later Strongroom wrote it")
+                    return
+                uses = uses_of(entry)
+                report.uses += len(uses)
+                yield [Line(use["time"], chain_id, chain.count, place, use) for place, use in enumerate(uses)]
         self._check_claims(chain_id, chain, hashes)
         if not ended:
             report.notices.append(f"chain {chain_id} has no end: its server is running, or stopped without warning")
@@ -183,3 +189,18 @@ class Audit:
                 self.report.fault(text)
             elif hashes[claim.lines] != claim.hash:
                 self.report.fault(f"chain {chain_id} is not the one that {claim.by} tells of")
+
+
+def _in_order(chain: Iterator[list[Line]]) -> Iterator[Line]:
+    """The uses of a chain about in the order of time: uses that share a line were written together with others, which came in between.
+
+    Lines are in the order of their first uses, so what came before the first use of a line is in no line behind it.
+    """
+    held: list[Line] = []
+    for uses in chain:
+        while held and uses and held[0] < uses[0]:
+            yield heapq.heappop(held)
+        for use in uses:
+            heapq.heappush(held, use)
+    while held:
+        yield heapq.heappop(held)

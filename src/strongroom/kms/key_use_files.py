@@ -20,7 +20,7 @@ import structlog
 
 from strongroom.kms.key_use import KeyUse
 from strongroom.kms.key_use_chain import Chain, ChainError, Head
-from strongroom.kms.key_use_lines import Lines, Served
+from strongroom.kms.key_use_lines import FORMAT, Last, Lines, Served
 from strongroom.kms.records import moment
 from strongroom.store.reserve import USES, Reserve, is_full
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from strongroom.kms.key_use import Alike
 
-FORMAT: Final = 1
 FOLDER: Final = "key-use"  # in the data folder
 FILE_NAME: Final = re.compile(r"([0-9a-f]{20})-([0-9]{6})\.jsonl")
 HEAD_SUFFIX: Final = ".head"
@@ -38,12 +37,12 @@ FILE_BYTES: Final = 64 << 20
 FILE_SECONDS: Final = 86_400.0
 MOST_WAITING: Final = 32_768  # uses; each about a kilobyte
 _HURRY: Final = 4096  # waiting uses at which the thread does not wait for its second to end
-_TOGETHER: Final = 128  # lines that are made at a time: what a processor's cache holds
+_TOGETHER: Final = 256  # uses that are written together, so that those with much in common share a line
 #: What whoever reads needs: these go on while the disk is full. What makes keys for new data would only use up the room.
 _READING: Final = frozenset({"Decrypt", "Verify", "VerifyMac"})
 _OTHERS: Final = 256  # heads of other chains that a file's first line names, the newest
-#: Is told, by the thread, of uses that are on the disk now: they, the chain, and the number of the first one's line.
-Written = Callable[[Sequence[KeyUse | Served], str, int], None]
+#: Is told, by the thread, of lines that are on the disk now: the last use of each, and the chain.
+Written = Callable[[Sequence[Last], str], None]
 _LOG: Final = structlog.get_logger("strongroom.kms")
 
 
@@ -74,7 +73,9 @@ class KeyUseRecord:
         self._file_bytes = file_bytes
         self._file_ms = int(file_seconds * 1000)
         self._flush_seconds = flush_seconds
-        self.hits: dict[tuple[str, ...], float] = {}  # how many uses were served, by operation; whoever counts others may add them
+        self.hits: dict[
+            tuple[str, ...], float
+        ] = {}  # how many uses were served, by operation; whoever counts others may add them
         self._lines = Lines()
         self._waiting: deque[KeyUse | Served] = deque()
         self._batch: list[KeyUse | Served] = []  # taken from the queue and not on the disk yet
@@ -179,20 +180,20 @@ class KeyUseRecord:
         if self._size >= self._file_bytes or self._now_ms() - self._since_ms >= self._file_ms:
             self._open_file()
         chain = self._chain.copy()
-        data = b"".join(
-            [
-                chain.add(self._lines.bodies(chain.count + 1, self._batch[start : start + _TOGETHER]))
-                for start in range(0, len(self._batch), _TOGETHER)
-            ]
-        )
+        lines: list[bytes] = []
+        lasts: list[Last] = []
+        for start in range(0, len(self._batch), _TOGETHER):
+            bodies, told = self._lines.of(chain.count + 1, self._batch[start : start + _TOGETHER])
+            lines.append(chain.add(bodies))
+            lasts += told
+        data = b"".join(lines)
         if last:
             data += chain.seal({"kind": "end", "time": self._lines.time(moment(self._now_ms()))})
         if data:
-            first = self._chain.count + 1
             self._append(data, chain)
-            done, self._batch = self._batch, []
+            self._batch = []
             if self._written is not None:
-                self._written(done, chain.chain_id, first)
+                self._written(lasts, chain.chain_id)
         self._write_head()
 
     def _append(self, data: bytes, chain: Chain) -> None:

@@ -25,7 +25,7 @@ from strongroom.store.contract import Claim, StoreError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from strongroom.kms.key_use_lines import Served
+    from strongroom.kms.key_use_lines import Last
     from strongroom.kms.names import KeyName
     from strongroom.store.contract import Catalog, Transaction
 
@@ -43,13 +43,14 @@ _LOG: Final = structlog.get_logger("strongroom.kms")
 
 
 class LastUse(NamedTuple):
-    """``chain_id`` and ``number``: its line in the record."""
+    """``chain_id``, ``number`` and ``place``: its line in the record, and where it is in that."""
 
     at_ms: int
     operation: str
     request_id: str
     chain_id: str
     number: int
+    place: int = 0
 
 
 class NotAuthentic(Exception):
@@ -89,25 +90,21 @@ class LastUses:
 
     # --- in the record's thread
 
-    def written(self, uses: Sequence[KeyUse | Served], chain_id: str, first: int) -> None:
-        """These uses are lines of that chain now, the first of them with that number. Never waits for the catalog, nor raises."""
-        newest: dict[str, int] = {}
-        for at, use in enumerate(uses):
-            if not isinstance(use, KeyUse):
-                newest[use[0].key_arn] = at
-            elif not use.code and use.cause != _OWN:
-                newest[use.key_arn] = at
+    def written(self, lasts: Sequence[Last], chain_id: str) -> None:
+        """These are lines of that chain now. Never waits for the catalog, nor raises."""
+        newest: dict[str, LastUse] = {}
+        for use, number, place in lasts:
+            whole = use if isinstance(use, KeyUse) else use[0].use(*use[1:])
+            if whole.code or whole.cause == _OWN:
+                continue
+            before = newest.get(whole.key_arn)
+            if before is None or before.at_ms <= whole.at_ms:  # lines are in the order of their first uses
+                newest[whole.key_arn] = LastUse(whole.at_ms, whole.operation, whole.request_id, chain_id, number, place)
         if not newest:
             return
-        found: dict[str, LastUse] = {}
-        for key_arn, at in newest.items():
-            use = uses[at]
-            if not isinstance(use, KeyUse):
-                use = use[0].use(*use[1:])
-            found[key_arn] = LastUse(use.at_ms, use.operation, use.request_id, chain_id, first + at)
         with self._lock:
             idle = not self._fresh
-            self._fresh.update(found)
+            self._fresh.update(newest)
         if idle and self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed: ``close`` has written what was there
                 self._loop.call_soon_threadsafe(self._wait, WRITE_SECONDS)
@@ -177,14 +174,17 @@ class LastUses:
 
     def _row(self, name: KeyName, use: LastUse) -> dict[str, Any]:
         row = {"format": _FORMAT, **use._asdict()}
+        if not use.place:
+            del row["place"]
         return {**row, "mac": self._mac(name, row)}
 
     def _read(self, name: KeyName, value: Any) -> LastUse:
         """Raises NotAuthentic."""
         try:
-            row = {member: value[member] for member in ("format", *LastUse._fields)}
+            members = LastUse._fields if "place" in value else LastUse._fields[:-1]
+            row = {member: value[member] for member in ("format", *members)}
             if row["format"] == _FORMAT and hmac.compare_digest(self._mac(name, row), value["mac"]):
-                return LastUse(*(row[member] for member in LastUse._fields))
+                return LastUse(*(row[member] for member in members))
         except (KeyError, TypeError):
             pass
         raise NotAuthentic

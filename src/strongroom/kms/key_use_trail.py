@@ -16,9 +16,9 @@ _VERSION: Final = "1.11"
 _NAMES: Final = uuid.UUID("c4d0a3a5-1f0e-4f53-9f0a-6b1f2d3b9e57")  # of event ids: the same line has the same one in every export
 
 
-def event_id(chain_id: str, number: int) -> str:
-    """What stands for a line of the record."""
-    return str(uuid.uuid5(_NAMES, f"{chain_id}/{number}"))
+def event_id(chain_id: str, number: int, place: int = 0) -> str:
+    """What stands for a use in the record. ``place``: in its line."""
+    return str(uuid.uuid5(_NAMES, f"{chain_id}/{number}/{place}" if place else f"{chain_id}/{number}"))
 
 
 def event(line: Line) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def event(line: Line) -> dict[str, Any]:
         "responseElements": None,
         "additionalEventData": further,
         "requestID": entry["request_id"],
-        "eventID": event_id(line.chain_id, line.number),
+        "eventID": event_id(line.chain_id, line.number, line.place),
         "readOnly": True,
         "resources": [{"accountId": _part(key_arn, 4), "type": "AWS::KMS::Key", "ARN": key_arn}],
         "eventType": "AwsApiCall",

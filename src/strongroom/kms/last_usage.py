@@ -47,6 +47,6 @@ def _shown(use: LastUse) -> dict[str, Any]:
     return {
         "Operation": use.operation,
         "Timestamp": moment(use.at_ms),
-        "CloudTrailEventId": event_id(use.chain_id, use.number),
+        "CloudTrailEventId": event_id(use.chain_id, use.number, use.place),
         "KmsRequestId": use.request_id,
     }
