@@ -113,3 +113,33 @@ class ArrivingBody:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+
+class NothingArrives(ArrivingBody):
+    """The body of a request that has none, the same for all of them."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(_Nobody())
+        self.over = self.came = True
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
+
+    async def whole(self) -> bytes:
+        return b""
+
+    def release(self) -> None:
+        """There is nothing to let go."""
+
+
+class _Nobody:
+    """A connection that is never asked for anything."""
+
+    def invite(self) -> None: ...
+    def hold(self) -> None: ...
+    def go_on(self) -> None: ...
+
+
+NOTHING: Final = NothingArrives()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 import structlog
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from strongroom.edge.arriving import ArrivingBody
+from strongroom.edge.arriving import NOTHING, ArrivingBody
 from strongroom.edge.head import Head, Reply
 from strongroom.edge.http1 import CONTINUE, HEAD_MOST, LINES_MOST, BadRequest, answer_head, head_of, refusal, too_large
 from strongroom.edge.limits import DRAIN_MOST, INLINE_MOST
@@ -178,14 +178,17 @@ class Connection(asyncio.Protocol):
         if len(self._waiting) >= _WAITING_MOST:
             raise BadRequest(400, "BadRequest", "Too many requests were sent before their turn.")
         head = head_of(parser.get_method().decode(), self._target, self._lines, self._site.scheme, self._client_ip)
-        has_body = head.headers.get("content-length", "0") != "0" or "transfer-encoding" in head.headers
-        if head.headers.get("transfer-encoding", "chunked").lower() != "chunked":
+        headers = head.headers
+        has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        if has_body and headers.get("transfer-encoding", "chunked").lower() != "chunked":
             raise BadRequest(501, "NotImplemented", "A header you provided implies functionality that is not implemented.")
         version = parser.get_http_version()
         keeps = parser.should_keep_alive() and not parser.should_upgrade()
-        asked = _Asked(head, ArrivingBody(self), has_body, keeps, version)
-        asked.body.expects = has_body and version == "1.1" and head.headers.get("expect", "").lower() == "100-continue"
-        self._arriving = asked
+        asked = _Asked(head, NOTHING, has_body, keeps, version)
+        if has_body:
+            body = asked.body = ArrivingBody(self)
+            body.expects = version == "1.1" and headers.get("expect", "").lower() == "100-continue"
+            self._arriving = asked
         if self._task is None:
             self._begin(asked)
         else:
@@ -231,8 +234,7 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         self._cut()
         head = Head("GET", "/", None, "", {}, self._site.scheme, self._client_ip)
-        asked = _Asked(head, ArrivingBody(self), has_body=False, keeps=False, version="1.1", bad=reason)
-        asked.body.end()
+        asked = _Asked(head, NOTHING, has_body=False, keeps=False, version="1.1", bad=reason)
         if self._task is None:
             self._begin(asked)
         else:
