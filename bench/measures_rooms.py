@@ -6,7 +6,11 @@ A sample counts processor time, not seconds, so that a busy machine disturbs it 
 from __future__ import annotations
 
 import asyncio
+import gc
+import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from statistics import median
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -15,10 +19,15 @@ from inprocess import Rooms, processor_us
 from load import BenchError
 from measures import SMALL, Measure, Run, Sample
 
-from strongroom.kms.key_use import Nobody
+from strongroom.kms.key_use import Alike, Nobody
 from strongroom.seal.bucket_records import BucketRecords
 
 LISTED: Final = 1_000
+_ASKED: Final = 1_024  # objects of each bucket
+_USES: Final = 4_000  # fewer than what makes the record's thread hurry
+_KEY: Final = "arn:aws:kms:us-east-1:111122223333:key/0d990263-018e-4e65-a703-eff731de951e"
+_ROOT: Final = ("arn:aws:iam::111122223333:root", "111122223333", "111122223333", "AKIABENCHBENCHBENCHB")
+_ALIKE: Final = Alike("Decrypt", "bucket-key", _KEY, *_ROOT, {"aws:s3:arn": "arn:aws:s3:::bench-shared"})
 _BODY: Final = bytes(range(256)) * (SMALL // 256)
 
 
@@ -68,6 +77,65 @@ def _record(run: Run) -> Callable[[], Sample]:
     return sample
 
 
+def _bucket_key(method: str, most_us: float) -> Callable[[Run], Callable[[], Sample]]:
+    """What a request under a bucket key takes beyond one under SSE-S3, its line in the key-use record included."""
+
+    def prepare(run: Run) -> Callable[[], Sample]:
+        runner, rooms = _rooms(run, f"shared-{method.lower()}")
+        names = [f"{number:04d}" for number in range(_ASKED)]
+        size = SMALL if method == "PUT" else 0
+        heads = {bucket: [rooms.head(method, bucket, name, size) for name in names] for bucket in ("bench-s3", "bench-shared")}
+
+        async def fill() -> None:
+            for bucket in heads:
+                await rooms.request(rooms.head("PUT", bucket))
+                if bucket == "bench-shared":
+                    await _kms_bucket(rooms, bucket)
+                for name in names:
+                    await rooms.request(rooms.head("PUT", bucket, name, SMALL), _BODY)
+
+        async def group(bucket: str, first: int) -> float:
+            """Microseconds of a request, of sixteen that come together."""
+            asked = heads[bucket][first : first + 16]
+            started = time.process_time()
+            await asyncio.gather(*[rooms.request(head, _BODY if size else b"") for head in asked])
+            return (time.process_time() - started) / 16 * 1e6
+
+        async def written() -> float:
+            """Microseconds of a use until it is on the disk: what the record's thread does once a second."""
+            record, now = rooms.house.record, datetime.now(UTC)
+            while record.waiting:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.1)
+            for number in range(_USES):
+                record.served(
+                    _ALIKE, now, f"arn:aws:s3:::bench-shared/{number:04d}", f"{number:032x}", f"{number:016X}", "127.0.0.1"
+                )
+            started = time.process_time()
+            while record.waiting:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            return (time.process_time() - started) / _USES * 1e6
+
+        async def both() -> Sample:
+            spent: dict[str, list[float]] = {bucket: [] for bucket in heads}
+            for number in range(8):
+                gc.collect()
+                gc.freeze()  # as a worker does
+                for first in range(0, _ASKED, 16):
+                    for bucket in heads if (number + first // 16) % 2 else reversed(heads):
+                        spent[bucket].append(await group(bucket, first))
+            plain, shared = (median(each) for each in spent.values())
+            line = await written()
+            return Sample(shared + line - plain, most_us, {"SSE-S3": plain, "bucket key": shared, "line": line})
+
+        def sample() -> Sample:
+            return runner.run(both())
+
+        runner.run(fill())
+        return sample
+
+    return prepare
+
+
 def _sealed_listing(run: Run) -> Callable[[], Sample]:
     """A page of 1,000 entries; without sealing the same records are at hand in clear."""
     runner, rooms = _rooms(run, "listed")
@@ -107,5 +175,23 @@ def _sealed_listing(run: Run) -> Callable[[], Sample]:
 
 MEASURES: Final = (
     Measure("record", "4 KiB GET and PUT with the key-use record", "µs", "without it", 1.05, _record, at_most=True),
+    Measure(
+        "bucket-key-get-extra",
+        "GET 4 KiB under a bucket key, beyond SSE-S3",
+        "µs",
+        "5 µs",
+        1.0,
+        _bucket_key("GET", 5.0),
+        at_most=True,
+    ),
+    Measure(
+        "bucket-key-put-extra",
+        "PUT 4 KiB under a bucket key, beyond SSE-S3",
+        "µs",
+        "8 µs",
+        1.0,
+        _bucket_key("PUT", 8.0),
+        at_most=True,
+    ),
     Measure("sealed-list", "page of 1,000 sealed entries", "ms", "entries in clear", 1.25, _sealed_listing, at_most=True),
 )

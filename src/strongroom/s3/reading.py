@@ -265,7 +265,11 @@ def described(
     output = meta.output()
     output["LastModified"] = _second(row.modified_ms // 1000)
     output["AcceptRanges"] = "bytes"
-    output |= encryption_output(envelope) | customer_output(given) | restore_output(meta, call.now)
+    output |= encryption_output(envelope)
+    if envelope.mode == Mode.SSE_C:
+        output |= customer_output(given)
+    if meta.restored:
+        output |= restore_output(meta, call.now)
     if given.get("ChecksumMode") == "ENABLED":
         output |= checksum_of_read(given.get("PartNumber"), meta, whole=whole)
     if bucket.versioning:

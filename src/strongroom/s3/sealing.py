@@ -11,6 +11,7 @@ providers, formats of bytes, or HTTP.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -73,14 +74,27 @@ class ObjectKey:
 
 
 def encryption_output(envelope: Envelope) -> dict[str, Any]:
-    """The members by which a response says how the object is encrypted (facts 4.2). Of SSE-C, only the request's own echo does."""
-    if envelope.mode == Mode.SSE_C:
-        return {}
-    if envelope.mode == Mode.SSE_S3:
-        return {"ServerSideEncryption": "AES256"}
-    algorithm = "aws:kms:dsse" if envelope.mode == Mode.DSSE_KMS else "aws:kms"
-    output: dict[str, Any] = {"ServerSideEncryption": algorithm, "SSEKMSKeyId": envelope.key_arn}
-    if envelope.bucket_key:
+    """The members by which a response says how the object is encrypted (facts 4.2), to be copied from: others get the same dictionary.
+
+    Of SSE-C, only the request's own echo says it.
+    """
+    return (
+        _OUTPUTS[envelope.mode]
+        if envelope.mode in OF_SERVICE
+        else _kms_output(envelope.mode, envelope.key_arn, envelope.bucket_key)
+    )
+
+
+_OUTPUTS: Final[dict[Mode, dict[str, Any]]] = {Mode.SSE_C: {}, Mode.SSE_S3: {"ServerSideEncryption": "AES256"}}
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _kms_output(mode: Mode, key_arn: str, bucket_key: bool) -> dict[str, Any]:
+    output: dict[str, Any] = {
+        "ServerSideEncryption": "aws:kms:dsse" if mode == Mode.DSSE_KMS else "aws:kms",
+        "SSEKMSKeyId": key_arn,
+    }
+    if bucket_key:
         output["BucketKeyEnabled"] = True
     return output
 
