@@ -68,7 +68,7 @@ class Plan:
             assert self.released.wait(_PATIENCE)
 
 
-def _read_short(real: Any, descriptor: int, wanted: Any, offset: int) -> Any:
+def _read_short(real: Any, descriptor: int, wanted: Any, offset: int, _flags: int = 0) -> Any:
     """Half of what is wanted: a number of bytes (``pread``), or one buffer to be filled (``preadv``)."""
     if isinstance(wanted, int):
         return real(descriptor, max(1, wanted // 2), offset)
@@ -91,6 +91,8 @@ class FaultyOs:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             what = kind
+            if name == "preadv" and args[3:] == (os.RWF_NOWAIT,):
+                raise BlockingIOError(errno.EAGAIN, "")  # this disk is not read without waiting for it
             if kind == "fsync" and stat.S_ISDIR(os.fstat(args[0]).st_mode):
                 what = "folder sync"
             if self.plan.happens(what):

@@ -11,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -191,6 +192,46 @@ asyncio.run(main())
 def test_a_full_disk_is_unavailable_and_passes(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", _FULL, tmp_path], check=True, timeout=30)
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+async def _used_here(blobs: FileBlobs, blob_id: str, length: int) -> bool:
+    here = threading.get_ident()
+    used_here, seen = await blobs.read_with(blob_id, 0, length, lambda seen: (threading.get_ident() == here, bytes(seen)))
+    assert len(seen) == length
+    return used_here
+
+
+async def test_little_that_was_read_before_is_read_without_a_thread(blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    blob_id = await store(blobs, bytes(1 << 20))
+    assert [await _used_here(blobs, blob_id, 65_536) for _ in range(3)] == [False, True, True]
+    assert not await _used_here(blobs, blob_id, files.AT_ONCE + 1)
+    real, asked = os.preadv, list[int]()
+
+    def not_in_memory(descriptor: int, rooms: list[memoryview], offset: int, flags: int) -> int:
+        """The system has the first page of it, and no more."""
+        asked.append(flags)
+        if flags and offset:
+            raise BlockingIOError(errno.EAGAIN, "not in memory")
+        with rooms[0][:4096] as page:
+            return real(descriptor, [page] if flags else rooms, offset)
+
+    monkeypatch.setattr(os, "preadv", not_in_memory)
+    assert not await _used_here(blobs, blob_id, 65_536)
+    assert asked == [os.RWF_NOWAIT, os.RWF_NOWAIT, 0]
+    monkeypatch.undo()
+    assert await _used_here(blobs, blob_id, 65_536)
+    await blobs.delete(blob_id)
+    with pytest.raises(Gone):
+        await blobs.read_with(blob_id, 0, 65_536, len)
+
+
+async def test_what_was_read_lately_is_bounded(blobs: FileBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_LATELY", 2)
+    first, *others = [await store(blobs, b"x") for _ in range(3)]
+    for blob_id in (first, *others):
+        assert not await _used_here(blobs, blob_id, 1)
+    assert not await _used_here(blobs, first, 1)
+    assert await _used_here(blobs, others[1], 1)
 
 
 async def test_no_descriptors_left_is_unavailable(blobs: FileBlobs) -> None:

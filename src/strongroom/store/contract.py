@@ -378,8 +378,8 @@ class Blobs(Protocol):
         ...
 
     async def read_with(self, blob_id: str, offset: int, length: int, use: Callable[[memoryview], T]) -> T:
-        """What ``use`` makes, in a thread, of the bytes that ``read`` would give. They are there until it returns, and no longer: it
-        keeps none of them but by a copy. Raises as ``read``; what ``use`` raises comes through.
+        """What ``use`` makes of the bytes that ``read`` would give, in a thread, or at once where they are few and at hand. They are there
+        until it returns, and no longer: it keeps none of them but by a copy. Raises as ``read``; what ``use`` raises comes through.
         """
         ...
 

@@ -1,7 +1,8 @@
 """Blobs as files: written under ``tmp/``, made durable, then renamed to ``blobs/ab/cd/<id>``.
 
 A file under its final name is complete and on the disk; what a crash leaves under ``tmp/`` counts for nothing and is swept at
-start-up. All file calls run in threads, those that write in others than those that read. Never knows what the bytes are.
+start-up. File calls run in threads, those that write in others than those that read, but for a few bytes that were read before: these
+are asked for without waiting. Never knows what the bytes are.
 """
 
 # Paths are plain strings: making a Path costs more than most of these calls.
@@ -36,6 +37,10 @@ THREADS: Final = 16  # file calls at once, at most: so many that write, and so m
 # Bytes that are gathered and then written at once, past the page cache where the file system can (O_DIRECT): what was uploaded is
 # rarely read at once, filling the cache costs more processor time than sealing, and the last fsync finds little to do.
 GATHERED: Final = 2 << 20
+AT_ONCE: Final = 256 << 10  # bytes that are read without a thread when the system has them in memory
+_NO_WAIT: Final[int | None] = getattr(os, "RWF_NOWAIT", None)
+_NOT_AT_HAND: Final = {errno.EAGAIN, errno.EOPNOTSUPP}  # it would have to be waited for, or the file system does not tell
+_LATELY: Final = 4096  # blobs that are known to have been read
 _BUFFERS_KEPT: Final = 8  # free buffers that wait for the next upload
 _DIRECT: Final = getattr(os, "O_DIRECT", 0)
 _LONGEST_READ: Final = 1 << 30
@@ -56,6 +61,11 @@ def _make_folder(path: str) -> None:
         os.mkdir(path, 0o700)
 
 
+def _told(error: OSError, missing: type[StoreError]) -> StoreError:
+    """An error of a file call in the contract's words."""
+    return missing("blobs: no such file") if isinstance(error, FileNotFoundError) else Unavailable(f"blobs: {error.strerror}")
+
+
 class FileBlobs:
     """Implements ``contract.Blobs`` in a data folder; any number of processes may share it."""
 
@@ -74,6 +84,7 @@ class FileBlobs:
         self._reserve = reserve or Reserve()
         self._buffers: deque[mmap.mmap] = deque(maxlen=_BUFFERS_KEPT)
         self.failed = False  # the last write did
+        self._lately: dict[str, None] = {}  # blobs of which little was read, oldest first
         self._durable: set[str] = set()  # shard folders known to be on the disk with their names
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="blobs")
         # Of their own: a disk that stands still under an fsync may well read on, and reads that have no thread would wait with it.
@@ -99,7 +110,20 @@ class FileBlobs:
         return await self.run(partial(self._read, blob_id, offset, length))
 
     async def read_with(self, blob_id: str, offset: int, length: int, use: Callable[[memoryview], T]) -> T:
-        return await self.run(partial(self._read_with, blob_id, offset, length, use))
+        if length > AT_ONCE or _NO_WAIT is None:
+            return await self.run(partial(self._read_with, blob_id, offset, length, use))
+        if blob_id in self._lately:
+            # The system is likely to have its name and its bytes in memory: to ask a thread would cost more than to read them.
+            try:
+                return self._read_with(blob_id, offset, length, use, _NO_WAIT)
+            except OSError as error:
+                if error.errno not in _NOT_AT_HAND:
+                    raise _told(error, Gone) from error
+        used = await self.run(partial(self._read_with, blob_id, offset, length, use))
+        while len(self._lately) >= _LATELY:
+            del self._lately[next(iter(self._lately))]
+        self._lately[blob_id] = None
+        return used
 
     async def size(self, blob_id: str) -> int:
         return await self.run(lambda: os.stat(self._path(blob_id)).st_size)
@@ -147,10 +171,8 @@ class FileBlobs:
             raise Unavailable("blobs: closed") from error
         try:
             return await asyncio.shield(future)
-        except FileNotFoundError as error:
-            raise missing("blobs: no such file") from error
         except OSError as error:
-            raise Unavailable(f"blobs: {error.strerror}") from error
+            raise _told(error, missing) from error
 
     async def run_writing(self, call: Callable[[], None]) -> None:
         """As ``run``, in a thread for writing; that it failed is remembered until a write succeeds."""
@@ -235,25 +257,25 @@ class FileBlobs:
             os.close(descriptor)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _read_with(self, blob_id: str, offset: int, length: int, use: Callable[[memoryview], T]) -> T:
+    def _read_with(self, blob_id: str, offset: int, length: int, use: Callable[[memoryview], T], flags: int = 0) -> T:
         if length > GATHERED:
             return use(memoryview(self._read(blob_id, offset, length)))
         buffer = self.take_buffer()
         try:
             with memoryview(buffer) as whole, whole[:length] as room:
-                filled = self._read_into(blob_id, offset, room)
+                filled = self._read_into(blob_id, offset, room, flags)
                 with room[:filled] as sealed:
                     return use(sealed)
         finally:
             self.give_buffer(buffer)
 
-    def _read_into(self, blob_id: str, offset: int, room: memoryview) -> int:
+    def _read_into(self, blob_id: str, offset: int, room: memoryview, flags: int) -> int:
         filled = 0
         descriptor = os.open(self._path(blob_id), os.O_RDONLY | os.O_CLOEXEC)
         try:
             while filled < len(room):
                 with room[filled:] as rest:
-                    count = os.preadv(descriptor, [rest], offset + filled)
+                    count = os.preadv(descriptor, [rest], offset + filled, flags)
                 if not count:
                     break
                 filled += count
