@@ -6,6 +6,7 @@ raise. ``tests/fuzz`` runs the same targets over the vectors and random bytes in
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable, Iterator
@@ -25,9 +26,11 @@ from strongroom.api.xml_reader import read_xml
 from strongroom.edge.canonical import canonical_query, pairs_of
 from strongroom.edge.chunked import ChunkDecoder, ChunkSigner
 from strongroom.edge.claims import read_claim
+from strongroom.edge.connection import Connection
 from strongroom.edge.form_policy import FormPolicy
 from strongroom.edge.form_reader import FormReader
-from strongroom.edge.head import Head
+from strongroom.edge.head import Head, RawBody, Reply
+from strongroom.edge.http1 import CONTINUE
 from strongroom.edge.refusals import REFUSALS
 from strongroom.edge.signing_key import SigningKey
 from strongroom.kms.asymmetric import peer_key
@@ -197,6 +200,93 @@ def _decoded(body: bytes, length: int, step: int) -> bytes | str:
     return bytes(out)
 
 
+def connection(data: bytes) -> None:
+    """However the bytes are cut, a connection sees the same requests with the same bodies, and answers the same."""
+    data = data[:1000]  # below every limit that depends on how much comes at once
+    heard = {_LOOP.run_until_complete(_spoken(data, step)) for step in (len(data) or 1, 1, 7)}
+    assert len(heard) == 1, heard
+
+
+async def _spoken(data: bytes, step: int) -> tuple[tuple[Any, ...], bytes]:
+    heard: list[Any] = []
+
+    async def handle(head: Head, raw: RawBody) -> Reply:
+        body = b"".join([part async for part in raw])
+        heard.append(
+            (head.method, head.path, head.raw_path, head.query, tuple(sorted(head.headers.items())), head.repeated, body)
+        )
+        return Reply(200, [], b"")
+
+    line, transport = Connection(_Site(handle)), _Transport()
+    line.connection_made(transport)
+    for at in range(0, len(data), step):
+        line.data_received(data[at : at + step])
+        await asyncio.sleep(0)
+    line.eof_received()
+    for _ in range(1000):
+        await asyncio.sleep(0)
+        if line.rests:
+            break
+    assert line.rests
+    line.connection_lost(None)
+    return tuple(heard), transport.sent
+
+
+class _Site:
+    """What a connection needs of its listener."""
+
+    scheme = "http"
+    refusals = 0
+    drain_seconds = 0.0
+    stopping = False
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+
+    def date(self) -> str:
+        return "now"
+
+    def now(self) -> float:
+        return 0.0
+
+    def opened(self, line: Connection) -> None: ...
+    def closed(self, line: Connection) -> None: ...
+
+    def begin_drain(self) -> bool:
+        return False
+
+    def end_drain(self) -> None: ...
+
+
+class _Transport(asyncio.Transport):
+    """Takes everything, and remembers all but what depends on when it was said: to go on, and that the connection ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+        self._closed = False
+
+    def write(self, data: Any) -> None:
+        self.sent += b"" if data == CONTINUE else bytes(data).replace(b"connection: close\r\n", b"")
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def write_eof(self) -> None: ...
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def is_closing(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        self._closed = True
+
+
+_LOOP: Final = asyncio.new_event_loop()
+
+
 def xml(data: bytes) -> None:
     """A document becomes plain values or a refusal."""
     for name in _OPERATIONS:
@@ -321,6 +411,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         key_material,
         signed,
         chunked,
+        connection,
         xml,
         query,
         authorization,
@@ -340,6 +431,12 @@ _XML: Final = (
     b'<?xml version="1.0"?><Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Object><Key>k</Key></Object></Delete>',
     b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>&quot;e&quot;</ETag></Part></CompleteMultipartUpload>",
     b'<!DOCTYPE a [<!ENTITY b "c">]><Delete><Object><Key>&b;</Key></Object></Delete>',
+)
+_SPOKEN: Final = (
+    b"GET /b/k?x=%20 HTTP/1.1\r\nHost: h\r\nx-amz-date: d\r\n\r\n" * 2,
+    b"PUT /b/k HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhelloGET / HTTP/1.0\r\n\r\n",
+    b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nT: t\r\n\r\nHEAD http://h/ HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nPOST /%FF HTTP/1.1\r\nContent-Length: 2, 3\r\n\r\n",
 )
 _CHUNKED: Final = (
     b"\0\x05" + b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n",
@@ -401,6 +498,8 @@ def seeds(name: str) -> Iterator[bytes]:
     """Where a target begins: what the vectors and the protocols look like."""
     if name in {"xml", "chunked"}:
         yield from _XML if name == "xml" else _CHUNKED
+    elif name == "connection":
+        yield from _SPOKEN
     elif name == "lifecycle":
         yield from _LIFECYCLES
     elif name in {"form", "form_policy"}:
