@@ -72,7 +72,7 @@ class Layers:
 
     def sealed_size(self, plain: int) -> int:
         """Bytes on disk of a piece over ``plain`` bytes of plaintext. Raises ValueError when there is no such piece."""
-        return self._sizes(plain)[-1]
+        return GCM_HKDF.segments.sealed_size(plain) if self.outer is None else self._sizes(plain)[-1]
 
     def seal(self, blob_id: str, part_number: int, plaintext: bytes, random: Callable[[int], bytes] = os.urandom) -> bytes:
         if self.outer is None:  # the hot path
@@ -82,7 +82,7 @@ class Layers:
             plaintext = seal(layer.data_key, bound, plaintext, random, layer.construction)
         return plaintext
 
-    def open_whole(self, piece: Piece, sealed: bytes) -> bytes:
+    def open_whole(self, piece: Piece, sealed: Data) -> bytes:
         """The plaintext of a whole piece. Raises Forged, Truncated."""
         blob_id, part_number, size = piece
         if self.outer is None:  # the hot path
@@ -91,9 +91,9 @@ class Layers:
             return open_whole(self.inner, stream_associated_data(blob_id, part_number), sealed)
         if len(sealed) != self.sealed_size(piece.size):
             raise Truncated("the stream is not as long as its manifest says")
-        for layer in reversed(self._layers):
-            sealed = open_whole(layer.data_key, layer.bound(piece), sealed, layer.construction)
-        return sealed
+        inner, outer = self._layers
+        between = open_whole(outer.data_key, outer.bound(piece), sealed, outer.construction)
+        return open_whole(inner.data_key, inner.bound(piece), between, inner.construction)
 
     def sealer(self, blob_id: str, part_number: int, random: Callable[[int], bytes] = os.urandom) -> LayeredSealer:
         sealers = [
