@@ -30,9 +30,10 @@ class Pages:
         self._is_ready = ready
         self._pages: dict[str, Page] = {"live": _live, "ready": self._ready, **(more or {})}
 
-    async def handle(self, head: Head, raw: RawBody) -> Reply:
-        if not head.path.startswith(PREFIX):
-            return await self._handle(head, raw)
+    def handle(self, head: Head, raw: RawBody) -> Awaitable[Reply]:
+        return self._shown(head) if head.path.startswith(PREFIX) else self._handle(head, raw)
+
+    async def _shown(self, head: Head) -> Reply:
         page = self._pages.get(head.path[len(PREFIX) :])
         if page is None:
             return _reply(404, _TEXT, b"not found\n", head)
