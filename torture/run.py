@@ -49,6 +49,7 @@ class Summary:
     backups: int = 0
     backups_killed: int = 0
     drills: int = 0
+    scrubs: int = 0
     seconds: float = 0.0
     requests: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
@@ -56,8 +57,8 @@ class Summary:
     def text(self) -> str:
         acts = ", ".join(f"{name} {count:,}" for name, count in sorted(self.requests.items()))
         return (
-            f"seed {self.seed}: {self.rounds} rounds ({self.kills} SIGKILL, {self.stops} SIGTERM; rewrap and lifecycle killed "
-            f"{self.tools_killed} times; {self.backups} backups, {self.backups_killed} more killed, {self.drills} restored) "
+            f"seed {self.seed}: {self.rounds} rounds ({self.kills} SIGKILL, {self.stops} SIGTERM; rewrap, lifecycle and scrub killed "
+            f"{self.tools_killed} times; {self.scrubs} scrubs; {self.backups} backups, {self.backups_killed} more killed, {self.drills} restored) "
             f"in {self.seconds:,.0f} s; {sum(self.requests.values()):,} acknowledged acts ({acts}); {len(self.faults)} faults"
         )
 
@@ -129,6 +130,7 @@ class Torture:
         threads = [writer.begin(self._s3, chance.getrandbits(64), dying, stopping) for writer in self._writers]
         tool = self._rewrap() if chance.random() < 0.5 else None
         backup = self._tool(*self._drill.command()) if drilled or chance.random() < 0.3 else None
+        scrub = self._tool("scrub", "run", "--now", "--data", str(self._server.data)) if chance.random() < 0.3 else None
         time.sleep(chance.uniform(0.1, self._longest))
         dying.set()
         if chance.random() < 0.8:
@@ -140,6 +142,8 @@ class Torture:
         stopping.set()
         if tool is not None:
             summary.faults += self._end(tool)
+        if scrub is not None:
+            summary.faults += self._end_scrub(scrub)
         if backup is not None:
             summary.faults += self._end_backup(backup, whole=drilled)
         for thread in threads:
@@ -181,6 +185,17 @@ class Torture:
         said, _ = tool.communicate(timeout=TOOL)
         self.summary.backups += 1
         return [f"backup ended with {tool.returncode}: {said[-1500:]}"] if tool.returncode else []
+
+    def _end_scrub(self, tool: subprocess.Popen[str]) -> list[str]:
+        """Writers, deletes and kills beside it look like no damage; half of the times it is killed, else it goes on without a server."""
+        if tool.poll() is None and self._random.random() < 0.5:
+            tool.kill()
+            tool.communicate()
+            self.summary.tools_killed += 1
+            return []
+        said, _ = tool.communicate(timeout=TOOL)
+        self.summary.scrubs += 1
+        return [f"scrub ended with {tool.returncode}: {said[-1500:]}"] if tool.returncode else []
 
     def _tool(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -310,7 +310,7 @@ def test_kinds_of_keys_that_are_not_made(kms):
 
 
 def test_a_modelled_operation_that_is_not_built(kms, key):
-    refusal = refused(kms.get_key_last_usage, KeyId=key["KeyId"])
+    refusal = refused(kms.encapsulate, KeyId=key["KeyId"], EncapsulationAlgorithm="ML_KEM_768")
     assert refusal.status == 501
 
 

@@ -120,6 +120,7 @@ def test_a_signal_to_all_processes_is_a_good_end(data, number, after):
         time.sleep(after)
         os.killpg(serving.process.pid, number)
         assert serving.process.wait(20) == 0
+    assert "has no end" not in run("audit", "verify", "--data", data).stdout  # also of a worker that had not yet served
 
 
 def test_a_second_server_on_the_folder_is_refused_in_one_line(shared):
