@@ -130,7 +130,7 @@ class Torture:
         threads = [writer.begin(self._s3, chance.getrandbits(64), dying, stopping) for writer in self._writers]
         tool = self._rewrap() if chance.random() < 0.5 else None
         backup = self._tool(*self._drill.command()) if drilled or chance.random() < 0.3 else None
-        scrub = self._tool("scrub", "run", "--now", "--data", str(self._server.data)) if chance.random() < 0.3 else None
+        scrub = self._tool("scrub", "run", "--now", "--json", "--data", str(self._server.data)) if chance.random() < 0.3 else None
         time.sleep(chance.uniform(0.1, self._longest))
         dying.set()
         if chance.random() < 0.8:
@@ -195,7 +195,11 @@ class Torture:
             return []
         said, _ = tool.communicate(timeout=TOOL)
         self.summary.scrubs += 1
-        return [f"scrub ended with {tool.returncode}: {said[-1500:]}"] if tool.returncode else []
+        # A server that was killed leaves blobs without a row, which upkeep sweeps.
+        damage = [line for line in said.splitlines() if line.startswith('{"kind": ') and json.loads(line)["kind"] != "orphaned"]
+        if damage or tool.returncode not in {0, 1}:
+            return [f"scrub ended with {tool.returncode}: {said[-1500:]}"]
+        return []
 
     def _tool(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
