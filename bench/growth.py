@@ -212,15 +212,6 @@ async def _sample(asked: Asked, method: str, times: int) -> float:
 
 
 # ------------------------------------------------------------------------------------------------------------- processes
-def _environ() -> dict[str, str]:
-    """As an operator has it: compiled modules are kept."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name != "PYTHONDONTWRITEBYTECODE" and not name.startswith("STRONGROOM_")
-    }
-
-
 def _children(pid: int) -> list[int]:
     return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
 
@@ -240,7 +231,10 @@ class Served:
     """A server of one worker on a folder, started to be looked at; a context."""
 
     def __init__(self, folder: Path, account: servers.Account) -> None:
-        environ = _environ() | {"STRONGROOM_LISTEN": "127.0.0.1:0", "STRONGROOM_ROW_MEMORY_MIB": UNREMEMBERED["row_memory_mib"]}
+        environ = servers.environ() | {
+            "STRONGROOM_LISTEN": "127.0.0.1:0",
+            "STRONGROOM_ROW_MEMORY_MIB": UNREMEMBERED["row_memory_mib"],
+        }
         began = time.monotonic()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "strongroom", "serve", str(folder)],

@@ -149,7 +149,7 @@ def _rewrap(run: Run) -> Callable[[], Sample]:
         command = [sys.executable, "-m", "strongroom", "rewrap", "--data", str(run.folder / "data")]
         command += ["--bucket", bucket, "--to-key", _new_key(run)]
         started = time.perf_counter()
-        ran = subprocess.run(command, cwd=servers.ROOT, capture_output=True, text=True, check=False)
+        ran = subprocess.run(command, cwd=servers.ROOT, env=servers.environ(), capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - started
         if ran.returncode:
             raise BenchError(f"rewrap failed: {(ran.stderr or ran.stdout).strip()[-300:]}")

@@ -145,21 +145,21 @@ def bare(folder: Path) -> Server:
         "--no-ws",
     ]
     command += ["--log-level", "warning", "--host", "127.0.0.1", "--port", host.rpartition(":")[2], "bare:app"]
-    environ = _environ() | {"PYTHONPATH": str(Path(__file__).parent)}
-    return Server("the bare worker", command, host, "/", folder / "bare.log", environ)
+    given = environ() | {"PYTHONPATH": str(Path(__file__).parent)}
+    return Server("the bare worker", command, host, "/", folder / "bare.log", given)
 
 
 def strongroom(folder: Path, account: Account, workers: int = 1, **settings: str) -> Server:
     """Workers on ``folder/data``; but for ``settings``, everything else as an operator gets it."""
     host = _free_host()
     command = [sys.executable, "-m", "strongroom", "serve", str(folder / "data"), "--listen", host, "--workers", str(workers)]
-    environ = _environ() | {
+    given = environ() | {
         "STRONGROOM_ROOT_ACCESS_KEY_ID": account.access_key_id,
         "STRONGROOM_ROOT_SECRET_ACCESS_KEY": account.secret_access_key,
         "STRONGROOM_ACCOUNT_ID": "111122223333",
         **{f"STRONGROOM_{name.upper()}": value for name, value in settings.items()},
     }
-    return Server("strongroom", command, host, "/-/ready", folder / "strongroom.log", environ)
+    return Server("strongroom", command, host, "/-/ready", folder / "strongroom.log", given)
 
 
 def moto(folder: Path) -> Server:
@@ -169,10 +169,10 @@ def moto(folder: Path) -> Server:
         raise BenchError("moto's server is not installed: run  make bench ENDPOINTS=moto")
     host = _free_host()
     command = [str(program), "--host", "127.0.0.1", "--port", host.rpartition(":")[2]]
-    return Server("moto's server", command, host, "/moto-api/", folder / "moto.log", _environ())
+    return Server("moto's server", command, host, "/moto-api/", folder / "moto.log", environ())
 
 
-def _environ() -> dict[str, str]:
+def environ() -> dict[str, str]:
     """Ours, without what would configure the servers behind the run's back, or have them compile their modules at each start."""
     foreign = ("STRONGROOM_", "GRANIAN_", "MOTO_", "PYTHONDONTWRITEBYTECODE")
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
