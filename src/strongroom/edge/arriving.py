@@ -9,7 +9,7 @@ from asyncio import Future, get_running_loop
 from collections import deque
 from typing import Final, Protocol
 
-READ_AHEAD: Final = 512 << 10  # bytes that wait to be read, beside one more reading of the socket (256 KB)
+READ_AHEAD: Final = 256 << 10  # bytes that wait to be read, beside one more reading of the socket (256 KB)
 
 
 class Source(Protocol):

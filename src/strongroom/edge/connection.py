@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from strongroom.api.operation import BodyPart
     from strongroom.edge.pages import Handle
 
-WRITE_AHEAD: Final = 512 << 10  # bytes of an answer that the system has not taken yet, beyond which no more are made ready
+WRITE_AHEAD: Final = 64 << 10  # bytes of an answer that the system has not taken yet, beyond which no more are made ready
 _LINGER_SECONDS: Final = 2.0  # at most, for a client that is to be told that it sent no request
 _BEGINS: Final = -1
 _WAITING_MOST: Final = 64  # requests that came before their turn
