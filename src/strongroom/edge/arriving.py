@@ -31,8 +31,9 @@ class ArrivingBody:
 
     __slots__ = ("_held", "_holds", "_parts", "_source", "_waiter", "came", "expects", "over", "received", "started")
 
-    def __init__(self, source: Source) -> None:
-        self._source: Source | None = source
+    def __init__(self, source: Source | None) -> None:
+        """``source``: None when nothing comes."""
+        self._source = source
         self._parts: deque[bytes] = deque()
         self._held = 0  # bytes in ``_parts``
         self._holds = False  # the connection is held up by this
@@ -115,31 +116,6 @@ class ArrivingBody:
             waiter.set_result(None)
 
 
-class NothingArrives(ArrivingBody):
-    """The body of a request that has none, the same for all of them."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__(_Nobody())
-        self.over = self.came = True
-
-    async def __anext__(self) -> bytes:
-        raise StopAsyncIteration
-
-    async def whole(self) -> bytes:
-        return b""
-
-    def release(self) -> None:
-        """There is nothing to let go."""
-
-
-class _Nobody:
-    """A connection that is never asked for anything."""
-
-    def invite(self) -> None: ...
-    def hold(self) -> None: ...
-    def go_on(self) -> None: ...
-
-
-NOTHING: Final = NothingArrives()
+#: The body of a request that has none, the same for all of them.
+NOTHING: Final = ArrivingBody(None)
+NOTHING.end()

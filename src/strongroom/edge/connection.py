@@ -189,10 +189,7 @@ class Connection(asyncio.Protocol):
             body = asked.body = ArrivingBody(self)
             body.expects = version == "1.1" and headers.get("expect", "").lower() == "100-continue"
             self._arriving = asked
-        if self._task is None:
-            self._begin(asked)
-        else:
-            self._waiting.append(asked)
+        self._take(asked)
 
     def on_body(self, data: bytes) -> None:
         if self._arriving is not None:
@@ -224,8 +221,7 @@ class Connection(asyncio.Protocol):
         if asked is not None:
             asked.body.put(data)
             if not self._passing:
-                asked.body.end()
-                self._arriving = None
+                self.on_message_complete()
         return rest
 
     def _refuse(self, reason: BadRequest) -> None:
@@ -235,10 +231,7 @@ class Connection(asyncio.Protocol):
         self._cut()
         head = Head("GET", "/", None, "", {}, self._site.scheme, self._client_ip)
         asked = _Asked(head, NOTHING, has_body=False, keeps=False, version="1.1", bad=reason)
-        if self._task is None:
-            self._begin(asked)
-        else:
-            self._waiting.append(asked)
+        self._take(asked)
 
     def _throw_away(self, data: bytes) -> None:
         self._thrown_away += len(data)
@@ -275,6 +268,12 @@ class Connection(asyncio.Protocol):
                 transport.resume_reading()
 
     # ------------------------------------------------------------------------------------------------------------- answering
+
+    def _take(self, asked: _Asked) -> None:
+        if self._task is None:
+            self._begin(asked)
+        else:
+            self._waiting.append(asked)
 
     def _begin(self, asked: _Asked) -> None:
         self._task = asyncio.get_running_loop().create_task(self._answer(asked))
