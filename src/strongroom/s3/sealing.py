@@ -159,9 +159,7 @@ class Sealing:
         """
         kek: bytes | Kek | None = None
         if envelope.bucket_key and not envelope.context:
-            name = bucket.name
-            context = self._contexts.get(name) or self._bucket_context(name)
-            resource = f"arn:aws:s3:::{name}/{object_key}"
+            context, resource = self._bucket_context(bucket.name), object_arn(bucket.name, object_key)
             try:
                 kek = self._unwrap_at_once(call, envelope.kms_wrapped, bucket.region, context, resource, version_id)
             except ApiError as error:
@@ -238,10 +236,9 @@ class Sealing:
     # --- bucket keys that need no question
 
     def _made_at_once(self, call: Call, bucket: Bucket, object_key: str, choice: Choice) -> KmsDataKey | None:
-        name = bucket.name
-        context = self._contexts.get(name) or self._bucket_context(name)
+        context, resource = self._bucket_context(bucket.name), object_arn(bucket.name, object_key)
         try:
-            return self._keys.generate_at_once(call, choice.kms_key, bucket.region, context, f"arn:aws:s3:::{name}/{object_key}")
+            return self._keys.generate_at_once(call, choice.kms_key, bucket.region, context, resource)
         except ApiError as error:
             raise as_s3(error) from error
 
