@@ -28,7 +28,7 @@ _ASKED: Final = 1_024  # objects of each bucket
 _USES: Final = 4_000  # fewer than what makes the record's thread hurry
 _KEY: Final = "arn:aws:kms:us-east-1:111122223333:key/0d990263-018e-4e65-a703-eff731de951e"
 _ROOT: Final = ("arn:aws:iam::111122223333:root", "111122223333", "111122223333", "AKIABENCHBENCHBENCHB")
-_ALIKE: Final = Alike("Decrypt", "bucket-key", _KEY, *_ROOT, {"aws:s3:arn": "arn:aws:s3:::bench-shared"})
+_ALIKE: Final = Alike("Decrypt", "bucket-key", False, _KEY, *_ROOT, {"aws:s3:arn": "arn:aws:s3:::bench-shared"})
 _BODY: Final = bytes(range(256)) * (SMALL // 256)
 
 

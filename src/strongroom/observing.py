@@ -119,9 +119,11 @@ class KeyUses:
     def __init__(self, numbers: Numbers, record: KeyUseRecord, also: Callable[[str, str], None] | None = None) -> None:
         """``also``: of which request a use was, and how the key was had ("called", "cached")."""
         self._also = also
-        self._operations = numbers.counter(
+        operations = numbers.counter(
             "strongroom_kms_operations", "Operations of KMS, refused ones included", "operation", "cause"
-        ).add
+        )
+        operations.values = record.calls
+        self._operation = operations.add
         hits = numbers.counter(
             "strongroom_kms_bucket_key_hits", "Uses of a bucket key that needed no operation of KMS", "operation"
         )
@@ -137,14 +139,14 @@ class KeyUses:
         if self._also is not None:
             self._also(use.request_id, "called" if use.kms_called else "cached")
         if use.kms_called:
-            self._operations((use.operation, use.cause))
+            self._operation((use.operation, use.cause))
         elif not use.code:
             self._hit((use.operation,))
 
     def _served_too(self, alike: Alike, at: datetime, resource: str, version: str, request_id: str, source_ip: str) -> bool:
         taken = self._served(alike, at, resource, version, request_id, source_ip)
         if taken and self._also is not None:
-            self._also(request_id, "cached")
+            self._also(request_id, "called" if alike.kms_called else "cached")
         return taken
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import re
 
 from tests.clients.house import refused, unique
@@ -55,5 +56,32 @@ def test_operations_of_kms_are_counted_by_cause_and_bucket_keys_save_them(own_se
     assert s3.get_object(Bucket=name, Key="1")["Body"].read() == b"x"
     headers = own_server.ask("HEAD", f"/{name}/1").headers
     assert headers[f"{SSE}-bucket-key-enabled"] == "true"
+    s3.close()
+    kms.close()
+
+
+def test_without_a_bucket_key_each_use_is_an_operation_of_kms_and_is_in_the_record(own_server):
+    """Also where the question whether the caller may is not asked again, until something has changed."""
+    s3, kms = own_server.client("s3"), own_server.client("kms")
+    name = unique()
+    s3.create_bucket(Bucket=name)
+    arn = kms.create_key()["KeyMetadata"]["Arn"]
+    put_rule(s3, name, "aws:kms", arn)
+    for number in range(10):
+        s3.put_object(Bucket=name, Key=f"{number}", Body=b"x")
+        assert s3.get_object(Bucket=name, Key=f"{number}")["Body"].read() == b"x"
+    assert numbers(own_server) == {("GenerateDataKey", "s3"): 10, ("Decrypt", "s3"): 10}
+    kms.disable_key(KeyId=arn)
+    for call, more in ((s3.get_object, {}), (s3.put_object, {"Body": b"x"})):
+        assert refused(call, Bucket=name, Key="1", **more).code == "KMS.DisabledException"
+    own_server.stop()
+    uses = [
+        json.loads(line)
+        for line in own_server.run("audit", "list", "--data", str(own_server.data), "--key", arn, "--json").splitlines()
+    ]
+    told = [(use["operation"], use["outcome"], use["context"]["aws:s3:arn"].rpartition("/")[2]) for use in uses]
+    done = [(name, "Success", f"{number}") for number in range(10) for name in ("GenerateDataKey", "Decrypt")]
+    assert told == [*done, *[(name, "DisabledException", "1") for name in ("Decrypt", "GenerateDataKey")]]
+    assert all(use["kms"] and use["context"] == {"aws:s3:arn": use["resource"]} for use in uses)
     s3.close()
     kms.close()

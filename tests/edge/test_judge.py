@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 import pytest
 
 from strongroom.api.errors import ApiError
-from strongroom.api.operation import Need
+from strongroom.api.operation import Holds, Need
 from strongroom.api.routing import Route
 from strongroom.edge.condition_values import RequestValues
 from strongroom.edge.judge import Judge
 from strongroom.policy.acls import Acl, AclGrant
 from strongroom.policy.bucket_documents import read_bucket_policy
 from strongroom.policy.decide import ROOT, Authority, Reason
-from strongroom.policy.key_documents import read_key_policy
+from strongroom.policy.key_documents import Grant, grant, read_key_policy
 from strongroom.policy.public import ALL_USERS
 from strongroom.policy.templates import Untold
 from tests.edge.tiny import ACCESS_KEY, ACCOUNT, OTHER, caller, of_object, signed
@@ -245,38 +245,68 @@ class About:
         return {"kms:viaservice": "s3.eu-west-1.amazonaws.com", "kms:encryptioncontext:a": "b"}.get(key)
 
 
+HERE, CONTEXT, ANY = Holds.THIS_REQUEST, Holds.SAME_CONTEXT, Holds.ANY_CONTEXT
+
+
+def governed(*statements: dict[str, Any], grants: tuple[Grant, ...] = ()) -> Place:
+    text = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    return Place(Authority(OTHER, (read_key_policy(text, OTHER),), grants, policy_required=True))
+
+
+def says(effect: str, action: str, **condition: Any) -> dict[str, Any]:
+    said = {"Effect": effect, "Principal": "*", "Action": action, "Resource": "*"}
+    return {**said, "Condition": condition} if condition else said
+
+
 @pytest.mark.parametrize(
-    ("condition", "lasts"),
+    ("condition", "holds"),
     [
-        (None, True),
-        ({"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}}, True),
-        ({"StringEquals": {"kms:EncryptionContext:a": "b"}}, True),
-        ({"StringEquals": {"aws:PrincipalAccount": OTHER}}, True),
-        ({"StringNotEquals": {"kms:RequestAlias": "alias/x"}}, False),  # as the request named the key
-        ({"NotIpAddress": {"aws:SourceIp": "192.0.2.1"}}, False),
-        ({"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}, False),
-        ({"StringNotEquals": {"aws:UserAgent": "x"}}, False),
+        ({}, ANY),
+        ({"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}}, ANY),
+        ({"StringEquals": {"aws:PrincipalAccount": OTHER}}, ANY),
+        ({"StringEquals": {"kms:EncryptionContext:a": "b"}}, CONTEXT),
+        ({"Null": {"kms:EncryptionContextKeys": "true"}}, CONTEXT),
+        ({"StringEquals": {"kms:EncryptionContext:a": "b", "aws:PrincipalAccount": OTHER}}, CONTEXT),
+        ({"StringNotEquals": {"kms:RequestAlias": "alias/x"}}, HERE),  # as the request named the key
+        ({"NotIpAddress": {"aws:SourceIp": "192.0.2.1"}}, HERE),
+        ({"NotIpAddress": {"aws:SourceIp": "192.0.2.1"}, "StringEquals": {"kms:EncryptionContext:a": "b"}}, HERE),
+        ({"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}, HERE),
+        ({"StringNotEquals": {"aws:UserAgent": "x"}}, HERE),
     ],
 )
-async def test_an_answer_lasts_if_nothing_of_the_request_was_asked_for(condition: Any, lasts: bool) -> None:
+async def test_an_answer_holds_for_what_differs_only_in_what_was_not_asked_for(condition: Any, holds: Holds) -> None:
     bench = Bench()
-    policy = {
-        "Version": "2012-10-17",
-        "Statement": {"Effect": "Allow", "Principal": "*", "Action": "kms:Decrypt", "Resource": "*"},
-    }
-    policy["Statement"] |= {} if condition is None else {"Condition": condition}
-    bench.place = Place(Authority(OTHER, (read_key_policy(json.dumps(policy), OTHER),), policy_required=True))
-    assert await bench.judge("kms:Decrypt", KEY, about=About()) is lasts
+    bench.place = governed(says("Allow", "kms:Decrypt", **condition))
+    assert await bench.judge("kms:Decrypt", KEY, about=About()) is holds
 
 
-async def test_an_answer_does_not_last_where_something_could_not_be_told_or_is_not_about_a_key() -> None:
+async def test_a_denial_that_did_not_hold_counts_as_much() -> None:
+    """What a statement asks that came to nothing may come to something for another request."""
     bench = Bench()
-    untold = {"Effect": "Deny", "Principal": "*", "Action": "kms:Encrypt", "Resource": "*"}
-    untold["Condition"] = {"StringEquals": {"kms:KeyUsage": "x"}}  # type: ignore[assignment]
-    allow = {"Effect": "Allow", "Principal": "*", "Action": "kms:Decrypt", "Resource": "*"}
-    maybe = {**allow, "Condition": {"StringEquals": {"kms:KeyUsage": "x"}}}
-    for statements, lasts in (([untold, allow], True), ([maybe, allow], False)):
-        text = json.dumps({"Version": "2012-10-17", "Statement": statements})
-        bench.place = Place(Authority(OTHER, (read_key_policy(text, OTHER),), policy_required=True))
-        assert await bench.judge("kms:Decrypt", KEY, about=About()) is lasts
-    assert await Bench(ALLOW).judge("s3:GetObject", K) is False
+    denial = says("Deny", "kms:Decrypt", StringEquals={"kms:EncryptionContext:a": "c"})
+    bench.place = governed(denial, says("Allow", "kms:Decrypt"))
+    assert await bench.judge("kms:Decrypt", KEY, about=About()) is CONTEXT
+    bench.place = governed({**denial, "Action": "kms:Encrypt"}, says("Allow", "kms:Decrypt"))
+    assert await bench.judge("kms:Decrypt", KEY, about=About()) is ANY
+
+
+@pytest.mark.parametrize(
+    ("bounds", "holds"), [({}, ANY), ({"context_equals": {"a": "b"}}, CONTEXT), ({"context_subset": {}}, CONTEXT)]
+)
+async def test_an_answer_that_a_constraint_of_a_grant_may_have_given_holds_for_its_context_alone(
+    bounds: Any, holds: Holds
+) -> None:
+    bench = Bench()
+    one = grant("g", f"arn:aws:iam::{OTHER}:root", frozenset({"Decrypt"}), **bounds)
+    bench.place = governed(says("Allow", "kms:Decrypt"), grants=(one,))
+    assert await bench.judge("kms:Decrypt", KEY, about=About()) is holds
+
+
+async def test_an_answer_holds_no_further_where_something_could_not_be_told_or_is_not_about_a_key() -> None:
+    bench = Bench()
+    unasked, maybe = (says("Deny", name, StringEquals={"kms:KeyUsage": "x"}) for name in ("kms:Encrypt", "kms:Decrypt"))
+    maybe["Effect"] = "Allow"
+    for statement, holds in ((unasked, ANY), (maybe, HERE)):
+        bench.place = governed(statement, says("Allow", "kms:Decrypt"))
+        assert await bench.judge("kms:Decrypt", KEY, about=About()) is holds
+    assert await Bench(ALLOW).judge("s3:GetObject", K) is HERE

@@ -49,11 +49,11 @@ def use(number=0, **changed):
     return made._replace(**changed)
 
 
-def alike(operation="Decrypt"):
+def alike(operation="Decrypt", **changed):
     """What uses that differ by their number alone have in common."""
-    whole = use()
+    whole = use(**changed)
     who = whole.principal, whole.account_id, whole.user_id, whole.access_key_id
-    return Alike(operation, whole.cause, whole.key_arn, *who, whole.context)
+    return Alike(operation, whole.cause, whole.kms_called, whole.key_arn, *who, whole.context)
 
 
 def serve(record, common, number=0, **changed):
@@ -108,7 +108,7 @@ def test_every_use_is_on_the_disk_when_the_record_is_closed(tmp_path, record_of)
     record.close()
     (path,) = files(tmp_path)
     first, *lines, end = [json.loads(line) for line in path.read_bytes().splitlines()]
-    assert (first["kind"], first["format"], first["chain"], first["file"], first["heads"]) == ("file", 2, record.chain_id, 1, {})
+    assert (first["kind"], first["format"], first["chain"], first["file"], first["heads"]) == ("file", 3, record.chain_id, 1, {})
     assert (end["kind"], [line["n"] for line in (first, *lines, end)]) == ("end", [1, 2, 3, 4, 5, 6])
     hashes = [line.pop("hash") for line in lines]
     assert lines[1] == {
@@ -268,13 +268,52 @@ def test_a_line_of_many_uses_as_the_document_says_it(tmp_path, record_of):
     }
 
 
+def test_uses_whose_context_is_their_resource_share_a_line_too(tmp_path, record_of):
+    """Each is told with the context that it had; the line is written as docs/spec/key-use.md says."""
+    record = record_of(flush_seconds=60)
+    called = {"cause": "s3", "kms_called": True}
+    reading, making = (alike(name, **called, context="aws:s3:arn") for name in ("Decrypt", "GenerateDataKey"))
+    for number in range(2):
+        assert serve(record, reading, number)
+    assert serve(record, making, 2, version="")
+    assert (record.calls, record.hits) == ({("Decrypt", "s3"): 2, ("GenerateDataKey", "s3"): 1}, {})
+    record.close()
+    whole = use(**called, context={"aws:s3:arn": "arn:aws:s3:::bucket/0"})
+    assert reading.use(moment(NOW), whole.resource, "v", "0", "127.0.0.1") == whole
+    line, other = (json.loads(line) for line in files(tmp_path)[0].read_bytes().splitlines()[1:3])
+    del line["hash"]
+    assert line == {
+        "n": 2,
+        "kind": "uses",
+        "operation": "Decrypt",
+        "cause": "s3",
+        "kms": True,
+        "key": ARN,
+        "principal": "arn:aws:iam::111122223333:root",
+        "account": "111122223333",
+        "user_id": "111122223333",
+        "access_key_id": "AKIA",
+        "outcome": "Success",
+        "context_by": "aws:s3:arn",
+        "uses": [
+            [f"2026-02-02T02:40:00.{123 + number}Z", f"arn:aws:s3:::bucket/{number}", "v", f"{number}", "127.0.0.1"]
+            for number in range(2)
+        ],
+    }
+    assert (other["operation"], len(other["uses"])) == ("GenerateDataKey", 1)
+    told = list(Audit(tmp_path, KEY, {}).lines())
+    assert [one.entry["context"] for one in told] == [{"aws:s3:arn": f"arn:aws:s3:::bucket/{number}"} for number in range(3)]
+    assert not any("context_by" in one.entry for one in told)
+    assert event(told[1])["requestParameters"] == {"keyId": ARN, "encryptionContext": {"aws:s3:arn": "arn:aws:s3:::bucket/1"}}
+
+
 def test_a_file_of_a_later_format_is_not_taken_for_one_of_ours(tmp_path, record_of, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(key_use_files, "FORMAT", 3)
+        patched.setattr(key_use_files, "FORMAT", 4)
         record = record_of(flush_seconds=60)
         record.used(use())
         record.close()
-    assert found(tmp_path) == f"{record.chain_id}-000001.jsonl has format 3: a later Strongroom wrote it"
+    assert found(tmp_path) == f"{record.chain_id}-000001.jsonl has format 4: a later Strongroom wrote it"
 
 
 def test_a_use_that_cannot_be_taken_in_is_not_told(tmp_path, record_of, monkeypatch):

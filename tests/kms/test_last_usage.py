@@ -124,7 +124,7 @@ async def test_what_the_kms_api_did_is_told_with_the_event_of_its_line(tmp_path,
 async def test_of_uses_that_share_a_line_it_is_the_newest_with_its_own_event(tmp_path, world, recorded):
     """Lines are in the order of their first uses: the newest use of a key may be in the first of them."""
     key_id, arn = await world.key()
-    reading, making = (Alike(name, "bucket-key", arn, "", A, "", "", {}) for name in ("Decrypt", "GenerateDataKey"))
+    reading, making = (Alike(name, "bucket-key", False, arn, "", A, "", "", {}) for name in ("Decrypt", "GenerateDataKey"))
     for number, alike in enumerate((reading, making, making, reading, reading)):
         recorded.served(alike, world.clock(), f"{number}", "", f"{number}", "")
         world.clock.now += timedelta(seconds=1)
@@ -150,7 +150,7 @@ async def test_refused_uses_and_those_of_the_scrub_are_none(world, tracked):
         lines(1, use(world, arn, code="DisabledException"), use(world, arn, cause="scrub"), use(world, "alias/none")), "c"
     )
     assert await told(world, key_id) == {}
-    served = Alike("GenerateDataKey", "bucket-key", arn, "", A, "", "", {})
+    served = Alike("GenerateDataKey", "bucket-key", False, arn, "", A, "", "", {})
     tracked.written(
         lines(4, use(world, arn), (served, world.clock(), "", "", "7", ""), use(world, arn, code="AccessDenied")), "c"
     )

@@ -11,7 +11,7 @@ import pytest
 
 from strongroom.api.codec_json import JsonCodec
 from strongroom.api.errors import ApiError
-from strongroom.api.operation import Call, Register
+from strongroom.api.operation import Call, Holds, Register
 from strongroom.edge.condition_values import RequestValues
 from strongroom.edge.head import Head
 from strongroom.edge.judge import Judge
@@ -142,15 +142,15 @@ class World:
         caller = FakeCaller(account, anonymous, user_id, name=who, principal_arn=role)
         judge = self.judge(caller, region, given)
 
-        async def allow(action: str, resource: str, /, *, version_id: str | None = None, about: Any = None) -> bool:
-            lasting = False
+        async def allow(action: str, resource: str, /, *, version_id: str | None = None, about: Any = None) -> Holds:
+            holds = Holds.THIS_REQUEST
             self.asked.append((action, resource))
             owner = account if resource == "*" else resource.split(":")[4]
             if owner == account or account not in self.shared:
-                lasting = await judge(action, resource, about=about)
+                holds = await judge(action, resource, about=about)
             if action in self.denied:
                 raise ApiError("AccessDenied", f"{action} on {resource}")
-            return lasting
+            return holds
 
         return Call(
             operation=found,

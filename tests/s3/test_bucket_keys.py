@@ -14,6 +14,7 @@ from datetime import timedelta
 import pytest
 
 from strongroom.api.errors import ApiError
+from strongroom.api.operation import Holds
 from strongroom.kms.data_keys import DataKeys
 from strongroom.kms.key_use_audit import Audit
 from strongroom.kms.key_use_files import KeyUseRecord
@@ -380,7 +381,7 @@ async def test_the_right_is_asked_for_each_use(sealed):
 
 async def test_an_answer_that_lasts_is_not_asked_for_again_until_anything_changes(sealed):
     vault, _, arn = sealed
-    vault.lasting = True
+    vault.holds = Holds.SAME_CONTEXT
     ann, ben = SomeCaller(A, access_key_id="1"), SomeCaller(A, access_key_id="1")
 
     async def asked(way, caller):
@@ -402,13 +403,13 @@ async def test_an_answer_that_lasts_is_not_asked_for_again_until_anything_change
     await vault.make("third")
     with pytest.raises(ApiError):
         await asked(get_as, ann)
-    vault.denied, vault.lasting = set(), False
+    vault.denied, vault.holds = set(), Holds.THIS_REQUEST
     assert await asked(get_as, ann) == await asked(get_as, ann) == ["kms:Decrypt"]
 
 
 async def test_an_answer_lasts_no_longer_than_the_key_lives(sealed):
     vault, _, arn = sealed
-    vault.lasting, caller = True, SomeCaller(A)
+    vault.holds, caller = Holds.SAME_CONTEXT, SomeCaller(A)
     await put_as(vault, caller)
     await get_as(vault, caller)
     vault.asked.clear()
@@ -421,7 +422,7 @@ async def test_what_is_at_hand_is_for_one_bucket_and_each_use_is_told(sealed):
     vault, key_id, arn = sealed
     await vault.make("other")
     await vault.rule("aws:kms", key_id, bucket="other", BucketKeyEnabled=True)
-    vault.lasting, ann = True, SomeCaller(A, access_key_id="1")
+    vault.holds, ann = Holds.SAME_CONTEXT, SomeCaller(A, access_key_id="1")
     await put_as(vault, ann)
     await get_as(vault, ann)
     vault.asked.clear()
@@ -458,29 +459,29 @@ async def test_what_is_at_hand_is_for_one_bucket_and_each_use_is_told(sealed):
 
 async def test_what_is_at_hand_is_forgotten_when_the_catalog_or_the_time_has_changed(sealed):
     vault, _, _ = sealed
-    vault.lasting, ann = True, SomeCaller(A)
+    vault.holds, ann = Holds.SAME_CONTEXT, SomeCaller(A)
     await put_as(vault, ann)
     await get_as(vault, ann)
-    assert len(vault.keys._at_hand) == 2
+    assert len(vault.keys.at_hand) == 2
     await vault.keys.forget_shared()
-    assert len(vault.keys._at_hand) == 2
+    assert len(vault.keys.at_hand) == 2
     await vault.make("other")
     await vault.keys.forget_shared()
-    assert len(vault.keys._at_hand) == 0
+    assert len(vault.keys.at_hand) == 0
     await put_as(vault, ann)
     vault.now += timedelta(seconds=300)
     await vault.keys.forget_shared()
-    assert len(vault.keys._at_hand) == 0
+    assert len(vault.keys.at_hand) == 0
 
 
 async def test_what_is_at_hand_is_bounded_and_ends_with_the_number_of_uses(sealed, monkeypatch):
     vault, _, _ = sealed
-    vault.lasting = True
+    vault.holds = Holds.SAME_CONTEXT
     monkeypatch.setattr("strongroom.kms.at_hand._REMEMBERED", 3)
     callers = [SomeCaller(A, access_key_id=f"{number}") for number in range(5)]
     for caller in callers:
         await put_as(vault, caller)
-    assert len(vault.keys._at_hand) == 3
+    assert len(vault.keys.at_hand) == 3
     monkeypatch.setattr("strongroom.kms.shared_keys.MOST_USES", 3)
     vault.uses.clear()
     for _ in range(4):
@@ -501,7 +502,7 @@ async def test_imported_material_that_expires_ends_what_is_at_hand(vault):
         "ImportKeyMaterial", KeyId=key_id, ImportToken=given["ImportToken"], EncryptedKeyMaterial=sent, ValidTo=expires
     )
     await vault.rule("aws:kms", arn, BucketKeyEnabled=True)
-    vault.lasting, ann = True, SomeCaller(A)
+    vault.holds, ann = Holds.SAME_CONTEXT, SomeCaller(A)
     for _ in range(2):
         await put_as(vault, ann)
         await get_as(vault, ann)

@@ -18,7 +18,7 @@ import pytest
 
 from strongroom.api.codec import Codec
 from strongroom.api.errors import ApiError
-from strongroom.api.operation import Answer, Call, Register
+from strongroom.api.operation import Answer, Call, Holds, Register
 from strongroom.edge.body import RequestBody
 from strongroom.edge.promises import Promises
 from strongroom.edge.stall import Pace
@@ -93,7 +93,7 @@ class Vault:
         default_factory=list
     )  # questions about versions that the input does not name
     denied: set[tuple[str, str]] = field(default_factory=set)  # (action, resource)
-    lasting: bool = False  # what is allowed stays allowed as long as nothing in the catalog changes
+    holds: Holds = Holds.THIS_REQUEST  # of which other requests an answer holds too
     uses: Uses = field(default_factory=Uses)
     key_id: str = ""  # these three of what ``filled`` makes
     key_arn: str = ""
@@ -144,7 +144,7 @@ class Vault:
                 self.asked_versions.append((action, resource, version_id))
             if (action, resource) in self.denied:
                 raise ApiError("AccessDenied")
-            return self.lasting
+            return self.holds
 
         allow.judged = self.judged.get  # type: ignore[attr-defined]
         return Call(

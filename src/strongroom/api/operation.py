@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import IntEnum
 from typing import Any, Literal, Protocol
 
 Service = Literal["s3", "s3control", "kms", "iam", "sts"]
@@ -107,6 +108,16 @@ class About(Protocol):
         ...
 
 
+class Holds(IntEnum):
+    """Of which other requests of the same caller an answer holds too, as long as nothing in the catalog changes. The lesser of two holds
+    of both.
+    """
+
+    THIS_REQUEST = 0  # something of the request was asked for that ``about`` does not say
+    SAME_CONTEXT = 1  # the answer hung on nothing but the caller, the resource and the encryption context
+    ANY_CONTEXT = 2  # nor on that
+
+
 class Allow(Protocol):
     """``await call.allow(action, resource)``: returns, or raises ApiError AccessDenied. One judge, one trail.
 
@@ -128,11 +139,7 @@ class Allow(Protocol):
         about: About | None = None,
         new: bool = False,
         optional: bool = False,
-    ) -> Awaitable[bool]:
-        """Whether the same question of the same caller has the same answer as long as nothing in the catalog changes: nothing of the
-        request was asked for that ``about`` does not say.
-        """
-        ...
+    ) -> Awaitable[Holds]: ...
 
     def judged(self, resource: str) -> str | None:
         """The id of the version whose owner and list the last question about an object (an ARN) was decided by; "" where none was

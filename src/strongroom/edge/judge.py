@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from strongroom.api.errors import ApiError
 from strongroom.api.expected_owner import check_expected_owner
+from strongroom.api.operation import Holds
 from strongroom.edge.condition_values import Existing, RequestValues
 from strongroom.edge.denial import denial
 from strongroom.policy.acls import OF_OBJECT_OWNER, OF_WRITER, WRITES
 from strongroom.policy.decide import NO_CONTEXT, Authority, Decision, Question, Reason, Standing, decide
-from strongroom.policy.templates import Lazy, Lookup
+from strongroom.policy.templates import Lazy
 
 if TYPE_CHECKING:
     from strongroom.api.operation import About, Caller, Need, Told
@@ -25,18 +26,11 @@ if TYPE_CHECKING:
 
 #: Where lists count, the object that is there has a say in these.
 _LOOKED_AT: Final = OF_OBJECT_OWNER | WRITES
-#: What a question about a key says of itself, and what the caller is.
-_LASTING: Final = frozenset(
-    {
-        "kms:viaservice",
-        "kms:calleraccount",
-        "kms:encryptioncontextkeys",
-        "aws:principalaccount",
-        "aws:principalarn",
-        "aws:viaawsservice",
-    }
+#: What a caller is, and the service that asks for it: the same in all its requests about a key.
+_OF_CALLER: Final = frozenset(
+    {"kms:viaservice", "kms:calleraccount", "aws:principalaccount", "aws:principalarn", "aws:viaawsservice"}
 )
-_OF_CONTEXT: Final = "kms:encryptioncontext:"
+_OF_CONTEXT: Final = ("kms:encryptioncontext:", "kms:encryptioncontextkeys")
 _ON_BUCKETS: Final = frozenset({"object", "bucket"})
 
 
@@ -121,7 +115,7 @@ class Judge:
         about: About | None = None,
         new: bool = False,
         optional: bool = False,
-    ) -> bool:
+    ) -> Holds:
         """Returns, or raises ApiError AccessDenied, or what ``authority`` raises for a resource that does not exist."""
         before = len(self._denied)
         try:
@@ -133,18 +127,18 @@ class Judge:
 
     async def _answer(
         self, action: str, resource: str, version_id: str | None, told: Told | None, about: About | None, *, new: bool
-    ) -> bool:
+    ) -> Holds:
         if resource == "*" or (new and "/" not in resource):
             authority = Authority(self._caller.account_id)
         else:
             authority = await self._authority(action, resource, about)
             if authority.by_object and not new:
                 await self._hear(action, resource, authority, version_id, told)
-                return False
+                return Holds.THIS_REQUEST
             if authority.by_object and action in OF_WRITER and not self._caller.anonymous:
                 authority = authority.of_object(self._caller.account_id, None)
         question = await self._ask(action, resource, authority, version_id, told, about)
-        return about is not None and _lasts(question.values)
+        return Holds.THIS_REQUEST if about is None else _holds(question)
 
     def judged(self, resource: str) -> str | None:
         return self._judged.get(resource)
@@ -270,11 +264,16 @@ def _named(need: Need, route: Route, *, with_version: bool) -> tuple[str, str]:
     return action, f"arn:aws:s3:::{route.bucket}" if route.bucket else "*"
 
 
-def _lasts(values: Lookup) -> bool:
-    """Whether no policy asked for a value that another request of the same caller may have differently."""
-    if not isinstance(values, Lazy):
-        return True
-    return not values.untold and all(key in _LASTING or key.startswith(_OF_CONTEXT) for key in values.asked)
+def _holds(question: Question) -> Holds:
+    """What a question that has an ``about`` and was allowed hung on: what the policies asked for, and what grants are bound to."""
+    values = question.values
+    of_context = any(one.constrained for one in question.authority.grants)
+    if isinstance(values, Lazy):
+        asked = set(values.asked) - _OF_CALLER
+        if values.untold or not all(key.startswith(_OF_CONTEXT) for key in asked):
+            return Holds.THIS_REQUEST
+        of_context = of_context or bool(asked)
+    return Holds.SAME_CONTEXT if of_context else Holds.ANY_CONTEXT
 
 
 def has_policies(standing: Standing) -> bool:

@@ -1,37 +1,23 @@
 """The key that signs for one credential scope, and a bounded memory of such keys.
 
-Never knows what is signed. Sources: "Create a signed AWS API request" in the IAM user guide; RFC 2104 (HMAC).
+Never knows what is signed. Sources: "Create a signed AWS API request" in the IAM user guide.
 """
 
 from __future__ import annotations
 
 import hmac
-from hashlib import sha256
-from typing import Final
 
-_BLOCK: Final = 64  # bytes of a block of SHA-256
-_INNER: Final = bytes(value ^ 0x36 for value in range(256))
-_OUTER: Final = bytes(value ^ 0x5C for value in range(256))
+from strongroom.seal.mac import MacKey
 
 
-class SigningKey:
-    """HMAC-SHA256 under one key (at most 64 bytes, else ValueError) whose two padded blocks are hashed once and not at each use."""
+class SigningKey(MacKey):
+    """At most 64 bytes, else ValueError."""
 
-    __slots__ = ("_inner", "_outer")
-
-    def __init__(self, key: bytes) -> None:
-        if len(key) > _BLOCK:
-            raise ValueError("a signing key is at most 64 bytes")
-        padded = key.ljust(_BLOCK, b"\0")
-        self._inner = sha256(padded.translate(_INNER))
-        self._outer = sha256(padded.translate(_OUTER))
+    __slots__ = ()
 
     def sign(self, text: bytes) -> str:
         """64 hex digits."""
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(text)
-        outer.update(inner.digest())
-        return outer.hexdigest()
+        return self.digest(text).hex()
 
 
 class SigningKeys:

@@ -22,7 +22,7 @@ from strongroom.kms.states import check_state
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from strongroom.api.operation import Call
+    from strongroom.api.operation import Call, Holds
     from strongroom.kms.ring import KeyRing
     from strongroom.store.contract import Transaction
 
@@ -95,12 +95,12 @@ def parsed(data: bytes) -> Blob:
         raise refusals.invalid_ciphertext() from None
 
 
-async def authorize(call: Call, record: KeyRecord, use: Use, **known: Any) -> bool:
+async def authorize(call: Call, record: KeyRecord, use: Use, **known: Any) -> Holds:
     """``known``: what else the question has, by the names of ``KeyQuestion``. Returns as ``call.allow``. Raises ApiError AccessDenied."""
     return await call.allow(use.action, record.name.arn, about=of_key(call, use.action, record, **known))
 
 
-async def authorize_blob(call: Call, record: KeyRecord, use: Use, **known: Any) -> bool:
+async def authorize_blob(call: Call, record: KeyRecord, use: Use, **known: Any) -> Holds:
     """As ``authorize``, but a key of another account is not even named to whoever may not use it."""
     try:
         return await authorize(call, record, use, **known)

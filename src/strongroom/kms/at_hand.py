@@ -1,105 +1,209 @@
-"""Shared keys that a caller may use without asking again: all was judged, and the answer could be no other.
+"""What a caller may use without asking again: all was judged, and the answer could be no other.
 
-That holds for one caller, one way of naming the key, one Region and one encryption context, at one generation of the catalog (which any
-change of a right, a grant, a user or a key raises on every worker), and until the moment when the shared key's life ends or the KMS key
-changes by itself. Every use is told to the observer, or does not happen. Never judges.
+That holds for one caller, one way of naming the key and one Region, at one generation of the catalog (which any change of a right, a
+grant, a user or a key raises on every worker), and until the KMS key changes by itself. Shared keys are at hand so, for one encryption
+context and until their life ends; and KMS keys themselves, if the answer hung on no encryption context: each of their uses is an
+operation of KMS all the same. Every use is told to the observer, or does not happen. Never judges.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from strongroom.kms import shared_keys
-from strongroom.kms.key_use import no_room
+from strongroom.kms.blob import RANDOM_SIZE, Blob, BlobError, ContextError, open_blob, parse_blob, seal_blob
+from strongroom.kms.key_use import Alike, no_room
+from strongroom.kms.names import S3_ALIAS
+from strongroom.kms.records import milliseconds, moment
+from strongroom.kms.shared_keys import Kept, KmsDataKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from strongroom.api.operation import Call, Caller
-    from strongroom.kms.key_use import Alike
+    from strongroom.kms.names import KeyName
+    from strongroom.kms.records import KeyRecord
     from strongroom.kms.ring import KeyRing
-    from strongroom.kms.shared_keys import Kept, KmsDataKey
     from strongroom.seal.wrap import Kek
 
-_REMEMBERED: Final = 8192  # beyond that the oldest goes
+_REMEMBERED: Final = 8192  # of each kind; beyond that the oldest goes
+DATA_KEY_SIZE: Final = 32
 
 
 @dataclass(slots=True, eq=False)
-class AtHand:
-    """``alike``: what all its uses are recorded with."""
+class Judged:
+    """What holds for all that is at hand."""
 
-    kept: Kept = field(repr=False)
-    kek: bytes | Kek = field(repr=False)  # of ``kept``
     caller: Caller  # this very one: another that is the same to the eye may have other rights
     region: str
-    context: Mapping[str, str]
     generation: int
     since: datetime
-    until: datetime
-    alike: Alike
+    until: datetime | None  # None: nothing ends it but a change in the catalog
+    alike: Alike  # what all its uses are recorded with
+
+    def serves(self, call: Call, region: str, generation: int) -> bool:
+        return self.caller is call.caller and self.region == region and self.lives(call.now, generation)
+
+    def lives(self, now: datetime, generation: int) -> bool:
+        """A clock that was set back must not lengthen a life."""
+        return self.generation == generation and self.since <= now and (self.until is None or now < self.until)
+
+
+@dataclass(slots=True, eq=False)
+class SharedAtHand(Judged):
+    kept: Kept = field(repr=False)
+    kek: bytes | Kek = field(repr=False)  # of ``kept``
+    context: Mapping[str, str]
+
+
+@dataclass(slots=True, eq=False)
+class KeyAtHand(Judged):
+    """One material of a KMS key: that which opens a blob, or the current one."""
+
+    name: KeyName
+    material_id: str
+    context_by: str  # see ``Alike``
 
 
 class KeysAtHand:
-    """One per worker. Contexts are told apart by identity where new keys are made: whoever makes one anew for each use is not served."""
+    """One per worker. Contexts are told apart by identity where new keys are made under shared ones: whoever makes one anew for each use
+    is not served.
+    """
 
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring  # whose observer is told
         self._generation = ring.catalog.generation
-        self._found: dict[tuple[str, int, int] | tuple[bytes, int], AtHand] = {}
+        # By how it is named or what it opens, and by the caller: these objects live as long as what is remembered for them does, so
+        # that no others have their ids.
+        self._shared: _Memory[tuple[str, int, int] | tuple[bytes, int], SharedAtHand] = _Memory()
+        self._keys: _Memory[tuple[str, int] | tuple[KeyName, str, int], KeyAtHand] = _Memory()
 
-    def make(self, call: Call, named: str, region: str, context: Mapping[str, str], resource: str) -> KmsDataKey | None:
-        """What new data keys are made with, for ``resource``; None: not at hand. ``named``: how the request names the KMS key.
+    # --- under a shared key
 
-        Raises ApiError ThrottlingException.
+    def make_shared(
+        self, call: Call, named: str | None, region: str, context: Mapping[str, str], resource: str
+    ) -> KmsDataKey | None:
+        """What new data keys are made with, for ``resource``; None: not at hand. ``named``: how the request names the KMS key, None:
+        aws/s3. Raises ApiError ThrottlingException.
         """
-        found = self._found.get((named, id(context), id(call.caller)))
+        found = self._shared.get((named or S3_ALIAS, id(context), id(call.caller)))
         if found is None or found.kept.uses >= shared_keys.MOST_USES or not self._serves(found, call, region, context):
             return None
         found.kept.uses += 1
-        if not self._ring.observer.served(found.alike, call.now, resource, "", call.request_id, call.source_ip):
-            raise no_room()
+        self._tell(found, call, resource, "")
         return found.kept.key
 
-    def open(
+    def open_shared(
         self, call: Call, wrapped: bytes, region: str, context: Mapping[str, str], resource: str, version: str
     ) -> bytes | Kek | None:
         """What opens what was made with ``wrapped``, in the same way."""
-        found = self._found.get((wrapped, id(call.caller)))
+        found = self._shared.get((wrapped, id(call.caller)))
         if found is None or not self._serves(found, call, region, context):
             return None
-        if not self._ring.observer.served(found.alike, call.now, resource, version, call.request_id, call.source_ip):
-            raise no_room()
+        self._tell(found, call, resource, version)
         return found.kek
 
-    def _serves(self, found: AtHand, call: Call, region: str, context: Mapping[str, str]) -> bool:
-        return (
-            found.generation == self._generation()
-            and found.caller is call.caller
-            and (found.context is context or found.context == context)
-            and found.region == region
-            and found.since <= call.now < found.until  # a clock that was set back does not lengthen a life
-        )
+    def _serves(self, found: SharedAtHand, call: Call, region: str, context: Mapping[str, str]) -> bool:
+        return found.serves(call, region, self._generation()) and (found.context is context or found.context == context)
 
-    def remember_to_make(self, named: str, fresh: AtHand) -> None:
-        self._remember((named, id(fresh.context), id(fresh.caller)), fresh)  # both live as long as it does
+    def remember_shared(
+        self,
+        kept: Kept,
+        call: Call,
+        record: KeyRecord,
+        region: str,
+        context: Mapping[str, str],
+        generation: int,
+        *,
+        named: str = "",
+    ) -> None:
+        """``named``: data keys may be made so; "": what it wraps may be opened. ``record``: the KMS key as it was judged."""
+        until_ms = kept.until_ms if record.until_ms is None else min(kept.until_ms, record.until_ms)
+        alike = Alike.shared(call.caller, "GenerateDataKey" if named else "Decrypt", record.name.arn, context)
+        held = call.caller, region, generation, moment(kept.from_ms), moment(until_ms), alike
+        fresh = SharedAtHand(*held, kept, kept.key.kek, context)
+        where = (named, id(context), id(call.caller)) if named else (kept.key.wrapped, id(call.caller))
+        self._shared.remember(where, fresh)
 
-    def remember_to_open(self, wrapped: bytes, fresh: AtHand) -> None:
-        self._remember((wrapped, id(fresh.caller)), fresh)
+    # --- under a KMS key
 
-    def _remember(self, where: tuple[str, int, int] | tuple[bytes, int], fresh: AtHand) -> None:
-        self._found.pop(where, None)  # what is remembered anew is the youngest
-        if len(self._found) >= _REMEMBERED:
-            del self._found[next(iter(self._found))]
-        self._found[where] = fresh
+    def make(self, call: Call, named: str | None, region: str, context_by: str, resource: str) -> KmsDataKey | None:
+        """A fresh data key for ``resource``, whose ARN is in the encryption context by the name ``context_by``, and nothing else is; None:
+        not at hand. Raises ApiError ThrottlingException.
+        """
+        found = self._keys.get((named or S3_ALIAS, id(call.caller)))
+        material = None if found is None else self._material(found, call, region, context_by)
+        if found is None or material is None:
+            return None
+        plain, random = self._ring.random(DATA_KEY_SIZE), self._ring.random(RANDOM_SIZE)
+        try:
+            wrapped = seal_blob(found.name, found.material_id, material, plain, {context_by: resource}, random)
+        except ContextError:
+            return None
+        self._tell(found, call, resource, "")
+        return KmsDataKey(plain, wrapped, found.alike.key_arn)
+
+    def open(self, call: Call, wrapped: bytes, region: str, context_by: str, resource: str, version: str) -> bytes | None:
+        """What is in a ciphertext blob, in the same way; None also for what does not open: that is for the long way to tell."""
+        try:
+            blob = parse_blob(wrapped)
+            found = self._keys.get((blob.key, blob.material_id, id(call.caller)))
+            material = None if found is None else self._material(found, call, region, context_by)
+            if found is None or material is None:
+                return None
+            plain = open_blob(blob, material, {context_by: resource})
+        except (BlobError, ContextError):
+            return None
+        self._tell(found, call, resource, version)
+        return plain
+
+    def _material(self, found: KeyAtHand, call: Call, region: str, context_by: str) -> bytes | None:
+        if not found.serves(call, region, self._generation()) or found.context_by != context_by:
+            return None
+        return self._ring.known_material(found.name, found.material_id)
+
+    def remember(self, call: Call, record: KeyRecord, region: str, context_by: str, generation: int, what: str | Blob) -> None:
+        """``what``: how a request names the key under which it makes data keys, or a blob that was opened. ``record``: as it was judged."""
+        where: tuple[str, int] | tuple[KeyName, str, int]
+        if isinstance(what, str):
+            operation, material_id, where = "GenerateDataKey", record.current, (what, id(call.caller))
+        else:
+            operation, material_id, where = "Decrypt", what.material_id, (what.key, what.material_id, id(call.caller))
+        until = None if record.until_ms is None else moment(record.until_ms)
+        alike = Alike.called(call.caller, operation, record.name.arn, context_by)
+        held = call.caller, region, generation, moment(milliseconds(call.now)), until, alike
+        self._keys.remember(where, KeyAtHand(*held, record.name, material_id, context_by))
+
+    # --- both
+
+    def _tell(self, found: Judged, call: Call, resource: str, version: str) -> None:
+        """Raises ApiError ThrottlingException."""
+        if not self._ring.observer.served(found.alike, call.now, resource, version, call.request_id, call.source_ip):
+            raise no_room()
 
     def forget_old(self, now_ms: int) -> None:
         """Drop whatever will not serve again, and the keys with it."""
-        generation = self._generation()
-        for where, found in list(self._found.items()):
-            if found.generation != generation or not found.kept.lives(now_ms):
-                del self._found[where]
+        for memory in (self._shared, self._keys):
+            memory.forget_old(moment(now_ms), self._generation())
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._shared) + len(self._keys)
+
+
+_K = TypeVar("_K")
+_V = TypeVar("_V", bound=Judged)
+
+
+class _Memory(dict[_K, _V]):
+    def remember(self, where: _K, fresh: _V) -> None:
+        self.pop(where, None)  # what is remembered anew is the youngest
+        if len(self) >= _REMEMBERED:
+            del self[next(iter(self))]
+        self[where] = fresh
+
+    def forget_old(self, now: datetime, generation: int) -> None:
+        for where, found in list(self.items()):
+            if not found.lives(now, generation):
+                del self[where]

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFHMAC, CounterLocation, Mode
 
 from strongroom.kms.names import KEY_ID, KeyName
+from strongroom.seal.mac import hmac_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +35,12 @@ _START: Final = MAGIC + bytes([VERSION, SUITE])
 _LENGTH: Final = struct.Struct(">I")
 REGION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
+_ACCOUNT_SIZE: Final = 12
+_KEY_ID_SIZE: Final = 36
+_NAMES_SIZE: Final = len(_START) + 3 + _ACCOUNT_SIZE + _KEY_ID_SIZE  # of all before the material's id, but for the Region
+_SMALLEST: Final = _NAMES_SIZE + MATERIAL_ID_SIZE + RANDOM_SIZE + _LENGTH.size + 1 + TAG_SIZE
+_FIRST: Final = _LENGTH.pack(1)  # what the one block of the one-time key is made with
+_BITS: Final = _LENGTH.pack(256)
 
 
 class BlobError(Exception):
@@ -47,16 +51,19 @@ class ContextError(ValueError):
     """An encryption context that is not made of Unicode strings (a lone surrogate)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(NamedTuple):
     """A parsed blob. Nothing in it is authentic before ``open_blob`` has returned."""
 
     key: KeyName
     material_id: str  # 64 hex
     salt: bytes
     iv: bytes
-    header: bytes = field(repr=False)  # every byte before the ciphertext
-    sealed: bytes = field(repr=False)  # ciphertext and tag
+    header: bytes  # every byte before the ciphertext
+    sealed: bytes  # ciphertext and tag
+
+    def __repr__(self) -> str:
+        """Without what it holds."""
+        return f"Blob({self.key!r}, {self.material_id!r})"
 
 
 def encode_context(context: Mapping[str, str]) -> bytes:
@@ -72,9 +79,10 @@ def encode_context(context: Mapping[str, str]) -> bytes:
 
 
 def one_time_key(material: bytes, salt: bytes, key_id: str, material_id: bytes) -> bytes:
-    """32 bytes by KBKDF in counter mode with HMAC-SHA256 (NIST SP 800-108r1, 4.1): 32-bit counter first, 32-bit length last."""
-    context = salt + key_id.encode("ascii") + material_id
-    return KBKDFHMAC(SHA256(), Mode.CounterMode, 32, 4, 4, CounterLocation.BeforeFixed, LABEL, context, None).derive(material)
+    """32 bytes by KBKDF in counter mode with HMAC-SHA256 (NIST SP 800-108r1, 4.1): 32-bit counter first, 32-bit length last. That is one
+    block of the function, and so one HMAC.
+    """
+    return hmac_sha256(material, _FIRST + LABEL + b"\0" + salt + key_id.encode("ascii") + material_id + _BITS)
 
 
 def seal_blob(key: KeyName, material_id: str, material: bytes, plain: bytes, context: Mapping[str, str], random: bytes) -> bytes:
@@ -82,10 +90,10 @@ def seal_blob(key: KeyName, material_id: str, material: bytes, plain: bytes, con
 
     Raises ContextError, and ValueError for sizes or names that the format has no room for.
     """
-    if not 1 <= len(plain) <= MAX_PLAIN or len(random) != RANDOM_SIZE or not _named(key):
+    if not 1 <= len(plain) <= MAX_PLAIN or len(random) != RANDOM_SIZE:
         raise ValueError("this cannot be put into a blob")
     salt, iv, raw_id = random[:SALT_SIZE], random[SALT_SIZE:], bytes.fromhex(material_id)
-    header = b"".join((_START, *_prefixed(key), raw_id, salt, iv, _LENGTH.pack(len(plain))))
+    header = _start(key) + raw_id + random + _LENGTH.pack(len(plain))
     cipher = AESGCM(one_time_key(material, salt, key.key_id, raw_id))
     blob = header + cipher.encrypt(iv, plain, header + encode_context(context))
     if len(blob) > MAX_BLOB:
@@ -93,21 +101,15 @@ def seal_blob(key: KeyName, material_id: str, material: bytes, plain: bytes, con
     return blob
 
 
-@lru_cache(1024)
 def parse_blob(data: bytes) -> Blob:
-    """Strict: known version and suite, well-formed names, exact total length. Raises BlobError.
-
-    Remembered, since the objects of one bucket key have one blob; nothing in it is secret.
-    """
-    if len(data) > MAX_BLOB or not data.startswith(_START):
+    """Strict: known version and suite, well-formed names, exact total length. Raises BlobError."""
+    if len(data) > MAX_BLOB or not data.startswith(_START) or len(data) < _SMALLEST:
         raise BlobError
-    region, at = _taken(data, len(_START))
-    account_id, at = _taken(data, at)
-    key_id, at = _taken(data, at)
-    key = KeyName(account_id, region, key_id)
+    at = data[len(_START)] + _NAMES_SIZE
     end = at + MATERIAL_ID_SIZE + SALT_SIZE + IV_SIZE + _LENGTH.size
-    if not _named(key) or len(data) < end:
+    if len(data) < end:
         raise BlobError
+    key = _key_of(data[:at])
     (length,) = _LENGTH.unpack_from(data, end - _LENGTH.size)
     if not 1 <= length <= MAX_PLAIN or len(data) != end + length + TAG_SIZE:
         raise BlobError
@@ -125,19 +127,26 @@ def open_blob(blob: Blob, material: bytes, context: Mapping[str, str]) -> bytes:
         raise BlobError from None
 
 
-def _named(key: KeyName) -> bool:
-    return bool(REGION.fullmatch(key.region) and _ACCOUNT.fullmatch(key.account_id) and KEY_ID.fullmatch(key.key_id))
+@lru_cache(1024)
+def _start(key: KeyName) -> bytes:
+    """How blobs under a key begin: its names, with a byte of length in front of each. Raises ValueError for others than KMS's."""
+    if not (REGION.fullmatch(key.region) and _ACCOUNT.fullmatch(key.account_id) and KEY_ID.fullmatch(key.key_id)):
+        raise ValueError("this is not the name of a key")
+    names = [text.encode("ascii") for text in (key.region, key.account_id, key.key_id)]
+    return _START + b"".join([bytes([len(name)]) + name for name in names])
 
 
-def _prefixed(key: KeyName) -> list[bytes]:
-    return [bytes([len(text)]) + text.encode("ascii") for text in (key.region, key.account_id, key.key_id)]
-
-
-def _taken(data: bytes, at: int) -> tuple[str, int]:
-    """A text with one byte of length in front, and where it ends. Slicing past the end gives too few bytes, never an error."""
-    length = data[at] if at < len(data) else 0
-    end = at + 1 + length
+@lru_cache(1024)
+def _key_of(start: bytes) -> KeyName:
+    """The key of blobs that begin so. Raises BlobError."""
+    region_at = len(_START) + 1
+    account_at = region_at + start[len(_START)] + 1
+    id_at = account_at + _ACCOUNT_SIZE + 1
     try:
-        return data[at + 1 : end].decode("ascii"), end
-    except UnicodeDecodeError:
-        raise BlobError from None
+        names = start[account_at : id_at - 1], start[region_at : account_at - 1], start[id_at:]
+        key = KeyName(*[name.decode("ascii") for name in names])
+        if _start(key) == start:
+            return key
+    except ValueError:  # UnicodeDecodeError among them
+        pass
+    raise BlobError

@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from strongroom.api.operation import Holds
 from strongroom.kms import refusals
 from strongroom.kms.access import Use, authorize, authorize_blob, check_usable, parsed, resolve, resolve_blob, seal, unseal
-from strongroom.kms.at_hand import AtHand, KeysAtHand
+from strongroom.kms.at_hand import DATA_KEY_SIZE, KeysAtHand
 from strongroom.kms.authorities import KeyAuthorities, grantee_names
 from strongroom.kms.identifiers import parse
-from strongroom.kms.key_use import NO_SUBJECT, Alike, Subject, Using
+from strongroom.kms.key_use import NO_SUBJECT, Subject, Using
 from strongroom.kms.local import LocalProvider
 from strongroom.kms.names import S3_ALIAS, AliasName, KeyName
 from strongroom.kms.questions import KeyQuestion
-from strongroom.kms.records import SYMMETRIC, moment, s3_managed_policy
+from strongroom.kms.records import SYMMETRIC, s3_managed_policy
 from strongroom.kms.ring import KeyRing
 from strongroom.kms.service_keys import KeyFault, ServiceKey, ServiceKeys
 from strongroom.kms.shared_keys import KeyState, KmsDataKey, SharedKeys
@@ -28,16 +29,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from strongroom.api.operation import About, Call, Caller
+    from strongroom.kms.blob import Blob
     from strongroom.kms.key_use import Observer
     from strongroom.kms.records import KeyRecord
-    from strongroom.kms.shared_keys import Kept
     from strongroom.policy.decide import Authority
     from strongroom.seal.wrap import Kek
     from strongroom.store.contract import Catalog
 
 __all__ = ["DataKeys", "KmsDataKey", "ServiceKey", "Subject"]
 
-DATA_KEY_SIZE: Final = 32
 SHARED_SECONDS: Final = 300.0
 GENERATE: Final = Use("GenerateDataKey", "kms:GenerateDataKey", aliases=True, foreign=True, makes_managed=True)
 UNWRAP: Final = Use("Decrypt", "kms:Decrypt", foreign=True)
@@ -65,9 +65,8 @@ class DataKeys:
         self.ring = KeyRing(catalog, provider, clock, random)
         self._service_keys = ServiceKeys(catalog, provider, random)
         self._shared = SharedKeys(int(shared_seconds * 1000))
-        self._at_hand = KeysAtHand(self.ring)
-        #: As ``unwrap``, in the way of ``generate_at_once``; bound here, since it is what most reads under a bucket key ask.
-        self.unwrap_at_once = self._at_hand.open
+        #: What needs no question; to be asked before ``generate`` and ``unwrap``, which put there what they may.
+        self.at_hand = KeysAtHand(self.ring)
         self._authorities = KeyAuthorities(self.ring)
         self._looked_at: int | None = None  # the catalog's generation when the shared keys were last compared with it
 
@@ -104,10 +103,9 @@ class DataKeys:
             generation = self.ring.catalog.generation()
             record = await resolve(self.ring, call, use.key_arn, GENERATE, region)
             use.key_arn, named = record.name.arn, use.key_arn
-            lasting = True
+            holds = Holds.ANY_CONTEXT
             for need in (GENERATE, UNWRAP) if shared else (GENERATE,):
-                answer = await authorize(call, record, need, named=named, context=context, via=_s3(region))
-                lasting = lasting and answer
+                holds = min(holds, await authorize(call, record, need, named=named, context=context, via=_s3(region)))
             check_usable(record, GENERATE)
             if record.spec != SYMMETRIC:
                 raise refusals.wrong_algorithm(SYMMETRIC, record.spec)
@@ -117,13 +115,13 @@ class DataKeys:
                 return KmsDataKey(plain, await seal(self.ring, record, plain, context), record.name.arn)
 
             if not shared:
-                return await make()
-            made = await self._shared.made(call, await self._state(call, record), context, use, make)
-            if lasting:
-                self._at_hand.remember_to_make(
-                    named, _at_hand(made, call, record, region, context, generation, "GenerateDataKey")
-                )
-            return made.key
+                made = await make()
+                self._remember(call, record, region, context, subject, generation, holds, named)
+                return made
+            kept = await self._shared.made(call, await self._state(call, record), context, use, make)
+            if holds >= Holds.SAME_CONTEXT:
+                self.at_hand.remember_shared(kept, call, record, region, context, generation, named=named)
+            return kept.key
 
     async def unwrap(
         self,
@@ -144,27 +142,35 @@ class DataKeys:
             use.key_arn = blob.key.arn
             generation = self.ring.catalog.generation()
             record = await resolve_blob(self.ring, call, blob, region)
-            lasting = await authorize_blob(call, record, UNWRAP, context=context, via=_s3(region))
+            holds = await authorize_blob(call, record, UNWRAP, context=context, via=_s3(region))
             check_usable(record, UNWRAP)
 
             async def unwrapped() -> bytes:
                 return await unseal(self.ring, record, blob, context)
 
             if not shared:
-                return await unwrapped()
-            opened = await self._shared.opened(call, await self._state(call, record), wrapped, context, use, unwrapped)
-            if lasting:
-                self._at_hand.remember_to_open(wrapped, _at_hand(opened, call, record, region, context, generation, "Decrypt"))
-            return opened.key.kek
+                plain = await unwrapped()
+                self._remember(call, record, region, context, subject, generation, holds, blob)
+                return plain
+            kept = await self._shared.opened(call, await self._state(call, record), wrapped, context, use, unwrapped)
+            if holds >= Holds.SAME_CONTEXT:
+                self.at_hand.remember_shared(kept, call, record, region, context, generation)
+            return kept.key.kek
 
-    def generate_at_once(
-        self, call: Call, kms_key: str | None, region: str, context: Mapping[str, str], resource: str
-    ) -> KmsDataKey | None:
-        """As ``generate``, of a shared key that is at hand for this caller and needs no question; None: ask ``generate``.
-
-        Raises ApiError ThrottlingException. ``context``: the same object each time.
-        """
-        return self._at_hand.make(call, kms_key or S3_ALIAS, region, context, resource)
+    def _remember(
+        self,
+        call: Call,
+        record: KeyRecord,
+        region: str,
+        context: Mapping[str, str],
+        subject: Subject,
+        generation: int,
+        holds: Holds,
+        what: str | Blob,
+    ) -> None:
+        """Have at hand what was judged just now, where the encryption context is no more than the resource."""
+        if holds == Holds.ANY_CONTEXT and list(context.values()) == [subject.resource]:
+            self.at_hand.remember(call, record, region, next(iter(context)), generation, what)
 
     async def allow_rewrapping(
         self, call: Call, region: str, before: tuple[str, Mapping[str, str]] | None, after: tuple[str, Mapping[str, str]]
@@ -186,7 +192,7 @@ class DataKeys:
         """Drop shared keys from memory whose time is over or whose KMS key has changed; to be called every now and then."""
         now_ms = self.ring.now_ms()
         self._shared.forget_old(now_ms)
-        self._at_hand.forget_old(now_ms)
+        self.at_hand.forget_old(now_ms)
         generation = self.ring.catalog.generation()
         if generation == self._looked_at:
             return
@@ -222,15 +228,6 @@ class DataKeys:
         unmade = s3_managed_policy(name.account_id, region) if isinstance(name, AliasName) and name.alias == S3_ALIAS else None
         via = _s3(region) if through_s3 else ""
         return KeyQuestion(action, caller, record=record, context=context, via=via, policy=unmade)
-
-
-def _at_hand(
-    kept: Kept, call: Call, record: KeyRecord, region: str, context: Mapping[str, str], generation: int, operation: str
-) -> AtHand:
-    """``record``: the KMS key as it was judged; what follows from it holds until it changes by itself."""
-    until_ms = kept.until_ms if record.until_ms is None else min(kept.until_ms, record.until_ms)
-    alike = Alike.of(call.caller, operation, record.name.arn, context)
-    return AtHand(kept, kept.key.kek, call.caller, region, context, generation, moment(kept.from_ms), moment(until_ms), alike)
 
 
 def _s3(region: str) -> str:

@@ -63,31 +63,45 @@ class KeyUse(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alike:
-    """What uses of one caller have in common that a shared key served from memory: all went well, and none called KMS."""
+    """What uses of one caller have in common that needed no question: all were done, and either all called KMS or none."""
 
     operation: str
     cause: Cause
+    kms_called: bool
     key_arn: str
     principal: str
     account_id: str
     user_id: str
     access_key_id: str
-    context: Mapping[str, str]
-    labels: tuple[str] = field(init=False, repr=False)  # under which they are counted
+    context: Mapping[str, str] | str  # the same for all; or by which name, as its only one, the context tells the resource
+    labels: tuple[str, ...] = field(init=False, repr=False)  # under which they are counted
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", (self.operation,))
+        labels = (self.operation, self.cause) if self.kms_called else (self.operation,)
+        object.__setattr__(self, "labels", labels)
 
     @classmethod
-    def of(cls, caller: Caller, operation: str, key_arn: str, context: Mapping[str, str]) -> Alike:
-        who = caller.arn, caller.account_id, caller.user_id, caller.access_key_id
-        return cls(operation, "bucket-key", key_arn, *who, context)
+    def shared(cls, caller: Caller, operation: str, key_arn: str, context: Mapping[str, str]) -> Alike:
+        """A shared key serves them from memory."""
+        return cls(operation, "bucket-key", False, key_arn, *_who(caller), context)
+
+    @classmethod
+    def called(cls, caller: Caller, operation: str, key_arn: str, context_by: str) -> Alike:
+        """Each is an operation of KMS of its own."""
+        return cls(operation, "s3", True, key_arn, *_who(caller), context_by)
+
+    def context_of(self, resource: str) -> Mapping[str, str]:
+        return {self.context: resource} if isinstance(self.context, str) else self.context
 
     def use(self, at: datetime, resource: str, version: str, request_id: str, source_ip: str) -> KeyUse:
         """One of them, whole."""
         who = self.principal, self.account_id, self.user_id, self.access_key_id
-        what = milliseconds(at), self.operation, self.cause, False, self.key_arn
-        return KeyUse(*what, *who, resource, version, self.context, "", "", request_id, source_ip)
+        what = milliseconds(at), self.operation, self.cause, self.kms_called, self.key_arn
+        return KeyUse(*what, *who, resource, version, self.context_of(resource), "", "", request_id, source_ip)
+
+
+def _who(caller: Caller) -> tuple[str, str, str, str]:
+    return caller.arn, caller.account_id, caller.user_id, caller.access_key_id
 
 
 class Observer(Protocol):

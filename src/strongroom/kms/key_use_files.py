@@ -73,9 +73,9 @@ class KeyUseRecord:
         self._file_bytes = file_bytes
         self._file_ms = int(file_seconds * 1000)
         self._flush_seconds = flush_seconds
-        self.hits: dict[
-            tuple[str, ...], float
-        ] = {}  # how many uses were served, by operation; whoever counts others may add them
+        # How many uses were taken in as ``served``; whoever counts others may add them.
+        self.calls: dict[tuple[str, ...], float] = {}  # of KMS, by operation and cause
+        self.hits: dict[tuple[str, ...], float] = {}  # of keys in memory, by operation
         self._lines = Lines()
         self._waiting: deque[KeyUse | Served] = deque()
         self._batch: list[KeyUse | Served] = []  # taken from the queue and not on the disk yet
@@ -110,7 +110,7 @@ class KeyUseRecord:
             self._wake.set()
 
     def served(self, alike: Alike, at: datetime, resource: str, version: str, request_id: str, source_ip: str) -> bool:
-        """As ``full`` and ``used``, of a use that a shared key served: whole it is made by the thread. False: it was not taken in."""
+        """As ``full`` and ``used``, of a use that needed no question: whole it is made by the thread. False: it was not taken in."""
         waiting = self._waiting
         count = len(waiting)
         if self._failing or count >= MOST_WAITING or (alike.operation not in _READING and self._reserve.given & USES):
@@ -118,8 +118,8 @@ class KeyUseRecord:
         waiting.append((alike, at, resource, version, request_id, source_ip))
         if count + 1 == _HURRY:
             self._wake.set()
-        labels = alike.labels
-        self.hits[labels] = self.hits.get(labels, 0) + 1
+        counts, labels = self.calls if alike.kms_called else self.hits, alike.labels
+        counts[labels] = counts.get(labels, 0) + 1
         return True
 
     @property

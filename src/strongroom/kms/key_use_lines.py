@@ -15,12 +15,12 @@ import orjson
 from strongroom.kms.key_use import Alike, KeyUse
 from strongroom.kms.records import moment
 
-FORMAT: Final = 2  # of files; 1 has no "uses"
+FORMAT: Final = 3  # of files; 1 has no "uses", 2 no "context_by"
 _REMEMBERED: Final = 1024
 _SECOND: Final = timedelta(seconds=1)
 _MILLISECONDS: Final = tuple(f".{number:03d}Z" for number in range(1000))
 
-#: A use that a shared key served: what it has in common with others, when, resource, version, request id, address of the client.
+#: A use that needed no question: what it has in common with others, when, resource, version, request id, address of the client.
 Served = tuple[Alike, datetime, str, str, str, str]
 _Row = tuple[str, ...]
 _OF_ROW: Final = ("time", "resource", "version", "request_id", "source_ip")
@@ -113,18 +113,21 @@ class Lines:
         return self._second
 
     def _remember(self, alike: Alike) -> bytes:
-        line = {
+        line: dict[str, Any] = {
             "operation": alike.operation,
             "cause": alike.cause,
-            "kms": False,
+            "kms": alike.kms_called,
             "key": alike.key_arn,
             "principal": alike.principal,
             "account": alike.account_id,
             "user_id": alike.user_id,
             "access_key_id": alike.access_key_id,
             "outcome": "Success",
-            "context": dict(alike.context),
         }
+        if isinstance(alike.context, str):
+            line["context_by"] = alike.context
+        else:
+            line["context"] = dict(alike.context)
         if len(self._shared) >= _REMEMBERED:
             self._shared.clear()
         shared = self._shared[alike] = encoded(line)[1:-1]
@@ -137,12 +140,15 @@ def uses_of(entry: dict[str, Any]) -> list[dict[str, Any]]:
         return [entry]
     if entry["kind"] != "uses":
         return []
-    common = {name: value for name, value in entry.items() if name not in {"n", "kind", "uses", "hash"}}
+    common = {name: value for name, value in entry.items() if name not in {"n", "kind", "context_by", "uses", "hash"}}
+    context_by = entry.get("context_by")
     uses: list[dict[str, Any]] = []
     for row in entry["uses"]:
         use = {"n": entry["n"], "kind": "use", **common, **dict(zip(_OF_ROW, row, strict=True))}
         if not use["version"]:
             del use["version"]
+        if context_by is not None:
+            use["context"] = {context_by: use["resource"]}
         uses.append({**use, "hash": entry["hash"]})
     return uses
 

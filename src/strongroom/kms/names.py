@@ -6,8 +6,8 @@ Never knows whether such a key exists, nor how a caller spelt the name.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 #: A UUID in lower case, or the id of a multi-Region key.
 KEY_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|mrk-[0-9a-f]{32}")
@@ -17,8 +17,7 @@ RESERVED_PREFIX: Final = "alias/aws/"  # aliases of the keys that services manag
 S3_ALIAS: Final = "alias/aws/s3"
 
 
-@dataclass(frozen=True, slots=True)
-class KeyName:
+class KeyName(NamedTuple):
     """Which key, all over the world."""
 
     account_id: str
@@ -35,11 +34,11 @@ class KeyName:
 
     def related(self, other: KeyName) -> bool:
         """The same key, or the same multi-Region key in another Region: what one sealed, the other may open."""
-        return self == other or (self.multi_region and replace(other, region=self.region) == self)
+        return self == other or (self.multi_region and other._replace(region=self.region) == self)
 
     def within(self, region: str) -> KeyName:
         """The related key of another Region."""
-        return replace(self, region=region)
+        return self._replace(region=region)
 
     @property
     def scope(self) -> str:

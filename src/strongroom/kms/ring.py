@@ -230,6 +230,10 @@ class KeyRing:
             self._remember(self._materials, where, plain, generation)
         return plain
 
+    def known_material(self, name: KeyName, material_id: str) -> bytes | None:
+        """The plain material, if it was opened before and nothing in the catalog has changed since; None: ask ``material``."""
+        return self._materials.get((name, material_id)) if self.catalog.generation() == self._generation else None
+
     # --- remembering
 
     def _fresh(self) -> int:

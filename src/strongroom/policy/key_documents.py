@@ -86,6 +86,11 @@ class Grant:
     context_equals: Mapping[str, str] | None = None
     context_subset: Mapping[str, str] | None = None
 
+    @property
+    def constrained(self) -> bool:
+        """Whether what it allows hangs on the encryption context."""
+        return self.context_equals is not None or self.context_subset is not None
+
     def look(self, who: Who, action: str, context: Mapping[str, str]) -> Finding:
         """``context`` is the encryption context of the request, which constraints compare with case."""
         reach = self.grantee.reach(who)

@@ -102,7 +102,7 @@ def _kms_output(mode: Mode, key_arn: str, bucket_key: bool) -> dict[str, Any]:
 class Sealing:
     def __init__(self, keys: DataKeys, random: Callable[[int], bytes]) -> None:
         self._keys = keys
-        self._unwrap_at_once = keys.unwrap_at_once
+        self._at_hand = keys.at_hand
         self._random = random
         self._contexts: dict[str, Mapping[str, str]] = {}
         self._bucket_keyed: dict[bytes, Envelope] = {}
@@ -116,18 +116,18 @@ class Sealing:
             service, data_key = self._keys.service_key(), self._random(DATA_KEY)
             locked = lock(choice.customer.key, data_key, bucket.bucket_id, object_key, self._random)
             return ObjectKey(Layers(data_key), service.kek, Envelope(Mode.SSE_C, key_id=service.key_id), lock=locked)
-        if choice.bucket_key and not choice.context:
-            made = self._made_at_once(call, bucket, object_key, choice)
-            if made is not None:
-                return ObjectKey(Layers(self._random(DATA_KEY)), made.kek, self._bucket_key_envelope(made))
-        context = self._context(bucket, object_key, choice.context, bucket_key=choice.bucket_key)
-        subject = Subject(object_arn(bucket.name, object_key))
-        try:
-            made = await self._keys.generate(
-                call, choice.kms_key, bucket.region, context, subject=subject, shared=choice.bucket_key
-            )
-        except ApiError as error:
-            raise as_s3(error) from error
+        made = None if choice.context else self._made_at_once(call, bucket, object_key, choice)
+        if made is None:
+            context = self._context(bucket, object_key, choice.context, bucket_key=choice.bucket_key)
+            subject = Subject(object_arn(bucket.name, object_key))
+            try:
+                made = await self._keys.generate(
+                    call, choice.kms_key, bucket.region, context, subject=subject, shared=choice.bucket_key
+                )
+            except ApiError as error:
+                raise as_s3(error) from error
+        elif choice.bucket_key:
+            return ObjectKey(Layers(self._random(DATA_KEY)), made.kek, self._bucket_key_envelope(made))
         envelope = Envelope(
             Mode.SSE_KMS,
             key_arn=made.key_arn,
@@ -158,14 +158,10 @@ class Sealing:
         Raises ApiError ``KMS.…`` and AccessDenied, SealError; ``wrong`` for a customer's key that is not the row's.
         """
         kek: bytes | Kek | None = None
-        if envelope.bucket_key and not envelope.context:
-            context, resource = self._bucket_context(bucket.name), object_arn(bucket.name, object_key)
-            try:
-                kek = self._unwrap_at_once(call, envelope.kms_wrapped, bucket.region, context, resource, version_id)
-            except ApiError as error:
-                raise as_s3(error) from error
-        elif envelope.mode in OF_SERVICE:
+        if envelope.mode in OF_SERVICE:
             kek = self._service_key(envelope)
+        elif not envelope.context:
+            kek = self._opened_at_once(call, bucket, object_key, version_id, envelope)
         if kek is None:
             kek = await self._kek(call, bucket, object_key, version_id, envelope)
         place = binding(bucket.bucket_id, object_key, version_id, manifest) + bare(sealed, envelope)
@@ -233,12 +229,26 @@ class Sealing:
         except ApiError as error:
             raise as_s3(error) from error
 
-    # --- bucket keys that need no question
+    # --- keys that need no question, for objects to which the client gave no context of its own
 
     def _made_at_once(self, call: Call, bucket: Bucket, object_key: str, choice: Choice) -> KmsDataKey | None:
-        context, resource = self._bucket_context(bucket.name), object_arn(bucket.name, object_key)
+        resource, kms_key = object_arn(bucket.name, object_key), choice.kms_key
         try:
-            return self._keys.generate_at_once(call, choice.kms_key, bucket.region, context, resource)
+            if not choice.bucket_key:
+                return self._at_hand.make(call, kms_key, bucket.region, CONTEXT_ARN, resource)
+            return self._at_hand.make_shared(call, kms_key, bucket.region, self._bucket_context(bucket.name), resource)
+        except ApiError as error:
+            raise as_s3(error) from error
+
+    def _opened_at_once(
+        self, call: Call, bucket: Bucket, object_key: str, version_id: str, envelope: Envelope
+    ) -> bytes | Kek | None:
+        resource, wrapped = object_arn(bucket.name, object_key), envelope.kms_wrapped
+        try:
+            if not envelope.bucket_key:
+                return self._at_hand.open(call, wrapped, bucket.region, CONTEXT_ARN, resource, version_id)
+            context = self._bucket_context(bucket.name)
+            return self._at_hand.open_shared(call, wrapped, bucket.region, context, resource, version_id)
         except ApiError as error:
             raise as_s3(error) from error
 

@@ -16,10 +16,9 @@ from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from strongroom.seal import Forged, Truncated
+from strongroom.seal.mac import hkdf_sha256
 from strongroom.seal.segments import HEADER, MAX_SEGMENTS, SEGMENT, Segments, Span
 
 __all__ = ["HEADER", "MAX_SEGMENTS", "SEGMENT", "Span"]  # and all that is defined here
@@ -31,7 +30,6 @@ _SALT: Final = 32
 _RANDOM: Final = HEADER - 1
 _LENGTH_BYTE: Final = bytes([HEADER])
 _ONLY: Final = b"\0\0\0\0\x01"  # what follows the prefix in the nonce of a stream's only segment: index 0, final
-_SHA256: Final = SHA256()
 
 Data = bytes | bytearray | memoryview
 
@@ -67,7 +65,7 @@ class Construction:
     def stream_keys(self, data_key: bytes, associated_data: bytes, fresh: bytes) -> bytes:
         if len(data_key) != DATA_KEY or len(fresh) != _RANDOM:
             raise ValueError("a data key is 32 bytes and a stream takes 39 random ones")
-        return HKDF(_SHA256, self.key_size, fresh[:_SALT], associated_data).derive(data_key)
+        return hkdf_sha256(data_key, self.key_size, fresh[:_SALT], associated_data)
 
 
 GCM_HKDF: Final = Construction(Segments(TAG), 32, AESGCM)

@@ -13,11 +13,10 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from strongroom.seal import Forged, Truncated, Unsupported
 from strongroom.seal.format import place
+from strongroom.seal.mac import hkdf_sha256
 
 KEY: Final = 32
 NONCE: Final = 12
@@ -100,7 +99,7 @@ def derive(key: bytes, label: str, context: bytes = b"", salt: bytes | None = No
         raise ValueError("a key to derive from is 32 bytes")
     name = label.encode()
     info = b"".join((_U32.pack(len(name)), name, _U32.pack(len(context)), context))
-    return HKDF(SHA256(), KEY, salt, info).derive(key)
+    return hkdf_sha256(key, KEY, salt or b"", info)
 
 
 def _ready(kek: bytes | Kek) -> AESGCMSIV:

@@ -14,11 +14,10 @@ from typing import Final
 from awscrt import checksums
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from strongroom.seal import Forged
 from strongroom.seal.ctr_hmac import CTR_HMAC
+from strongroom.seal.mac import hkdf_sha256
 from strongroom.seal.stream import GCM_HKDF, Opener, Sealer, open_whole, seal
 from strongroom.seal.wrap import derive, unwrap, wrap
 from strongroom.startup import StartError
@@ -68,9 +67,8 @@ def _hkdf() -> bool:
     info, salt = bytes.fromhex("f0f1f2f3f4f5f6f7f8f9"), bytes(range(13))
     known = "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865"
     subkey = "7290cafd27d5a81fe185ef51ceec2758add5a2b40c13809a80cad5b707234901"
-    return HKDF(SHA256(), 42, salt, info).derive(b"\x0b" * 22).hex() == known and (
-        derive(_KEY, "strongroom/self-test", b"x").hex() == subkey
-    )
+    derived = hkdf_sha256(b"\x0b" * 22, 42, salt, info).hex(), derive(_KEY, "strongroom/self-test", b"x").hex()
+    return derived == (known, subkey)
 
 
 def _stream() -> bool:
