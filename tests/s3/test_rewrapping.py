@@ -147,7 +147,7 @@ async def test_not_to_a_key_that_does_not_serve(house):
 async def test_not_to_a_key_of_another_region(house):
     order = Order(None, (await keys_of(house, house.key_ids[0]))[0])
     assert order.target is not None
-    elsewhere = replace(order.target, name=replace(order.target.name, region="eu-central-1"))
+    elsewhere = replace(order.target, name=order.target.name.within("eu-central-1"))
     with pytest.raises(KeyProblem, match="another Region"):
         await Rewrapping(house.rooms, replace(order, target=elsewhere)).run("bucket")
 
