@@ -9,6 +9,7 @@ operation of KMS all the same. Every use is told to the observer, or does not ha
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from strongroom.kms import shared_keys
@@ -20,7 +21,6 @@ from strongroom.kms.shared_keys import Kept, KmsDataKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from strongroom.api.operation import Call, Caller
     from strongroom.kms.names import KeyName
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _REMEMBERED: Final = 8192  # of each kind; beyond that the oldest goes
 DATA_KEY_SIZE: Final = 32
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)  # nothing ends it but a change in the catalog
 
 
 @dataclass(slots=True, eq=False)
@@ -38,24 +39,26 @@ class Judged:
 
     caller: Caller  # this very one: another that is the same to the eye may have other rights
     region: str
+    context: Mapping[str, str] | str  # as in ``alike``
     generation: int
     since: datetime
-    until: datetime | None  # None: nothing ends it but a change in the catalog
+    until: datetime
     alike: Alike  # what all its uses are recorded with
 
-    def serves(self, call: Call, region: str, generation: int) -> bool:
-        return self.caller is call.caller and self.region == region and self.lives(call.now, generation)
-
-    def lives(self, now: datetime, generation: int) -> bool:
-        """A clock that was set back must not lengthen a life."""
-        return self.generation == generation and self.since <= now and (self.until is None or now < self.until)
+    def serves(self, call: Call, region: str, context: Mapping[str, str] | str, generation: int) -> bool:
+        return (
+            self.caller is call.caller
+            and self.region == region
+            and (self.context is context or self.context == context)
+            and self.generation == generation
+            and self.since <= call.now < self.until  # a clock that was set back does not lengthen a life
+        )
 
 
 @dataclass(slots=True, eq=False)
 class SharedAtHand(Judged):
     kept: Kept = field(repr=False)
     kek: bytes | Kek = field(repr=False)  # of ``kept``
-    context: Mapping[str, str]
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +67,6 @@ class KeyAtHand(Judged):
 
     name: KeyName
     material_id: str
-    context_by: str  # see ``Alike``
 
 
 class KeysAtHand:
@@ -89,7 +91,11 @@ class KeysAtHand:
         aws/s3. Raises ApiError ThrottlingException.
         """
         found = self._shared.get((named or S3_ALIAS, id(context), id(call.caller)))
-        if found is None or found.kept.uses >= shared_keys.MOST_USES or not self._serves(found, call, region, context):
+        if (
+            found is None
+            or not found.serves(call, region, context, self._generation())
+            or found.kept.uses >= shared_keys.MOST_USES
+        ):
             return None
         found.kept.uses += 1
         self._tell(found, call, resource, "")
@@ -100,13 +106,10 @@ class KeysAtHand:
     ) -> bytes | Kek | None:
         """What opens what was made with ``wrapped``, in the same way."""
         found = self._shared.get((wrapped, id(call.caller)))
-        if found is None or not self._serves(found, call, region, context):
+        if found is None or not found.serves(call, region, context, self._generation()):
             return None
         self._tell(found, call, resource, version)
         return found.kek
-
-    def _serves(self, found: SharedAtHand, call: Call, region: str, context: Mapping[str, str]) -> bool:
-        return found.serves(call, region, self._generation()) and (found.context is context or found.context == context)
 
     def remember_shared(
         self,
@@ -122,8 +125,8 @@ class KeysAtHand:
         """``named``: data keys may be made so; "": what it wraps may be opened. ``record``: the KMS key as it was judged."""
         until_ms = kept.until_ms if record.until_ms is None else min(kept.until_ms, record.until_ms)
         alike = Alike.shared(call.caller, "GenerateDataKey" if named else "Decrypt", record.name.arn, context)
-        held = call.caller, region, generation, moment(kept.from_ms), moment(until_ms), alike
-        fresh = SharedAtHand(*held, kept, kept.key.kek, context)
+        held = call.caller, region, context, generation, moment(kept.from_ms), moment(until_ms), alike
+        fresh = SharedAtHand(*held, kept, kept.key.kek)
         where = (named, id(context), id(call.caller)) if named else (kept.key.wrapped, id(call.caller))
         self._shared.remember(where, fresh)
 
@@ -160,7 +163,7 @@ class KeysAtHand:
         return plain
 
     def _material(self, found: KeyAtHand, call: Call, region: str, context_by: str) -> bytes | None:
-        if not found.serves(call, region, self._generation()) or found.context_by != context_by:
+        if not found.serves(call, region, context_by, self._generation()):
             return None
         return self._ring.known_material(found.name, found.material_id)
 
@@ -171,10 +174,10 @@ class KeysAtHand:
             operation, material_id, where = "GenerateDataKey", record.current, (what, id(call.caller))
         else:
             operation, material_id, where = "Decrypt", what.material_id, (what.key, what.material_id, id(call.caller))
-        until = None if record.until_ms is None else moment(record.until_ms)
+        until = _NEVER if record.until_ms is None else moment(record.until_ms)
         alike = Alike.called(call.caller, operation, record.name.arn, context_by)
-        held = call.caller, region, generation, moment(milliseconds(call.now)), until, alike
-        self._keys.remember(where, KeyAtHand(*held, record.name, material_id, context_by))
+        held = call.caller, region, context_by, generation, moment(milliseconds(call.now)), until, alike
+        self._keys.remember(where, KeyAtHand(*held, record.name, material_id))
 
     # --- both
 
@@ -205,5 +208,5 @@ class _Memory(dict[_K, _V]):
 
     def forget_old(self, now: datetime, generation: int) -> None:
         for where, found in list(self.items()):
-            if not found.lives(now, generation):
+            if found.generation != generation or not found.since <= now < found.until:
                 del self[where]
