@@ -18,7 +18,7 @@ def configure_log(level: str) -> None:
     wrapper = structlog.make_filtering_bound_logger(_LEVELS[level])
     if sys.stderr.isatty():
         structlog.configure(
-            [_tell_error, structlog.processors.add_log_level, timestamp, structlog.dev.ConsoleRenderer()],
+            [_tell_error, structlog.processors.add_log_level, timestamp, _console()],
             wrapper,
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
             cache_logger_on_first_use=True,
@@ -36,6 +36,11 @@ def configure_log(level: str) -> None:
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    """Tracebacks as Python prints them: what structlog prefers where Rich is installed shows the local variables too, and so keys."""
+    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 
 
 def _json(event: dict[str, Any], default: Callable[[Any], Any], **_: Any) -> bytes:
