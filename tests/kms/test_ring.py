@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
+from strongroom.api.errors import ApiError
 from strongroom.kms import contract, ring
+from strongroom.kms.blob import parse_blob
 from strongroom.kms.local import LocalProvider
 from strongroom.kms.names import KeyName
 from strongroom.kms.records import ALIAS_KIND, KeyRecord, binding
 from strongroom.kms.ring import KeyRing
+from tests.kms.test_importing import MATERIAL, bring
 from tests.kms.world import KMS_KEY, REGION, A
 
 
@@ -95,6 +99,44 @@ async def test_memory_is_bounded(world, monkeypatch):
         await world.ask("Encrypt", KeyId=key_id, Plaintext=b"x")
     memory: KeyRing = world.data_keys.ring
     assert (len(memory._keys), len(memory._materials)) == (3, 3)
+
+
+async def test_material_leaves_memory_when_anything_has_changed_also_while_nobody_asks(world, other_worker):
+    ring, (key_id, _) = world.data_keys.ring, await world.key()
+    await world.ask("Encrypt", KeyId=key_id, Plaintext=b"x")
+    await world.data_keys.forget_shared()
+    assert len(ring._materials) == 1
+    await other_worker.ask("DisableKey", KeyId=key_id)
+    await world.data_keys.forget_shared()
+    assert ring._materials == {}
+
+
+async def test_imported_material_leaves_memory_at_its_end_also_while_nobody_asks(world):
+    ring, (key_id, _) = world.data_keys.ring, await world.key(Origin="EXTERNAL")
+    await bring(world, key_id, ValidTo=world.clock() + timedelta(days=2))
+    await world.ask("Encrypt", KeyId=key_id, Plaintext=b"x")
+    world.clock.days(1.9)
+    await world.data_keys.forget_shared()
+    ((where, known),) = ring._materials.items()
+    assert ring.known_material(*where) == MATERIAL
+    assert repr(MATERIAL) not in repr(known)
+    world.clock.days(0.1)
+    await world.data_keys.forget_shared()
+    assert ring._materials == {}
+
+
+async def test_a_blob_that_names_a_key_of_another_kind_opens_with_nothing(world):
+    """Its material is no 32 bytes to derive from; S3 is told so as of any other blob that does not open."""
+    key_id, _ = await world.key()
+    blob = parse_blob((await world.ask("Encrypt", KeyId=key_id, Plaintext=b"x"))["CiphertextBlob"])
+    rsa_id, _ = await world.key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")
+    record = await world.data_keys.ring.key(KeyName(A, REGION, rsa_id), world.data_keys.ring.now_ms())
+    forged = blob.header.replace(key_id.encode(), rsa_id.encode()).replace(
+        bytes.fromhex(blob.material_id), bytes.fromhex(record.current)
+    )
+    with pytest.raises(ApiError) as caught:
+        await world.data_keys.unwrap(world.call("ListKeys"), forged + blob.sealed, REGION, {})
+    assert caught.value.code == "InvalidCiphertextException"
 
 
 async def test_a_record_of_another_format_is_not_read(world):

@@ -189,8 +189,9 @@ class DataKeys:
         return KeyState(record, names, (await self._authorities.of(record.name, names)).grants)
 
     async def forget_shared(self) -> None:
-        """Drop shared keys from memory whose time is over or whose KMS key has changed; to be called every now and then."""
+        """Drop keys from memory whose time is over or whose KMS key has changed; to be called every now and then."""
         now_ms = self.ring.now_ms()
+        self.ring.forget_old(now_ms)
         self._shared.forget_old(now_ms)
         self.at_hand.forget_old(now_ms)
         generation = self.ring.catalog.generation()

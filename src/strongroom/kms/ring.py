@@ -10,7 +10,7 @@ import asyncio
 import os
 import uuid
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from strongroom.kms.blob import RANDOM_SIZE, Blob, BlobError, open_blob, seal_blob
 from strongroom.kms.contract import Provider, Unavailable
@@ -60,7 +60,7 @@ class KeyRing:
         self._generation: int | None = None
         self._keys: dict[KeyName, KeyRecord] = {}
         self._aliases: dict[AliasName, AliasRecord] = {}
-        self._materials: dict[tuple[KeyName, str], bytes] = {}
+        self._materials: dict[tuple[KeyName, str], _Open] = {}
 
     def now_ms(self) -> int:
         return milliseconds(self._clock())
@@ -207,7 +207,7 @@ class KeyRing:
 
     async def open(self, record: KeyRecord, blob: Blob, context: Mapping[str, str]) -> bytes:
         """Raises BlobError (also for a material this key never had), ContextError, ProviderError."""
-        if not record.name.related(blob.key) or record.material(blob.material_id) is None:
+        if record.spec != SYMMETRIC or not record.name.related(blob.key) or record.material(blob.material_id) is None:
             raise BlobError
         return open_blob(blob, await self.material(record, blob.material_id), context)
 
@@ -224,15 +224,25 @@ class KeyRing:
         material = record.material(material_id)
         if material is None or not material.wrapped or material.provider != self.provider.name:
             raise Unavailable(f"no provider for the material of {record.name.arn}")
-        plain = self._materials.get(where)
-        if plain is None:
-            plain = await self.provider.unwrap(material.wrapped, key_binding(record.name, material_id))
-            self._remember(self._materials, where, plain, generation)
+        known = self._materials.get(where)
+        if known is not None:
+            return known.plain
+        plain = await self.provider.unwrap(material.wrapped, key_binding(record.name, material_id))
+        self._remember(self._materials, where, _Open(plain, record.until_ms), generation)
         return plain
 
     def known_material(self, name: KeyName, material_id: str) -> bytes | None:
         """The plain material, if it was opened before and nothing in the catalog has changed since; None: ask ``material``."""
-        return self._materials.get((name, material_id)) if self.catalog.generation() == self._generation else None
+        known = self._materials.get((name, material_id)) if self.catalog.generation() == self._generation else None
+        return None if known is None else known.plain
+
+    def forget_old(self, now_ms: int) -> None:
+        """Plain material leaves memory when anything has changed in the catalog or its key has, by itself; also while nobody asks."""
+        self._fresh()
+        for where in [
+            where for where, known in self._materials.items() if known.until_ms is not None and known.until_ms <= now_ms
+        ]:
+            del self._materials[where]
 
     # --- remembering
 
@@ -251,6 +261,15 @@ class KeyRing:
             if len(memory) >= _REMEMBERED:
                 del memory[next(iter(memory))]
             memory[name] = value
+
+
+class _Open(NamedTuple):
+    plain: bytes
+    until_ms: int | None  # when the key changes by itself: its deletion, or the end of imported material
+
+    def __repr__(self) -> str:
+        """Without what it holds."""
+        return f"_Open(until_ms={self.until_ms})"
 
 
 _K = TypeVar("_K")
