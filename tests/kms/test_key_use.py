@@ -143,6 +143,38 @@ async def test_what_is_given_up_or_breaks_is_told_too(world, uses, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("ends", ["given up", "broken"])
+async def test_a_refusal_is_told_also_when_what_was_meant_cannot_be_looked_up(world, uses, monkeypatch, ends):
+    """Nobody tries keys unseen by hanging up in time, or by an alias that is damaged."""
+    key_id, arn = await world.key()
+    await world.ask("CreateAlias", AliasName="alias/a", TargetKeyId=key_id)
+    blob = (await world.ask("Encrypt", KeyId=key_id, Plaintext=b"x"))["CiphertextBlob"]
+    del uses[:]
+    looking, ring = asyncio.Event(), world.data_keys.ring
+    alias, none = ring.alias, f"arn:aws:kms:{REGION}:{A}:alias/none"
+
+    async def looked_up(name, now_ms):
+        found = await alias(name, now_ms)
+        if found is None and not looking.is_set():  # the answer is certain: this is the first look
+            looking.set()
+        elif ends == "broken":
+            raise KeyError("key_id")
+        else:
+            await asyncio.sleep(10)
+        return found
+
+    monkeypatch.setattr(ring, "alias", looked_up)
+    asking = asyncio.ensure_future(world.ask("ReEncrypt", CiphertextBlob=blob, DestinationKeyId="alias/none"))
+    await looking.wait()
+    if ends == "given up":
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        asking.cancel()
+    await asyncio.wait([asking])
+    assert asking.cancelled() or isinstance(asking.exception(), KeyError)
+    assert [(use.key_arn, use.code) for use in uses] == [(arn, "NotFoundException"), (none, "NotFoundException")]
+
+
 async def test_asymmetric_and_hmac_keys_too(world, uses):
     _, signing = await world.key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
     _, mac = await world.key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")

@@ -166,6 +166,16 @@ async def test_refused_uses_and_those_of_the_scrub_are_none(world, tracked):
     assert (await told(world, key_id))["CloudTrailEventId"] == event_id("c", 9, 3) != event_id("c", 9)
 
 
+async def test_what_is_told_late_of_a_long_request_is_not_the_newest(world, tracked):
+    key_id, arn = await world.key()
+    newest = milliseconds(world.clock())
+    for number, before in enumerate((1_000, 0, 500)):
+        tracked.written(lines(number, use(world, arn, at_ms=newest - before, request_id=f"{before}")), "chain")
+    for _ in range(2):
+        assert (await told(world, key_id))["KmsRequestId"] == "0"
+        await tracked.write()
+
+
 async def test_it_is_there_after_a_restart_and_on_other_workers(world, tracked, other_worker):
     key_id, arn = await world.key()
     tracked.written(lines(2, use(world, arn, request_id="first")), "chain")

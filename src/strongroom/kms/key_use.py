@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import functools
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Self
 
 from strongroom.api.errors import ApiError
 from strongroom.kms.blob import BlobError, parse_blob
 from strongroom.kms.identifiers import parse
-from strongroom.kms.names import KeyName
+from strongroom.kms.names import AliasName, KeyName
 from strongroom.kms.records import milliseconds
 from strongroom.store.contract import StoreError
 
@@ -229,10 +230,7 @@ def recorded(*keys: Named) -> Callable[[_Run], _Run]:
             try:
                 answer = await run(self, call)
             except BaseException as error:
-                code, reason = outcome(error)
-                for use, each in zip(uses, keys or (Named(),), strict=True):
-                    use.key_arn = await _claimed(ring, call, each, wait=isinstance(error, Exception))
-                    use.told(code, reason)
+                await _refused(ring, call, list(zip(uses, keys or (Named(),), strict=True)), error)
                 raise
             for use, each in zip(uses, keys or (Named(),), strict=True):
                 use.key_arn = str(answer.output[each.answered])
@@ -248,19 +246,31 @@ def recorded(*keys: Named) -> Callable[[_Run], _Run]:
 RECORDED: Final = "__key_use_recorded__"
 
 
-async def _claimed(ring: KeyRing, call: Call, named: Named, *, wait: bool) -> str:
-    """The ARN of the key that a refused request meant, as far as it can be told."""
+async def _refused(ring: KeyRing, call: Call, uses: Sequence[tuple[Using, Named]], error: BaseException) -> None:
+    """Tell of uses that came to nothing, also if this is cancelled, or fails, while the keys that aliases stand for are looked up."""
+    claimed = [_claimed(call, each) for _, each in uses]
+    try:
+        for place, name in enumerate(claimed):
+            if isinstance(name, AliasName) and isinstance(error, Exception):
+                with suppress(StoreError):
+                    found = await ring.alias(name, milliseconds(call.now))
+                    claimed[place] = name if found is None else found[1].name
+    finally:
+        code, reason = outcome(error)
+        for (use, _), name in zip(uses, claimed, strict=True):
+            use.key_arn = name if isinstance(name, str) else name.arn
+            use.told(code, reason)
+
+
+def _claimed(call: Call, named: Named) -> KeyName | AliasName | str:
+    """The key that a refused request meant, as far as it can be told."""
     identifier: str | None = call.input.get(named.key)
     if identifier is None:
         try:
-            return parse_blob(call.input.get(named.blob) or b"").key.arn
+            return parse_blob(call.input.get(named.blob) or b"").key
         except BlobError:
             return ""
     try:
-        name = parse(identifier, call.caller.account_id, call.region)
-        if isinstance(name, KeyName) or not wait:
-            return name.arn
-        found = await ring.alias(name, milliseconds(call.now))
-    except (ApiError, StoreError):
+        return parse(identifier, call.caller.account_id, call.region)
+    except ApiError:
         return identifier[:_LONGEST_NAME]
-    return name.arn if found is None else found[1].name.arn

@@ -102,7 +102,8 @@ class KeyUseRecord:
 
     def sealed_head(self) -> bytes:
         """How far the chain has come on the disk, sealed, for whoever keeps it elsewhere."""
-        return Head(self._chain.chain_id, self._chain.count, self._chain.head.hex()).seal(self._key)
+        chain = self._chain  # the thread puts another in its place
+        return Head(chain.chain_id, chain.count, chain.head.hex()).seal(self._key)
 
     def used(self, use: KeyUse) -> None:
         self._waiting.append(use)

@@ -93,8 +93,8 @@ class LastUses:
     def written(self, lasts: Sequence[Last], chain_id: str) -> None:
         """These are lines of that chain now. Never waits for the catalog, nor raises."""
         newest: dict[str, LastUse] = {}
-        for use, number, place in lasts:
-            whole = use if isinstance(use, KeyUse) else use[0].use(*use[1:])
+        for told, number, place in lasts:
+            whole = told if isinstance(told, KeyUse) else told[0].use(*told[1:])
             if whole.code or whole.cause == _OWN:
                 continue
             before = newest.get(whole.key_arn)
@@ -104,7 +104,10 @@ class LastUses:
             return
         with self._lock:
             idle = not self._fresh
-            self._fresh.update(newest)
+            for key_arn, use in newest.items():
+                before = self._fresh.get(key_arn)
+                if before is None or before.at_ms <= use.at_ms:  # a request that took long tells later of what was before
+                    self._fresh[key_arn] = use
         if idle and self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed: ``close`` has written what was there
                 self._loop.call_soon_threadsafe(self._wait, WRITE_SECONDS)
