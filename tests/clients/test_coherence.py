@@ -17,7 +17,8 @@ from botocore.exceptions import ClientError
 
 from tests.clients.doors import Door
 from tests.clients.house import OWNER, STRANGER, Account, Server, rule, unique
-from tests.clients.test_user_rights import ALLOW_ALL, new_user, policy
+from tests.clients.test_roles import acting
+from tests.clients.test_user_rights import ALLOW_ALL, TRUST, new_user, policy
 
 
 @dataclass
@@ -348,6 +349,72 @@ def test_policies_of_keys_and_grants(two, bucket):
         document = json.dumps({"Version": "2012-10-17", "Statement": statements})
         two.change("kms", "put_key_policy", KeyId=key, Policy=document)
         assert two.codes(*asked, **put) == {expected}
+
+
+@pytest.mark.parametrize("bucket_key", [False, True])
+@pytest.mark.parametrize("sort", ["user", "role"])
+def test_rights_to_keys_that_are_at_hand(two, bucket, sort, bucket_key):
+    """Each worker has asked whether the caller may, and so need not ask again, until whatever the answer hung on has changed."""
+    key = two.change("kms", "create_key")["KeyMetadata"]["Arn"]
+    put = {"Bucket": bucket, "Key": "kms", "Body": b"", "ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
+    put |= {"BucketKeyEnabled": bucket_key}
+    name, who = new_user(two.server, two.client("iam", 0), ALLOW_ALL)
+    mine = f"arn:aws:iam::{OWNER}:{sort}/{name}"
+    clients = [two.client("s3", door, who) for door in range(2)]
+    if sort == "role":
+        two.change("iam", "create_role", RoleName=name, AssumeRolePolicyDocument=TRUST)
+        credentials = two.client("sts", 0, who).assume_role(RoleArn=mine, RoleSessionName="session")["Credentials"]
+        clients = [acting(two.server, "s3", credentials, url=door.url) for door in two.doors]
+    named = {f"{sort.title()}Name": name}
+    inline = {**named, "PolicyName": "rights"}
+    may, s3_only = policy(ALLOW_ALL), policy({**ALLOW_ALL, "Action": "s3:*"})
+    managed, bounded = (
+        two.change("iam", "create_policy", PolicyName=unique("p"), PolicyDocument=text)["Policy"]["Arn"]
+        for text in (may, s3_only)
+    )
+    own = {"Sid": "own", "Effect": "Allow", "Principal": {"AWS": OWNER}, "Action": "kms:*", "Resource": "*"}
+    deny = {"Sid": "no", "Effect": "Deny", "Principal": {"AWS": mine}, "Action": ["kms:Decrypt", "kms:GenerateDataKey"]}
+    deny["Resource"] = "*"
+    elsewhere = {**deny, "Condition": {"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}}
+    here = {**deny, "Condition": {"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}}
+    other = {**deny, "Condition": {"StringLike": {"kms:EncryptionContext:aws:s3:arn": "arn:aws:s3:::other*"}}}
+    this = {**deny, "Condition": {"StringLike": {"kms:EncryptionContext:aws:s3:arn": f"arn:aws:s3:::{bucket}*"}}}
+
+    def answers():
+        asked = [(method, given) for one in clients for method, given in ((one.put_object, put), (one.get_object, get))]
+        return {answer if isinstance(answer, str) else "" for answer in (_answer(*each) for each in asked)}
+
+    get = {"Bucket": bucket, "Key": "kms"}
+    steps = [
+        ("iam", f"put_{sort}_policy", {**inline, "PolicyDocument": may}, ""),
+        ("iam", f"put_{sort}_policy", {**inline, "PolicyDocument": s3_only}, "AccessDenied"),
+        ("iam", f"attach_{sort}_policy", {**named, "PolicyArn": managed}, ""),
+        ("iam", f"put_{sort}_permissions_boundary", {**named, "PermissionsBoundary": bounded}, "AccessDenied"),
+        ("iam", f"delete_{sort}_permissions_boundary", named, ""),
+        *[
+            (
+                "kms",
+                "put_key_policy",
+                {"KeyId": key, "Policy": json.dumps({"Version": "2012-10-17", "Statement": [own, *more]})},
+                end,
+            )
+            for more, end in (
+                ([deny], "AccessDenied"),
+                ([elsewhere], ""),
+                ([here], "AccessDenied"),
+                ([other], ""),
+                ([this], "AccessDenied"),
+                ([], ""),
+            )
+        ],
+        ("kms", "disable_key", {"KeyId": key}, "KMS.DisabledException"),
+        ("kms", "enable_key", {"KeyId": key}, ""),
+        ("iam", f"detach_{sort}_policy", {**named, "PolicyArn": managed}, "AccessDenied"),
+    ]
+    for service, method, given, expected in steps:
+        two.change(service, method, **given)
+        for _ in range(2):
+            assert answers() == {expected}, (method, given)
 
 
 def test_aliases_and_rotation(two, bucket):

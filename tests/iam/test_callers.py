@@ -65,6 +65,16 @@ async def test_it_is_cached_until_something_changes(callers, alpha, catalog, ide
     assert await callers.credential("AKIAALPHA") == credential
 
 
+async def test_after_any_change_its_caller_is_another_object_that_looks_alike(callers, alpha, catalog):
+    """What is remembered for that very object (``kms.at_hand``) may have been judged by rights that were read before the change."""
+    before = (await callers.credential("AKIAALPHA")).caller
+    assert (await callers.credential("AKIAALPHA")).caller is before
+    await catalog.write(lambda transaction: transaction.set_document("any", "thing", {}))
+    after = (await callers.credential("AKIAALPHA")).caller
+    assert after == before
+    assert after is not before
+
+
 async def test_a_disabled_access_key_is_not_found_from_the_next_request_on(callers, alpha, identities):
     assert await callers.credential("AKIAALPHA") is not None
     await identities.set_access_key_active("AKIAALPHA", active=False)
