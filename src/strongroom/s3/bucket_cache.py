@@ -5,7 +5,8 @@ The cache is dropped when the catalog's generation changes, so a change made by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -139,9 +140,12 @@ def bare_bucket(row: BucketRow, keys: DataKeys) -> Bucket:
 
 
 class BucketCache:
-    def __init__(self, catalog: Catalog, keys: DataKeys, new_bucket_sse_c: str) -> None:
+    def __init__(
+        self, catalog: Catalog, keys: DataKeys, new_bucket_sse_c: str, random: Callable[[int], bytes] = os.urandom
+    ) -> None:
         self._catalog = catalog
         self._keys = keys
+        self._random = random
         self._new_bucket_sse_c = new_bucket_sse_c
         self._generation = -1
         self._buckets: dict[str, Bucket] = {}
@@ -194,7 +198,7 @@ class BucketCache:
             row.region,
             row.created_ms,
             BucketEncryption.from_document(rule, self._new_bucket_sse_c),
-            BucketRecords(self._keys.metadata_key(row.bucket_id), row.bucket_id),
+            BucketRecords(self._keys.metadata_key(row.bucket_id), row.bucket_id, self._random),
             _authority(row.account_id, compiled, block, acl),
             versioning["status"] if versioning else "",
             text,

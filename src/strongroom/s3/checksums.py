@@ -18,6 +18,7 @@ ALGORITHMS: Final = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
 FULL: Final = "FULL_OBJECT"
 COMPOSITE: Final = "COMPOSITE"
 _HASHES: Final = frozenset({"SHA1", "SHA256"})
+_NAMED_BY: Final = frozenset({"ChecksumAlgorithm", *(f"Checksum{name}" for name in ALGORITHMS)})  # members of an input
 
 
 def ask(body: Body, *, client_names_one: bool) -> None:
@@ -43,7 +44,7 @@ def decoded(value: str) -> bytes:
 
 def names_checksum(given: Mapping[str, Any]) -> bool:
     """Does the client bring a checksum of its own, by header or by trailer?"""
-    return bool(given.get("ChecksumAlgorithm")) or any(given.get(f"Checksum{name}") for name in ALGORITHMS)
+    return not _NAMED_BY.isdisjoint(given) and any(given.get(member) for member in _NAMED_BY)
 
 
 def known(algorithm: str) -> str:

@@ -71,7 +71,7 @@ class LowerRooms:
             await catalog.close()
             reserve.close()
             raise
-        buckets = BucketCache(catalog, keys, config.new_bucket_sse_c)
+        buckets = BucketCache(catalog, keys, config.new_bucket_sse_c, random)
         settings = S3Settings(config.new_bucket_sse_c, config.regions, config.restore_seconds)
         rooms = Rooms(catalog, blobs, keys, buckets, settings, now, random)
         return cls(config.data_dir, reserve, catalog, blobs, subkeys, keys, buckets, rooms, faults)
