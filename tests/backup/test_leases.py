@@ -27,11 +27,13 @@ async def test_upkeep_waits_for_a_lease(house):
 
 
 async def test_one_of_two_is_enough(house):
+    generation = house.catalog.generation()
     async with leased(house.catalog, "one", lambda: now_ms(house)):
         async with leased(house.catalog, "two", lambda: now_ms(house)):
             pass
         assert await held(house.catalog, now_ms(house))
     assert not await held(house.catalog, now_ms(house))
+    assert house.catalog.generation() == generation  # nobody has to forget what it remembers
 
 
 async def test_a_lease_of_a_backup_that_died_lapses(house):

@@ -129,7 +129,9 @@ async def test_what_is_under_a_key_that_does_not_serve_is_told_from_what_is_corr
 
 async def test_a_whole_store_is_clean_and_once_a_period_is_enough(full, scrub):
     assert (await read_state(full.catalog)).last is None
+    generation = full.catalog.generation()
     ended = await scrub().run_due()
+    assert full.catalog.generation() == generation  # nobody has to forget what it remembers
     assert ended.tally.findings == {}
     assert (ended.tally.versions, ended.tally.parts, ended.tally.blobs) == (11, 2, 6)
     assert ended.tally.size == 4 * len(SMALL) + 6 * len(LARGE) + len(b"newer")

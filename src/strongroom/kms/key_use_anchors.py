@@ -22,7 +22,7 @@ async def keep_head(catalog: Catalog, chain_id: str, sealed_head: bytes) -> None
     text = sealed_head.decode("ascii")
 
     def work(transaction: Transaction) -> None:
-        transaction.set_document(_SCOPE + chain_id, CHAIN_KIND, text)
+        transaction.note(_SCOPE + chain_id, CHAIN_KIND, text)
 
     await catalog.write(work, Claim.DELETE)  # a server must start on a full disk too, or nobody could delete anything
 

@@ -17,7 +17,7 @@ NOTICE_KIND: Final = "kms-deletion-notice"
 
 
 def announce(transaction: Transaction, name: KeyName) -> None:
-    transaction.set_document(name.scope, NOTICE_KIND, {"announced": True})
+    transaction.note(name.scope, NOTICE_KIND, {"announced": True})
 
 
 async def next_notice(catalog: Catalog) -> KeyName | None:
@@ -27,4 +27,4 @@ async def next_notice(catalog: Catalog) -> KeyName | None:
 
 
 async def told(catalog: Catalog, name: KeyName) -> None:
-    await catalog.write(lambda transaction: transaction.set_document(name.scope, NOTICE_KIND, None))
+    await catalog.write(lambda transaction: transaction.note(name.scope, NOTICE_KIND, None))

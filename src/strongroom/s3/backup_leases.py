@@ -59,8 +59,8 @@ class Lease:
             now_ms = self._now_ms()
             for scope, value in transaction.documents(KIND, prefix=_SCOPE, limit=_MOST):
                 if not _holds(value, now_ms):
-                    transaction.set_document(scope, KIND, None)
-            transaction.set_document(self._scope, KIND, {"until_ms": now_ms + LEASE_MS})
+                    transaction.note(scope, KIND, None)
+            transaction.note(self._scope, KIND, {"until_ms": now_ms + LEASE_MS})
             return now_ms + LEASE_MS
 
         self._until_ms = await self._catalog.write(work, Claim.DELETE)  # what is on a full disk can be saved all the same
@@ -72,13 +72,13 @@ class Lease:
             now_ms = self._now_ms()
             if not _holds(transaction.document(self._scope, KIND), now_ms):
                 return 0
-            transaction.set_document(self._scope, KIND, {"until_ms": now_ms + LEASE_MS})
+            transaction.note(self._scope, KIND, {"until_ms": now_ms + LEASE_MS})
             return now_ms + LEASE_MS
 
         self._until_ms = await self._catalog.write(work, Claim.DELETE)
 
     async def give(self) -> None:
-        await self._catalog.write(lambda transaction: transaction.set_document(self._scope, KIND, None), Claim.FREE)
+        await self._catalog.write(lambda transaction: transaction.note(self._scope, KIND, None), Claim.FREE)
 
 
 @asynccontextmanager

@@ -160,7 +160,7 @@ class LifecycleWork:
     async def _mark(self, row: BucketRow, mark: dict[str, Any]) -> None:
         def work(tx: Transaction) -> None:
             if tx.bucket_exists(row.bucket_id):
-                tx.set_document(bucket_scope(row.bucket_id), MARK, mark)
+                tx.note(bucket_scope(row.bucket_id), MARK, mark)
 
         await self._catalog.write(work, Claim.DELETE)
 

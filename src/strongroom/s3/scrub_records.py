@@ -97,7 +97,7 @@ class Records:
 
         def work(tx: Transaction) -> None:
             state = _state(tx.document(_SCOPE, STATE_KIND))
-            tx.set_document(_SCOPE, STATE_KIND, _document(replace(state, under_way=began)))
+            tx.note(_SCOPE, STATE_KIND, _document(replace(state, under_way=began)))
 
         await self._catalog.write(work)
 
@@ -109,7 +109,7 @@ class Records:
             if state.under_way is None or state.under_way.round_id != at.round_id:
                 return None
             marked = replace(at, kept=state.under_way.kept + _keep(tx, at, state.under_way.kept, found))
-            tx.set_document(_SCOPE, STATE_KIND, _document(replace(state, under_way=marked)))
+            tx.note(_SCOPE, STATE_KIND, _document(replace(state, under_way=marked)))
             return marked
 
         return await self._catalog.write(work)
@@ -118,7 +118,7 @@ class Records:
         """It is the last whole round from now on; what earlier ones found goes."""
 
         def work(tx: Transaction) -> None:
-            tx.set_document(_SCOPE, STATE_KIND, _document(State(None, ended)))
+            tx.note(_SCOPE, STATE_KIND, _document(State(None, ended)))
 
         await self._catalog.write(work)
         while await self._catalog.write(lambda tx: _forget_others(tx, ended.round_id)):
@@ -133,7 +133,7 @@ def _keep(tx: Transaction, of: Round, kept: int, found: Sequence[Finding]) -> in
         digest = hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
         scope = f"{_FINDINGS}{of.round_id}/{digest}"
         if kept + fresh < KEPT and tx.document(scope, FINDING_KIND) is None:
-            tx.set_document(scope, FINDING_KIND, value)
+            tx.note(scope, FINDING_KIND, value)
             fresh += 1
     return fresh
 
@@ -143,5 +143,5 @@ def _forget_others(tx: Transaction, round_id: str) -> int:
     behind = tx.documents(FINDING_KIND, prefix=_FINDINGS, after=f"{_FINDINGS}{round_id}0", limit=_PAGE)
     gone = {scope for scope, _ in (*before, *behind) if not scope.startswith(f"{_FINDINGS}{round_id}/")}
     for scope in gone:
-        tx.set_document(scope, FINDING_KIND, None)
+        tx.note(scope, FINDING_KIND, None)
     return len(gone)
