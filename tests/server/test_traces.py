@@ -70,11 +70,11 @@ def values(span):
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    """What a server sent from its start to its end, by the names of the spans, and what the requests were answered."""
+    """What a server of two workers sent from its start to its end, and what the requests were answered."""
     collector = Collector()
     answers = {}
     environ = ROOT | {"STRONGROOM_TRACES": collector.url}
-    with Serving(tmp_path_factory.mktemp("traced") / "data", environ=environ) as serving:
+    with Serving(tmp_path_factory.mktemp("traced") / "data", "--workers", "2", environ=environ) as serving:
         s3 = client("s3", serving.url)
         s3.create_bucket(Bucket="letters")
         kms = {"Bucket": "letters", "Key": "secret name", "ServerSideEncryption": "aws:kms"}
