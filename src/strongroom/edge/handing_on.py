@@ -1,8 +1,8 @@
-"""A streamed answer that is counted as it is handed on. Never knows what it is counted for."""
+"""Streamed answers on their way out: handed on piece by piece, and given up. Never knows what they are counted for."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from strongroom.api.operation import BodyPart
@@ -23,20 +23,28 @@ class HandedOn:
 
     async def __anext__(self) -> BodyPart:
         try:
-            piece = await self._body.__anext__()
+            piece = await self._next()
         except BaseException:
             self._end()
             raise
         self._sent += len(piece)
         return piece
 
+    def _next(self) -> Awaitable[BodyPart]:
+        return self._body.__anext__()
+
     async def aclose(self) -> None:
         self._end()
-        close: Any = getattr(self._body, "aclose", None)
-        if close is not None:
-            await close()
+        await give_up(self._body)
 
     def _end(self) -> None:
         if self._told is not None:
             told, self._told = self._told, None
             told(self._sent)
+
+
+async def give_up(body: object) -> None:
+    """Nobody wants more of an answer's body, if it is one that can be told so."""
+    close: Any = getattr(body, "aclose", None)
+    if close is not None:
+        await close()

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from strongroom.edge.handing_on import HandedOn, give_up
 from strongroom.edge.head import Reply
 from strongroom.edge.limits import INLINE_MOST, SEND_HELD, STREAM_HELD
 from strongroom.edge.turns import Mover, Turn, Turns
@@ -253,9 +254,7 @@ async def hold_answer(reply: Reply, ticket: Ticket) -> None:
     try:
         ticket.hold_answer(reply.length or 0)
     except Overloaded:
-        close: Any = getattr(reply.body, "aclose", None)
-        if close is not None:
-            await close()
+        await give_up(reply.body)
         raise
 
 
@@ -267,39 +266,26 @@ def until_sent(reply: Reply, ticket: Ticket) -> None:
         reply.body = _Sending(reply.body, ticket)
 
 
-class _Sending:
+class _Sending(HandedOn):
     """A streamed answer, and the ticket of its request. What is to be sent is made ready in turn."""
 
-    __slots__ = ("_body", "_ticket", "_turn")
+    __slots__ = ("_turn",)
 
     def __init__(self, body: AsyncIterator[BodyPart], ticket: Ticket) -> None:
-        self._body = body
-        self._ticket = ticket
+        super().__init__(body, lambda _: ticket.release())
         self._turn = ticket.turn()
 
-    def __aiter__(self) -> AsyncIterator[BodyPart]:
-        return self
-
-    async def __anext__(self) -> BodyPart:
+    async def _next(self) -> BodyPart:
         turn = self._turn
+        if turn is None:
+            return await super()._next()
         piece: BodyPart = b""
         try:
-            if turn is not None:
-                await turn.take()
-            piece = await self._body.__anext__()
-        except BaseException:
-            self._ticket.release()
-            raise
+            await turn.take()
+            piece = await super()._next()
         finally:
-            if turn is not None:
-                turn.give(len(piece))
+            turn.give(len(piece))
         return piece
-
-    async def aclose(self) -> None:
-        self._ticket.release()
-        close: Any = getattr(self._body, "aclose", None)
-        if close is not None:
-            await close()
 
 
 def _network(address: str) -> str:
