@@ -10,6 +10,7 @@ from collections import deque
 from typing import Final, Protocol
 
 READ_AHEAD: Final = 256 << 10  # bytes that wait to be read, beside one more reading of the socket (256 KB)
+_PART: Final = 64  # bytes of memory that a part takes beside its own, of which small chunks have many
 
 
 class Source(Protocol):
@@ -35,7 +36,7 @@ class ArrivingBody:
         """``source``: None when nothing comes."""
         self._source = source
         self._parts: deque[bytes] = deque()
-        self._held = 0  # bytes in ``_parts``
+        self._held = 0  # bytes of memory that ``_parts`` takes
         self._holds = False  # the connection is held up by this
         self._waiter: Future[None] | None = None
         self.received = 0  # bytes that came
@@ -51,7 +52,7 @@ class ArrivingBody:
         if self._source is None:
             return  # nobody wants it any more
         self._parts.append(data)
-        self._held += len(data)
+        self._held += len(data) + _PART
         if self._held > READ_AHEAD and not self._holds:
             self._holds = True
             self._source.hold()
@@ -87,7 +88,7 @@ class ArrivingBody:
                     self._source.invite()
             await self._more()
         part = self._parts.popleft()
-        self._held -= len(part)
+        self._held -= len(part) + _PART
         if self._holds and self._held <= READ_AHEAD // 2 and self._source is not None:
             self._holds = False
             self._source.go_on()

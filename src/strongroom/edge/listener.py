@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 BACKLOG: Final = 1024  # connections that wait to be taken
 _LOG = structlog.get_logger("strongroom.edge")
 _LOOK: Final = 1.0  # seconds between two looks at connections that rest, at most
-_CLOSING_MOST: Final = 300.0  # seconds in which a client must take what was sent before its connection is ended by force
+TAKING_MOST: Final = 300.0  # seconds in which a client must take something of an answer, or all of its connection's last
 _TLS_END: Final = 5.0  # seconds for a client's goodbye
 
 
@@ -101,9 +101,12 @@ class Listener:
             now = self.now()
             for line in list(self._lines):
                 if line.closing:
-                    if now - line.since > _CLOSING_MOST:
+                    if now - line.since > TAKING_MOST:
                         line.abort()
-                elif line.rests and now - line.since > self._rest:
+                elif not line.rests:
+                    if now - line.unread_since(now) > TAKING_MOST:
+                        line.abort()
+                elif now - line.since > self._rest:
                     line.close()
             if self._server is None and not self.stopping and len(self._lines) < self._most:
                 try:
