@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -413,6 +415,31 @@ async def test_a_handshake_that_does_not_come_is_ended(tmp_path: Path) -> None:
     certificate, _ = tls.self_signed(tmp_path, "127.0.0.1", (), datetime.now(UTC))
     async with serving(fine, certificate.context(), rest=0.5) as (connect, _):
         assert await (await connect()).is_ended()
+
+
+async def test_a_stop_waits_for_what_was_asked_by_who_has_gone() -> None:
+    """Else the rooms would be closed while somebody works in them."""
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(_head: Head, _raw: RawBody) -> Reply:
+        begun.set()
+        await go.wait()
+        return Reply(200, [], b"late")
+
+    async with serving(slow) as (connect, listener):
+        client = await connect()
+        await client.send(GET)
+        await begun.wait()
+        reset = struct.pack("ii", 1, 0)
+        client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        client.writer.transport.abort()
+        async with asyncio.timeout(10):
+            await listener._gone.wait()
+        stopping = asyncio.create_task(listener.stop())
+        await asyncio.wait({stopping}, timeout=0.05)
+        assert not stopping.done()
+        go.set()
+        await asyncio.wait_for(stopping, 10)
 
 
 async def test_a_stop_ends_what_rests_and_waits_for_what_is_asked() -> None:

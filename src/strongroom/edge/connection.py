@@ -35,6 +35,7 @@ class Site(answering.Site, Protocol):
     def now(self) -> float: ...
     def opened(self, line: Connection) -> None: ...
     def closed(self, line: Connection) -> None: ...
+    def done(self, line: Connection) -> None: ...
 
 
 class Connection(asyncio.Protocol):
@@ -267,7 +268,9 @@ class Connection(asyncio.Protocol):
                 asked.body.release()
             self._task = self._answered = None
             self.since = self._site.now()
-            if not goes_on:
+            if self._transport is None:
+                self._site.done(self)
+            elif not goes_on:
                 self.close(lingers=asked.bad is not None)
             elif self._waiting:
                 self._begin(self._waiting.popleft())

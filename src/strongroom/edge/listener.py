@@ -56,6 +56,7 @@ class Listener:
         self._context: ssl.SSLContext | None = None
         self._server: asyncio.Server | None = None
         self._lines: set[Connection] = set()
+        self._left: set[Connection] = set()  # by their clients, while what these asked for is still being done
         self._gone = asyncio.Event()
         self._long_drains = 0
         self._second = 0
@@ -83,13 +84,13 @@ class Listener:
         )
 
     async def stop(self) -> None:
-        """Accept no more, end what rests, and return when all others have been answered."""
+        """Accept no more, end what rests, and return when all others have been answered, or would have been."""
         self.stopping = True
         if self._server is not None:
             self._server.close()
         for line in list(self._lines):
             line.stop()
-        while self._lines:
+        while self._lines or self._left:
             self._gone.clear()
             await self._gone.wait()
         self._looking.cancel()
@@ -135,6 +136,13 @@ class Listener:
 
     def closed(self, line: Connection) -> None:
         self._lines.discard(line)
+        if not line.rests:
+            self._left.add(line)
+        self._gone.set()
+
+    def done(self, line: Connection) -> None:
+        """What the client of a closed connection had asked for is done."""
+        self._left.discard(line)
         self._gone.set()
 
     def begin_drain(self) -> bool:
