@@ -316,6 +316,15 @@ def test_a_file_of_a_later_format_is_not_taken_for_one_of_ours(tmp_path, record_
     assert found(tmp_path) == f"{record.chain_id}-000001.jsonl has format 4: a later Strongroom wrote it"
 
 
+def test_nothing_is_taken_in_once_it_is_closed(tmp_path, record_of):
+    record = record_of()
+    assert not record.full("Decrypt")
+    record.close()
+    assert record.full("Decrypt")
+    assert not serve(record, alike())
+    assert (record.calls, record.hits) == ({}, {})
+
+
 def test_a_use_that_cannot_be_taken_in_is_not_told(tmp_path, record_of, monkeypatch):
     monkeypatch.setattr(key_use_files, "MOST_WAITING", 3)
     record = record_of(flush_seconds=60)

@@ -79,7 +79,7 @@ class KeyUseRecord:
         self._lines = Lines()
         self._waiting: deque[KeyUse | Served] = deque()
         self._batch: list[KeyUse | Served] = []  # taken from the queue and not on the disk yet
-        self._failing = False
+        self._failing = False  # what waits cannot be written, or not any more
         self._wake = threading.Event()
         self._stopping = False
         self._chain = Chain.begin(key_use_key, f"{now_ms():012x}{random(4).hex()}")
@@ -138,6 +138,7 @@ class KeyUseRecord:
         self._stopping = True
         self._wake.set()
         self._thread.join()
+        self._failing = True  # whatever is asked from now on could not be recorded
         try:
             self._with_room(partial(self._flush, last=True))
         finally:
