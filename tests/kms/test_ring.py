@@ -10,6 +10,7 @@ from strongroom.kms import contract, ring
 from strongroom.kms.blob import parse_blob
 from strongroom.kms.local import LocalProvider
 from strongroom.kms.names import KeyName
+from strongroom.kms.operating import Operating
 from strongroom.kms.records import ALIAS_KIND, KeyRecord, binding
 from strongroom.kms.ring import KeyRing
 from tests.kms.test_importing import MATERIAL, bring
@@ -123,6 +124,20 @@ async def test_imported_material_leaves_memory_at_its_end_also_while_nobody_asks
     world.clock.days(0.1)
     await world.data_keys.forget_shared()
     assert ring._materials == {}
+
+
+async def test_material_of_a_key_that_nobody_may_use_is_not_kept_and_nothing_by_a_check(world):
+    """The scrub opens both: what is under disabled keys, and every material there is."""
+    data_keys, (key_id, arn) = world.data_keys, await world.key()
+    operating = Operating(data_keys.ring)
+    sealed = (await world.ask("Encrypt", KeyId=key_id, Plaintext=b"x"))["CiphertextBlob"]
+    for operation, kept in (("DisableKey", 0), ("EnableKey", 1)):
+        await world.ask(operation, KeyId=key_id)
+        record = await operating.key(arn)
+        assert [fault async for fault in operating.faults()] == []
+        assert len(data_keys.ring._materials) == 0
+        assert await operating.unwrap(record, sealed, {}) == b"x"
+        assert len(data_keys.ring._materials) == kept
 
 
 async def test_a_blob_that_names_a_key_of_another_kind_opens_with_nothing(world):

@@ -212,24 +212,31 @@ class KeyRing:
         return open_blob(blob, await self.material(record, blob.material_id), context)
 
     async def check_material(self, record: KeyRecord, material_id: str) -> None:
-        """Whether that material opens, asked anew. Raises ProviderError."""
-        self._materials.pop((record.name, material_id), None)
-        await self.material(record, material_id)
+        """Whether that material opens, asked anew and kept by nobody. Raises ProviderError."""
+        await self.provider.unwrap(self._wrapped(record, material_id), key_binding(record.name, material_id))
 
     async def material(self, record: KeyRecord, material_id: str | None = None) -> bytes:
-        """The plain material, None: the current one. Raises ProviderError, Unavailable also for what was deleted or expired."""
+        """The plain material, None: the current one. Raises ProviderError, Unavailable also for what was deleted or expired.
+
+        Of a key that nobody may use now nothing stays in memory: the server looks by itself whether what it sealed is whole.
+        """
         material_id = material_id or record.current
         where = (record.name, material_id)
-        generation = self._fresh()
-        material = record.material(material_id)
-        if material is None or not material.wrapped or material.provider != self.provider.name:
-            raise Unavailable(f"no provider for the material of {record.name.arn}")
+        generation, wrapped = self._fresh(), self._wrapped(record, material_id)
         known = self._materials.get(where)
         if known is not None:
             return known.plain
-        plain = await self.provider.unwrap(material.wrapped, key_binding(record.name, material_id))
-        self._remember(self._materials, where, _Open(plain, record.until_ms), generation)
+        plain = await self.provider.unwrap(wrapped, key_binding(record.name, material_id))
+        if record.state == "Enabled":
+            self._remember(self._materials, where, _Open(plain, record.until_ms), generation)
         return plain
+
+    def _wrapped(self, record: KeyRecord, material_id: str) -> bytes:
+        """Raises Unavailable."""
+        material = record.material(material_id)
+        if material is None or not material.wrapped or material.provider != self.provider.name:
+            raise Unavailable(f"no provider for the material of {record.name.arn}")
+        return material.wrapped
 
     def known_material(self, name: KeyName, material_id: str) -> bytes | None:
         """The plain material, if it was opened before and nothing in the catalog has changed since; None: ask ``material``."""
