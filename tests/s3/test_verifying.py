@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+from dataclasses import asdict
 from datetime import timedelta
 
 import pytest
@@ -165,6 +167,46 @@ async def test_a_damaged_upload_or_part_is_named(full, table, column, part):
     assert {(one.kind, one.object_key, one.upload_id, one.part_number) for one in found} == {
         ("corrupt", "upload", full.upload_id, part)
     }
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        *[("version", column, value) for column in ("seal", "meta", "manifest", "body") for value in ("text", 7, 1.5)],
+        ("version", "version_id", b"bytes"),
+        *[("version", column, value) for column in ("size", "modified_ms") for value in ("text", b"bytes", 1.5)],
+        *[("upload", column, "text") for column in ("seal", "meta", "initiated_ms")],
+        *[("part", column, "text") for column in ("size", "modified_ms", "meta", "manifest")],
+        *[
+            ("annotation", column, value)
+            for column in ("size", "modified_ms", "meta", "manifest", "body")
+            for value in ("text", 1.5)
+        ],
+    ],
+)
+async def test_a_value_of_another_type_is_named_and_all_else_is_looked_at(full, table, column, value):
+    """SQLite keeps what is put into a column; who can write the file puts in anything."""
+    call = full.call("PutObjectAnnotation", data=b"x", Bucket="bucket", Key="s3/small", AnnotationName="note")
+    await call.operation.run(call)
+    where = {"version": "object_key = ?", "upload": "object_key = ?", "part": "part_number = ?", "annotation": "name = ?"}[table]
+    which = {"version": b"kms/small", "upload": b"upload", "part": 2, "annotation": b"note"}[table]
+    full.sql(f"UPDATE {table} SET {column} = ? WHERE {where}", value, which)  # noqa: S608 - our own words
+    found, tally = await verified(full)
+    assert (tally.versions, tally.uploads, tally.parts) == (11, 1, 2)
+    of_row, *others = found
+    assert (of_row.kind, of_row.bucket) == ("corrupt", "bucket")
+    assert of_row.why.endswith(f"in its row of another type than was written: {column}")
+    assert of_row.object_key == {"version": "kms/small", "annotation": "s3/small"}.get(table, "upload")
+    assert of_row.part_number == (2 if table == "part" else None)
+    assert others == [] or (table, column) == ("part", "manifest")  # whose blob nobody names then
+    json.dumps([asdict(one) for one in found])
+
+
+async def test_a_default_encryption_that_is_no_document(full):
+    await full.rule("AES256")
+    full.sql("UPDATE document SET content = '{' WHERE kind = 'encryption'")
+    found = await the_finding(full)
+    assert (found.kind, found.what) == ("corrupt", "bucket bucket")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class Unnamed:
         started_ms = milliseconds(self._rooms.clock())
         with BlobSet() as named:
             async for manifest in self._manifests():
-                with suppress(SealError):  # told of its row already
+                with suppress(SealError, TypeError):  # told of its row already
                     named.add(stored_blobs(manifest))
             doubted: list[str] = []
             batch: list[tuple[str, int]] = []
@@ -107,7 +107,7 @@ class Unnamed:
             return
         left = set(doubted)
         async for manifest in self._manifests():
-            with suppress(SealError):
+            with suppress(SealError, TypeError):
                 left.difference_update(stored_blobs(manifest))
         for blob_id in await self._catalog.kept(sorted(left)):
             yield Finding("orphaned", "it is kept in the catalog, but no row names it", blob_id=blob_id)

@@ -7,6 +7,7 @@ where it is told to.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from strongroom.s3 import annotation_records
@@ -16,6 +17,7 @@ from strongroom.s3.encryption import BucketEncryption
 from strongroom.s3.findings import Finding, Position, Tally
 from strongroom.s3.metadata import ObjectMeta
 from strongroom.s3.operator_keys import MissingKey, OpenKeys, OperatorKeys, lengths
+from strongroom.s3.row_types import is_body, of_another_type, shown
 from strongroom.s3.unnamed import Unnamed
 from strongroom.s3.uploads import PartRecord, UploadRecord, upload_place
 from strongroom.s3.versions import IN_ROW
@@ -146,10 +148,10 @@ class Verifying:
                 await self._passed(Position(row.name, None, place))
 
     async def _rule_is_sound(self, row: BucketRow) -> bool:
-        rule: Any = await self._catalog.document(bucket_scope(row.bucket_id), ENCRYPTION)
         try:
+            rule: Any = await self._catalog.document(bucket_scope(row.bucket_id), ENCRYPTION)
             BucketEncryption.from_document(rule, "blocked")
-        except (LookupError, TypeError):
+        except (LookupError, TypeError, ValueError):
             return False
         return True
 
@@ -159,7 +161,7 @@ class Verifying:
         found: list[Finding] = []
         for _ in range(_TRIES):
             found = [
-                Finding(kind, why, bucket.name, row.object_key, row.version_id, blob_id=blob_id)
+                Finding(kind, why, bucket.name, row.object_key, shown(row.version_id), blob_id=blob_id)
                 for kind, why, blob_id in await self._look_at_version(bucket, row)
             ]
             if not found:
@@ -173,6 +175,8 @@ class Verifying:
         return found
 
     async def _look_at_version(self, bucket: Bucket, row: VersionRow) -> list[_Problem]:
+        if wrong := of_another_type(row):
+            return [("corrupt", f"in its row of another type than was written: {wrong}", "")]
         problems: list[_Problem] = []
         try:
             pieces = decode_manifest(row.manifest)
@@ -215,6 +219,9 @@ class Verifying:
                 if in_row is None:
                     problems.append(("missing", "the row has lost its body", ""))
                     continue
+                if not is_body(in_row):
+                    problems.append(("corrupt", "in its row of another type than was written: body", ""))
+                    continue
             problems += await self._piece(piece, in_row, row.seal, opened)
         return problems
 
@@ -224,6 +231,11 @@ class Verifying:
             whole = await self._catalog.annotation(row, listed.name)
             if whole is None:
                 continue  # deleted meanwhile
+            if wrong := of_another_type(whole) or ("" if is_body(whole.body) else "body"):
+                problems.append(
+                    ("corrupt", f"annotation {listed.name}: in its row of another type than was written: {wrong}", "")
+                )
+                continue
             try:
                 annotation_records.open_record(bucket, row, whole)
                 if opened is not None and opened.key is not None and not self._quick:
@@ -267,27 +279,34 @@ class Verifying:
     async def _upload(self, bucket: Bucket, row: UploadRow) -> AsyncIterator[Finding]:
         self.tally.uploads += 1
         await self._look_at_row()
+        problems, opened, known = await self._look_at_upload(bucket, row)
+        if problems and await self._catalog.upload(bucket.bucket_id, row.upload_id) == row:
+            for kind, why, blob_id in problems:
+                yield Finding(kind, why, bucket.name, row.object_key, upload_id=shown(row.upload_id), blob_id=blob_id)
+        async for part in every_part(self._catalog, row.upload_id, page=self._page):
+            self.tally.parts += 1
+            await self._look_at_row()
+            for found in await self._part(bucket, known, part, opened):
+                yield found
+
+    async def _look_at_upload(self, bucket: Bucket, row: UploadRow) -> tuple[list[_Problem], OpenKeys | None, UploadRow]:
+        """And the row as far as it is one."""
+        if wrong := of_another_type(row):
+            known = replace(row, seal=b"", meta=b"")
+            return [("corrupt", f"in its row of another type than was written: {wrong}", "")], None, known
         problems: list[_Problem] = []
         try:
             UploadRecord.open(bucket, row)
         except (SealError, ValueError, KeyError) as error:
             problems.append(("corrupt", f"metadata record, or envelope beside it: {_said(error)}", ""))
         opened, more = await self._open(bucket, row.object_key, upload_place(row.upload_id), row.seal, b"")
-        problems += more
-        if problems and await self._catalog.upload(bucket.bucket_id, row.upload_id) == row:
-            for kind, why, blob_id in problems:
-                yield Finding(kind, why, bucket.name, row.object_key, upload_id=row.upload_id, blob_id=blob_id)
-        async for part in every_part(self._catalog, row.upload_id, page=self._page):
-            self.tally.parts += 1
-            await self._look_at_row()
-            for found in await self._part(bucket, row, part, opened):
-                yield found
+        return problems + more, opened, row
 
     async def _part(self, bucket: Bucket, upload: UploadRow, row: PartRow, opened: OpenKeys | None) -> list[Finding]:
         found: list[Finding] = []
         for _ in range(_TRIES):
             found = [
-                Finding(kind, why, bucket.name, upload.object_key, "", upload.upload_id, row.part_number, blob_id)
+                Finding(kind, why, bucket.name, upload.object_key, "", shown(upload.upload_id), row.part_number, blob_id)
                 for kind, why, blob_id in await self._look_at_part(bucket, upload, row, opened)
             ]
             if not found:
@@ -301,6 +320,8 @@ class Verifying:
         return found
 
     async def _look_at_part(self, bucket: Bucket, upload: UploadRow, row: PartRow, opened: OpenKeys | None) -> list[_Problem]:
+        if wrong := of_another_type(row):
+            return [("corrupt", f"in its row of another type than was written: {wrong}", "")]
         problems: list[_Problem] = []
         try:
             pieces = decode_manifest(row.manifest)
