@@ -17,3 +17,7 @@ class Encoded(NamedTuple):
     status: int
     headers: list[tuple[str, str]]
     body: bytes | AsyncIterator[BodyPart]
+
+    def __repr__(self) -> str:
+        """Without what it holds."""
+        return f"Encoded({self.status!r})"

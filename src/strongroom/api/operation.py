@@ -172,9 +172,9 @@ class Call:
 class Answer:
     """What a run returns. ``output`` has the model's member names; ``body`` is the streaming payload, if the operation has one."""
 
-    output: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    output: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)  # may hold a key in plain, or the body may
     status: int | None = None  # None: the model's
-    body: bytes | AsyncIterator[BodyPart] | None = None
+    body: bytes | AsyncIterator[BodyPart] | None = field(default=None, repr=False)
     length: int | None = None  # of ``body`` in bytes; Content-Length
 
 

@@ -56,6 +56,10 @@ class Form(NamedTuple):
     fields: Mapping[str, str]  # by lower-case name; variables filled in
     headers: dict[str, str]
 
+    def __repr__(self) -> str:
+        """Without what it holds: a customer's key may be among it."""
+        return f"Form({self.route!r})"
+
 
 def read_fields(route: Route, fields: Mapping[str, str], filename: str, headers: Mapping[str, str]) -> Form:
     """``filename``: of the file, for ``${filename}``. ``headers``: of the request. Raises ApiError InvalidRequest, AccessDenied for

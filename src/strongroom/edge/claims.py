@@ -7,7 +7,7 @@ Sources: "AWS Signature Version 4" in the S3 API reference; order and texts of r
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -53,16 +53,20 @@ class Claim:
     region: str
     service: str
     signed_headers: list[str]  # lower-case, sorted, each once
-    signature: str
+    signature: str = field(repr=False)
     timestamp: str  # YYYYMMDDTHHMMSSZ
     signed_at: datetime
-    query: str  # canonical
+    query: str = field(repr=False)  # canonical
     presigned: bool = False
     expires: int = 0  # seconds; presigned only
-    token: str | None = None
-    own_query: str | None = None  # what the request asks besides the signature's parameters, as sent, when that is easily told
-    policy: str | None = None  # of a form, base64: what was signed instead of the request
-    params: Pairs | None = None  # of a presigned query that may carry headers: decoded names and values
+    token: str | None = field(default=None, repr=False)
+    own_query: str | None = field(
+        default=None, repr=False
+    )  # what the request asks besides the signature's parameters, as sent, when that is easily told
+    policy: str | None = field(default=None, repr=False)  # of a form, base64: what was signed instead of the request
+    params: Pairs | None = field(
+        default=None, repr=False
+    )  # of a presigned query that may carry headers: decoded names and values
 
     @property
     def elsewhere(self) -> bool:

@@ -8,7 +8,7 @@ Amazon S3" in the service authorization reference, "AWS global condition context
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -47,9 +47,9 @@ class RequestValues:
 
     caller: Caller
     head: Head
-    headers: Mapping[str, str]  # with those that came in the query
+    headers: Mapping[str, str] = field(repr=False)  # with those that came in the query; may hold a customer's key, as the input
     claim: Claim | None
-    given: Mapping[str, Any]  # the typed input
+    given: Mapping[str, Any] = field(repr=False)  # the typed input
     object_key: str
     region: str
     now: datetime

@@ -44,7 +44,7 @@ class Reply:
 
     status: int
     headers: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    body: bytes | AsyncIterator[BodyPart] = b""
+    body: bytes | AsyncIterator[BodyPart] = field(default=b"", repr=False)
     length: int | None = None  # of a streamed body
     refused: bool = False  # before anybody proved to be a caller, or because it was too much
 
