@@ -141,6 +141,13 @@ async def test_a_changed_column_is_named(full, column, expected):
         assert word in one.why
 
 
+async def test_an_object_that_was_made_a_delete_marker_is_named(full):
+    full.sql("UPDATE version SET delete_marker = 1 WHERE object_key = ?", b"kms/small")
+    found = await the_finding(full, quick=True)
+    assert (found.kind, found.object_key) == ("corrupt", "kms/small")
+    assert found.why == "it is marked as deleted, and has what only an object has: somebody hid it"
+
+
 async def test_two_rows_that_were_swapped_are_both_named(full):
     (first,), (second,) = (full.sql("SELECT meta FROM version WHERE object_key = ?", key) for key in (b"kms/small", b"empty"))
     full.sql("UPDATE version SET meta = ? WHERE object_key = ?", *second, b"kms/small")

@@ -141,6 +141,8 @@ class Verifying:
                 self._seen(self.tally, row.name)
                 await self._look_at_row()
                 if version.delete_marker:
+                    if version.seal or version.meta or version.manifest or version.size:
+                        yield _hidden(row.name, version)
                     continue
                 for found in await self._version(bucket, version):
                     yield found
@@ -331,6 +333,11 @@ class Verifying:
         for piece in pieces:
             problems += await self._piece(piece, None, upload.seal, opened)
         return problems
+
+
+def _hidden(bucket: str, row: VersionRow) -> Finding:
+    why = "it is marked as deleted, and has what only an object has: somebody hid it"
+    return Finding("corrupt", why, bucket, row.object_key, shown(row.version_id))
 
 
 _Problem = tuple[str, str, str]  # kind and why of a finding, and the blob it is about
