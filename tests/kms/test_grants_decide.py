@@ -417,3 +417,38 @@ async def test_4_10_a_key_is_at_hand_for_one_caller_and_only_where_no_context_ha
     await world.ask("DisableKey", KeyId=key)
     with pytest.raises(Exception, match="is disabled"):
         await ask()
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("shared", [False, True])
+async def test_what_was_judged_while_something_changed_is_at_hand_for_nobody(world, other_worker, key, shared, elsewhere, late):
+    """Something changes, here or on another worker, before each question is judged; or the right is taken away just behind the last."""
+    keys, hand, who = world.data_keys, world.data_keys.at_hand, other_worker if elsewhere else world
+    context, given = {"aws:s3:arn": "r"}, {"shared": shared, "subject": Subject("r")}
+    grant_id, _ = await grant(world, key, ANN, "GenerateDataKey", "Decrypt")
+    call, asked = world.call("ListKeys", who="user/ann"), []
+    judge = call.allow
+
+    async def allow(action, *rest, **more):
+        asked.append(action)
+        if not late:
+            await who.ask("UpdateKeyDescription", KeyId=key, Description=f"{len(asked)}")
+        answer = await judge(action, *rest, **more)
+        if late and len(asked) == (3 if shared else 2):
+            await who.ask("RevokeGrant", KeyId=key, GrantId=grant_id)
+        return answer
+
+    call.allow = allow
+    made = await keys.generate(call, key, REGION, context, **given)
+    await keys.unwrap(call, made.wrapped, REGION, context, **given)
+    assert asked == ["kms:GenerateDataKey", *["kms:Decrypt"] * (1 + shared)]
+    if shared:
+        assert hand.make_shared(call, key, REGION, context, "r") is None
+        assert hand.open_shared(call, made.wrapped, REGION, context, "r", "v") is None
+    else:
+        assert hand.make(call, key, REGION, "aws:s3:arn", "r") is None
+        assert hand.open(call, made.wrapped, REGION, "aws:s3:arn", "r", "v") is None
+    if late:
+        with pytest.raises(Exception, match="kms:Decrypt"):
+            await keys.unwrap(call, made.wrapped, REGION, context, **given)

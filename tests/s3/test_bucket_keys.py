@@ -407,6 +407,18 @@ async def test_an_answer_that_lasts_is_not_asked_for_again_until_anything_change
     assert await asked(get_as, ann) == await asked(get_as, ann) == ["kms:Decrypt"]
 
 
+async def test_with_a_context_of_the_clients_nothing_is_had_at_hand(sealed):
+    """Each such request asks, so whatever was kept for it would only take the place of what others need."""
+    vault, _, _ = sealed
+    vault.holds, caller = Holds.SAME_CONTEXT, SomeCaller(A)
+    context = base64.b64encode(json.dumps({"a": "b"}).encode()).decode()
+    call = vault.call("PutObject", Bucket="bucket", Key="own", data=b"x", SSEKMSEncryptionContext=context)
+    call.caller = caller
+    await call.operation.run(call)
+    await get_as(vault, caller, "own")
+    assert len(vault.keys.at_hand) == 0
+
+
 async def test_an_answer_lasts_no_longer_than_the_key_lives(sealed):
     vault, _, arn = sealed
     vault.holds, caller = Holds.SAME_CONTEXT, SomeCaller(A)

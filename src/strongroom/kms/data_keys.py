@@ -119,7 +119,7 @@ class DataKeys:
                 self._remember(call, record, region, context, subject, generation, holds, named)
                 return made
             kept = await self._shared.made(call, await self._state(call, record), context, use, make)
-            if holds >= Holds.SAME_CONTEXT:
+            if holds >= Holds.SAME_CONTEXT and len(context) == 1:  # with pairs of the client's, nothing is looked for at hand
                 self.at_hand.remember_shared(kept, call, record, region, context, generation, named=named)
             return kept.key
 
@@ -153,7 +153,7 @@ class DataKeys:
                 self._remember(call, record, region, context, subject, generation, holds, blob)
                 return plain
             kept = await self._shared.opened(call, await self._state(call, record), wrapped, context, use, unwrapped)
-            if holds >= Holds.SAME_CONTEXT:
+            if holds >= Holds.SAME_CONTEXT and len(context) == 1:  # with pairs of the client's, nothing is looked for at hand
                 self.at_hand.remember_shared(kept, call, record, region, context, generation)
             return kept.key.kek
 
