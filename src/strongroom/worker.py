@@ -33,7 +33,6 @@ from strongroom.numbers import FLUSH_SECONDS, Numbers
 from strongroom.observing import count_errors
 from strongroom.processes import TOLD_BY, tell_that_it_serves
 from strongroom.startup.tls import Certificate
-from strongroom.store.contract import StoreError
 from strongroom.store.reserve import Reserve
 
 _UPKEEP_LOCK: Final = "upkeep.lock"
@@ -65,8 +64,9 @@ class Worker:
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        for result in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(result, Exception):  # the rooms are closed in order all the same
+                _LOG.error("a chore had ended", exc_info=result)
         with suppress(OSError):
             self._numbers.flush()  # others go on and show it
         if self._house is not None:
@@ -99,7 +99,7 @@ async def _forget_keys(keys: DataKeys) -> None:
         await asyncio.sleep(_FORGET_AGAIN)
         try:
             await keys.forget_shared()
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - must outlive any one failure
             _LOG.warning("shared keys stay in memory", exc_info=error)
 
 

@@ -407,6 +407,16 @@ async def test_an_answer_that_lasts_is_not_asked_for_again_until_anything_change
     assert await asked(get_as, ann) == await asked(get_as, ann) == ["kms:Decrypt"]
 
 
+async def test_open_keys_under_a_damaged_key_are_forgotten(sealed):
+    vault, _, _ = sealed
+    await vault.put("1", b"x")
+    assert len(vault.keys._shared) > 0
+    vault.sql("UPDATE document SET content = '{\"format\": 9}' WHERE kind = 'kms-key'")
+    await vault.make("other")  # whatever raises the generation
+    await vault.keys.forget_shared()
+    assert len(vault.keys._shared) == 0
+
+
 async def test_with_a_context_of_the_clients_nothing_is_had_at_hand(sealed):
     """Each such request asks, so whatever was kept for it would only take the place of what others need."""
     vault, _, _ = sealed

@@ -189,7 +189,7 @@ class DataKeys:
         return KeyState(record, names, (await self._authorities.of(record.name, names)).grants)
 
     async def forget_shared(self) -> None:
-        """Drop keys from memory whose time is over or whose KMS key has changed; to be called every now and then."""
+        """Drop keys from memory whose time is over or whose KMS key has changed; to be called every now and then. Raises StoreError."""
         now_ms = self.ring.now_ms()
         self.ring.forget_old(now_ms)
         self._shared.forget_old(now_ms)
@@ -199,10 +199,13 @@ class DataKeys:
             return
 
         async def current(state: KeyState) -> KeyState | None:
-            record = await self.ring.key(state.record.name, now_ms)
-            if record is None:
+            try:
+                record = await self.ring.key(state.record.name, now_ms)
+                if record is None:
+                    return None
+                return KeyState(record, state.grantees, (await self._authorities.of(record.name, state.grantees)).grants)
+            except (ValueError, KeyError, TypeError):  # damaged: nobody can use it
                 return None
-            return KeyState(record, state.grantees, (await self._authorities.of(record.name, state.grantees)).grants)
 
         await self._shared.forget_changed(current)
         self._looked_at = generation
