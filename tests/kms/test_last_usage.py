@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -16,7 +18,7 @@ from strongroom.kms.key_use_last import LAST_KIND, LastUses
 from strongroom.kms.key_use_lines import Last
 from strongroom.kms.key_use_trail import event, event_id
 from strongroom.kms.names import KeyName, named
-from strongroom.kms.records import milliseconds
+from strongroom.kms.records import KEY_KIND, milliseconds
 from strongroom.store.contract import Unavailable
 from tests.kms.test_key_use import USING
 from tests.kms.world import HIDDEN, KMS_KEY, REGION, A, B, World
@@ -260,6 +262,22 @@ async def test_a_row_that_was_edited_is_an_error_until_the_key_is_used_again(wor
     tracked.written(lines(2, use(world, arn)), "chain")
     await tracked.write()
     assert await told(world, key_id)
+
+
+async def test_a_damaged_row_or_key_keeps_no_other_from_being_told(tmp_path, world, tracked):
+    (torn_id, torn), (gone_id, gone), (good_id, good) = [await world.key() for _ in range(3)]
+    tracked.written(lines(1, *(use(world, each) for each in (torn, gone, good))), "chain")
+    await tracked.write()
+    with closing(sqlite3.connect(tmp_path / "catalog.sqlite", isolation_level=None)) as connection:
+        for key_id, kind in ((torn_id, LAST_KIND), (gone_id, KEY_KIND)):
+            scope = KeyName(A, REGION, key_id).scope.encode()
+            connection.execute("UPDATE document SET content = '{' WHERE scope = ? AND kind = ?", (scope, kind))
+    assert (await world.refusal("GetKeyLastUsage", KeyId=torn_id))[0] == "KMSInternalException"
+    world.clock.now += timedelta(seconds=1)
+    tracked.written(lines(4, *(use(world, each) for each in (torn, gone, good))), "chain")
+    await tracked.write()
+    for key_id in (torn_id, good_id):
+        assert (await told(world, key_id))["Timestamp"] == world.clock()
 
 
 async def test_a_row_of_another_key_is_an_error(world, tracked):

@@ -116,7 +116,10 @@ class LastUses:
 
     async def find(self, name: KeyName) -> LastUse | None:
         """The last use of a key, as far as it is known here. Raises StoreError, NotAuthentic."""
-        value = await self._catalog.document(name.scope, LAST_KIND)
+        try:
+            value = await self._catalog.document(name.scope, LAST_KIND)
+        except ValueError:
+            raise NotAuthentic from None
         kept = None if value is None else self._read(name, value)
         with self._lock:
             fresh = self._fresh.get(name.arn)
@@ -157,17 +160,18 @@ class LastUses:
     async def _write_quietly(self) -> None:
         try:
             await self.write()
-        except StoreError as error:
-            _LOG.warning("the last uses of keys could not be written yet", reason=str(error))
+        except Exception as error:  # noqa: BLE001 - it is tried again, and nothing else may hang on it
+            reason = str(error) if isinstance(error, StoreError) else type(error).__name__
+            _LOG.warning("the last uses of keys could not be written yet", reason=reason)
         if self._fresh:  # some came meanwhile, or all are left
             self._wait(_PATIENCE_SECONDS)
 
     def _put(self, transaction: Transaction, uses: Mapping[str, LastUse]) -> None:
         for key_arn, use in uses.items():
             name = named(key_arn)
-            if name is None or transaction.document(name.scope, KEY_KIND) is None:
+            if name is None or _document(transaction, name, KEY_KIND) is None:
                 continue  # destroyed meanwhile
-            before = transaction.document(name.scope, LAST_KIND)
+            before = _document(transaction, name, LAST_KIND)
             with suppress(NotAuthentic):
                 if before is not None and self._read(name, before).at_ms > use.at_ms:
                     continue
@@ -194,3 +198,11 @@ class LastUses:
 
     def _mac(self, name: KeyName, row: Mapping[str, Any]) -> str:
         return hmac.digest(self._key, orjson.dumps([name.arn, *row.values()]), "sha256").hex()
+
+
+def _document(transaction: Transaction, name: KeyName, kind: str) -> Any | None:
+    """None also for one that is damaged: what is known now takes its place."""
+    try:
+        return transaction.document(name.scope, kind)
+    except ValueError:
+        return None
