@@ -383,6 +383,17 @@ def test_a_full_disk_stops_the_use_of_keys_until_it_is_over_and_loses_nothing(tm
     assert (report.faults, report.notices, report.uses) == ([], [], 3)
 
 
+def test_what_the_system_takes_in_pieces_is_written_whole(tmp_path, record_of, monkeypatch):
+    """Heads, too: one that is cut would look like a forged one."""
+    write = os.write
+    monkeypatch.setattr(key_use_files.os, "write", lambda descriptor, data: write(descriptor, data[:50]))
+    record = record_of(flush_seconds=60)
+    record.used(use())
+    record.close()
+    report = audit(tmp_path)
+    assert (report.faults, report.notices, report.uses) == ([], [], 1)
+
+
 def test_what_waits_is_bounded(record_of, monkeypatch):
     monkeypatch.setattr(key_use_files, "MOST_WAITING", 5)
     record = record_of(flush_seconds=60)

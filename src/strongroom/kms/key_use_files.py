@@ -201,9 +201,7 @@ class KeyUseRecord:
     def _append(self, data: bytes, chain: Chain) -> None:
         """On the disk when this returns; otherwise nothing of it is in the file."""
         try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+            _write(self._descriptor, data)
             os.fdatasync(self._descriptor)
         except OSError:
             os.ftruncate(self._descriptor, self._size)
@@ -259,12 +257,19 @@ class KeyUseRecord:
         fresh = path.with_suffix(".new")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, self.sealed_head())
+            _write(descriptor, self.sealed_head())
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
         fresh.replace(path)
         self._headed = self._chain.count
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    """All of it: a disk that becomes full may take a part first."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def _sync_folder(folder: Path) -> None:
