@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from strongroom.seal import Forged, Truncated, Unsupported
+from strongroom.seal import Forged, SealError, Truncated, Unsupported
 from strongroom.seal.bucket_records import BucketRecords
 from strongroom.seal.wrap import Records, record_associated_data
 from strongroom.store.contract import VersionRow
@@ -72,6 +72,18 @@ def test_one_row_that_is_not_as_it_was_written_fails_the_page(among, changed, er
 def test_a_size_that_no_version_has_is_forged_in_earlier_records_too(size):
     with pytest.raises(Forged):
         RECORDS.open_version(earlier(1)._replace(size=size))
+
+
+@pytest.mark.parametrize("column", ["version_id", "size", "seal", "manifest", "meta"])
+@pytest.mark.parametrize("value", ["text", b"bytes", 7, 1.5, None])
+def test_a_value_of_another_type_is_no_authentic_one(column, value):
+    """SQLite keeps what is put into a column."""
+    for one in (row(1), earlier(1)):
+        changed = one._replace(**{column: value})
+        with pytest.raises(SealError):
+            RECORDS.open_version(changed)
+        with pytest.raises(SealError):
+            RECORDS.open_page([row(0), changed])
 
 
 def test_two_records_exchanged_fail_the_page():

@@ -60,13 +60,11 @@ class Claim:
     presigned: bool = False
     expires: int = 0  # seconds; presigned only
     token: str | None = field(default=None, repr=False)
-    own_query: str | None = field(
-        default=None, repr=False
-    )  # what the request asks besides the signature's parameters, as sent, when that is easily told
+    # What the request asks besides the signature's parameters, as sent, when that is easily told.
+    own_query: str | None = field(default=None, repr=False)
     policy: str | None = field(default=None, repr=False)  # of a form, base64: what was signed instead of the request
-    params: Pairs | None = field(
-        default=None, repr=False
-    )  # of a presigned query that may carry headers: decoded names and values
+    # Of a presigned query that may carry headers: decoded names and values.
+    params: Pairs | None = field(default=None, repr=False)
 
     @property
     def elsewhere(self) -> bool:

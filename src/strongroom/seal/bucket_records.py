@@ -26,6 +26,8 @@ _START: Final = bytes([VERSION])
 _BEHIND: Final = 1 + NONCE  # where the ciphertext begins
 _U32: Final = struct.Struct(">I")
 _HEAD: Final = struct.Struct(">QIII")  # size; lengths of object key, version id and envelope. The manifest is the rest
+#: What becomes of a value that no version has: a size beyond all, or one of another type than the store writes.
+_NO_VALUE: Final = (struct.error, OverflowError, TypeError, AttributeError)
 
 
 class Row(Protocol):
@@ -67,13 +69,13 @@ class BucketRecords(Records):
             if record[:1] == _START:
                 return self._opened(record, self._bound(row.object_key, row.version_id, row.size, row.seal, row.manifest))
             return self.open(record, self._digested(row))
-        except (struct.error, OverflowError):  # a size that no version has
+        except _NO_VALUE:
             raise Forged("the record is not authentic here") from None
 
     def open_page(self, rows: Sequence[Row]) -> list[bytes]:
         """``open_version`` of each, in that order; raises for the first that does not open."""
         records, pack, join = [row.meta for row in rows], _HEAD.pack, b"".join
-        with suppress(InvalidTag, ValueError, IndexError, struct.error):
+        with suppress(InvalidTag, ValueError, IndexError, *_NO_VALUE):
             if {record[0] for record in records} == {VERSION}:
                 bound: list[bytes] = []  # as ``_bound`` has it, without a call for each
                 for row in rows:
