@@ -108,7 +108,8 @@ class KeysAtHand:
         found = self._shared.get((wrapped, id(call.caller)))
         if found is None or not found.serves(call, region, context, self._generation()):
             return None
-        self._tell(found, call, resource, version)
+        if not self._ring.observer.served(found.alike, call.now, resource, version, call.request_id, call.source_ip):
+            raise no_room()
         return found.kek
 
     def remember_shared(

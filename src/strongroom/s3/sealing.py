@@ -160,8 +160,16 @@ class Sealing:
         kek: bytes | Kek | None = None
         if envelope.mode in OF_SERVICE:
             kek = self._service_key(envelope)
-        elif not envelope.context:
-            kek = self._opened_at_once(call, bucket, object_key, version_id, envelope)
+        elif not envelope.context:  # what needs no question; here, since most reads under a bucket key take this way
+            resource, wrapped, region = f"arn:aws:s3:::{bucket.name}/{object_key}", envelope.kms_wrapped, bucket.region
+            try:
+                if envelope.bucket_key:
+                    context = self._contexts.get(bucket.name) or self._bucket_context(bucket.name)
+                    kek = self._at_hand.open_shared(call, wrapped, region, context, resource, version_id)
+                else:
+                    kek = self._at_hand.open(call, wrapped, region, CONTEXT_ARN, resource, version_id)
+            except ApiError as error:
+                raise as_s3(error) from error
         if kek is None:
             kek = await self._kek(call, bucket, object_key, version_id, envelope)
         place = binding(bucket.bucket_id, object_key, version_id, manifest) + bare(sealed, envelope)
@@ -229,26 +237,15 @@ class Sealing:
         except ApiError as error:
             raise as_s3(error) from error
 
-    # --- keys that need no question, for objects to which the client gave no context of its own
+    # --- of objects to which the client gave no context of its own
 
     def _made_at_once(self, call: Call, bucket: Bucket, object_key: str, choice: Choice) -> KmsDataKey | None:
+        """By a key that needs no question."""
         resource, kms_key = object_arn(bucket.name, object_key), choice.kms_key
         try:
             if not choice.bucket_key:
                 return self._at_hand.make(call, kms_key, bucket.region, CONTEXT_ARN, resource)
             return self._at_hand.make_shared(call, kms_key, bucket.region, self._bucket_context(bucket.name), resource)
-        except ApiError as error:
-            raise as_s3(error) from error
-
-    def _opened_at_once(
-        self, call: Call, bucket: Bucket, object_key: str, version_id: str, envelope: Envelope
-    ) -> bytes | Kek | None:
-        resource, wrapped = object_arn(bucket.name, object_key), envelope.kms_wrapped
-        try:
-            if not envelope.bucket_key:
-                return self._at_hand.open(call, wrapped, bucket.region, CONTEXT_ARN, resource, version_id)
-            context = self._bucket_context(bucket.name)
-            return self._at_hand.open_shared(call, wrapped, bucket.region, context, resource, version_id)
         except ApiError as error:
             raise as_s3(error) from error
 
