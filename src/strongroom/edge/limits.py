@@ -58,9 +58,9 @@ def _check_raw_path(raw: str, path: str) -> None:
 
 def check_metadata(headers: Mapping[str, str]) -> None:
     size = 0
-    for name in headers:
+    for name, value in headers.items():
         if name.startswith(_METADATA):
-            size += len(name) - len(_METADATA) + len(headers[name].encode("utf-8", "surrogateescape"))
+            size += len(name) - len(_METADATA) + len(value.encode("utf-8", "surrogateescape"))
     if size > METADATA_MOST:
         raise ApiError("MetadataTooLarge", Size=str(size), MaxSizeAllowed=str(METADATA_MOST))
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
+from strongroom.api.operation import Holds
 from strongroom.kms import shared_keys
 from strongroom.kms.blob import RANDOM_SIZE, Blob, BlobError, ContextError, open_blob, parse_blob, seal_blob
 from strongroom.kms.key_use import Alike, no_room
@@ -31,6 +32,17 @@ if TYPE_CHECKING:
 _REMEMBERED: Final = 8192  # of each kind; beyond that the oldest goes
 DATA_KEY_SIZE: Final = 32
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)  # nothing ends it but a change in the catalog
+
+
+class Allowed(NamedTuple):
+    """A question about a KMS key that was just asked. ``record``: the key as it was judged, at that generation of the catalog."""
+
+    call: Call
+    record: KeyRecord
+    region: str
+    context: Mapping[str, str]
+    generation: int
+    holds: Holds
 
 
 @dataclass(slots=True, eq=False)
@@ -108,22 +120,14 @@ class KeysAtHand:
         found = self._shared.get((wrapped, id(call.caller)))
         if found is None or not found.serves(call, region, context, self._generation()):
             return None
-        if not self._ring.observer.served(found.alike, call.now, resource, version, call.request_id, call.source_ip):
-            raise no_room()
+        self._tell(found, call, resource, version)
         return found.kek
 
-    def remember_shared(
-        self,
-        kept: Kept,
-        call: Call,
-        record: KeyRecord,
-        region: str,
-        context: Mapping[str, str],
-        generation: int,
-        *,
-        named: str = "",
-    ) -> None:
-        """``named``: data keys may be made so; "": what it wraps may be opened. ``record``: the KMS key as it was judged."""
+    def remember_shared(self, allowed: Allowed, kept: Kept, *, named: str = "") -> None:
+        """If the answer holds so far. ``named``: data keys may be made so; "": what it wraps may be opened."""
+        call, record, region, context, generation, holds = allowed
+        if holds < Holds.SAME_CONTEXT or len(context) != 1:  # with pairs of the client's, nothing is looked for at hand
+            return
         until_ms = kept.until_ms if record.until_ms is None else min(kept.until_ms, record.until_ms)
         alike = Alike.shared(call.caller, "GenerateDataKey" if named else "Decrypt", record.name.arn, context)
         held = call.caller, region, context, generation, moment(kept.from_ms), moment(until_ms), alike
@@ -168,8 +172,14 @@ class KeysAtHand:
             return None
         return self._ring.known_material(found.name, found.material_id)
 
-    def remember(self, call: Call, record: KeyRecord, region: str, context_by: str, generation: int, what: str | Blob) -> None:
-        """``what``: how a request names the key under which it makes data keys, or a blob that was opened. ``record``: as it was judged."""
+    def remember(self, allowed: Allowed, resource: str, what: str | Blob) -> None:
+        """If the answer holds so far, and the context is no more than the resource. ``what``: how a request names the key under which it
+        makes data keys, or a blob that was opened.
+        """
+        call, record, region, context, generation, holds = allowed
+        if holds < Holds.ANY_CONTEXT or list(context.values()) != [resource]:
+            return
+        context_by = next(iter(context))
         where: tuple[str, int] | tuple[KeyName, str, int]
         if isinstance(what, str):
             operation, material_id, where = "GenerateDataKey", record.current, (what, id(call.caller))
@@ -202,10 +212,7 @@ _V = TypeVar("_V", bound=Judged)
 
 class _Memory(dict[_K, _V]):
     def remember(self, where: _K, fresh: _V) -> None:
-        self.pop(where, None)  # what is remembered anew is the youngest
-        if len(self) >= _REMEMBERED:
-            del self[next(iter(self))]
-        self[where] = fresh
+        shared_keys.remember(self, where, fresh, _REMEMBERED)
 
     def forget_old(self, now: datetime, generation: int) -> None:
         for where, found in list(self.items()):

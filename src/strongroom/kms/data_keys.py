@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from strongroom.api.operation import Holds
 from strongroom.kms import refusals
 from strongroom.kms.access import Use, authorize, authorize_blob, check_usable, parsed, resolve, resolve_blob, seal, unseal
-from strongroom.kms.at_hand import DATA_KEY_SIZE, KeysAtHand
+from strongroom.kms.at_hand import DATA_KEY_SIZE, Allowed, KeysAtHand
 from strongroom.kms.authorities import KeyAuthorities, grantee_names
 from strongroom.kms.identifiers import parse
 from strongroom.kms.key_use import NO_SUBJECT, Subject, Using
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from strongroom.api.operation import About, Call, Caller
-    from strongroom.kms.blob import Blob
     from strongroom.kms.key_use import Observer
     from strongroom.kms.records import KeyRecord
     from strongroom.policy.decide import Authority
@@ -114,13 +113,13 @@ class DataKeys:
                 plain = self.ring.random(DATA_KEY_SIZE)
                 return KmsDataKey(plain, await seal(self.ring, record, plain, context), record.name.arn)
 
+            allowed = Allowed(call, record, region, context, generation, holds)
             if not shared:
                 made = await make()
-                self._remember(call, record, region, context, subject, generation, holds, named)
+                self.at_hand.remember(allowed, subject.resource, named)
                 return made
             kept = await self._shared.made(call, await self._state(call, record), context, use, make)
-            if holds >= Holds.SAME_CONTEXT and len(context) == 1:  # with pairs of the client's, nothing is looked for at hand
-                self.at_hand.remember_shared(kept, call, record, region, context, generation, named=named)
+            self.at_hand.remember_shared(allowed, kept, named=named)
             return kept.key
 
     async def unwrap(
@@ -148,29 +147,14 @@ class DataKeys:
             async def unwrapped() -> bytes:
                 return await unseal(self.ring, record, blob, context)
 
+            allowed = Allowed(call, record, region, context, generation, holds)
             if not shared:
                 plain = await unwrapped()
-                self._remember(call, record, region, context, subject, generation, holds, blob)
+                self.at_hand.remember(allowed, subject.resource, blob)
                 return plain
             kept = await self._shared.opened(call, await self._state(call, record), wrapped, context, use, unwrapped)
-            if holds >= Holds.SAME_CONTEXT and len(context) == 1:  # with pairs of the client's, nothing is looked for at hand
-                self.at_hand.remember_shared(kept, call, record, region, context, generation)
+            self.at_hand.remember_shared(allowed, kept)
             return kept.key.kek
-
-    def _remember(
-        self,
-        call: Call,
-        record: KeyRecord,
-        region: str,
-        context: Mapping[str, str],
-        subject: Subject,
-        generation: int,
-        holds: Holds,
-        what: str | Blob,
-    ) -> None:
-        """Have at hand what was judged just now, where the encryption context is no more than the resource."""
-        if holds == Holds.ANY_CONTEXT and list(context.values()) == [subject.resource]:
-            self.at_hand.remember(call, record, region, next(iter(context)), generation, what)
 
     async def allow_rewrapping(
         self, call: Call, region: str, before: tuple[str, Mapping[str, str]] | None, after: tuple[str, Mapping[str, str]]

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.hmac import HMAC
 
 from strongroom.kms.key_use_lines import encoded
+from strongroom.seal.mac import MacKey
 from strongroom.seal.wrap import derive
 
 FIRST: Final = bytes(32)  # what stands for the hash before the first line
@@ -35,13 +34,13 @@ class Chain:
     """How far a chain has come. ``key_use_key``: 32 bytes the server derived from its root key."""
 
     chain_id: str
-    mac: HMAC = field(repr=False)  # begun under the chain's key: a copy of it for each line costs half of beginning anew
+    mac: MacKey = field(repr=False)  # of the chain
     count: int = 0  # lines
     head: bytes = FIRST  # hash of the last line
 
     @classmethod
     def begin(cls, key_use_key: bytes, chain_id: str) -> Chain:
-        return cls(chain_id, HMAC(derive(key_use_key, _LINE_LABEL, chain_id.encode()), SHA256()))
+        return cls(chain_id, MacKey(derive(key_use_key, _LINE_LABEL, chain_id.encode())))
 
     def copy(self) -> Chain:
         return Chain(self.chain_id, self.mac, self.count, self.head)
@@ -52,12 +51,10 @@ class Chain:
 
     def add(self, bodies: list[bytes]) -> bytes:
         """As ``seal``, of entries that are JSON but for their closing brace, and begin with their number in the chain."""
-        head, begun = self.head, self.mac.copy
+        head, digest = self.head, self.mac.digest
         lines: list[bytes] = []
         for body in bodies:
-            mac = begun()
-            mac.update(head + body)
-            head = mac.finalize()
+            head = digest(head + body)
             lines += (body, _BEFORE, hexlify(head), _END)
         self.head = head
         self.count += len(bodies)
@@ -66,9 +63,7 @@ class Chain:
     def follow(self, line: bytes) -> dict[str, Any]:
         """What the next line (without its newline) tells, if it is just that. Raises ChainError; the chain stays where it was."""
         body, tail = line[:-_TAIL], line[-_TAIL:]
-        mac = self.mac.copy()
-        mac.update(self.head + body)
-        digest = mac.finalize()
+        digest = self.mac.digest(self.head + body)
         expected = b"".join((_BEFORE, digest.hex().encode(), _AFTER))
         if not hmac.compare_digest(tail, expected):
             raise ChainError("is not what was written here: changed, moved, or a line before it is missing")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from strongroom.kms.records import milliseconds
 from strongroom.seal.wrap import Kek
@@ -100,8 +100,8 @@ class SharedKeys:
                 if kept is None:
                     use.kms_called = True
                     kept = self._new(await make(), state, now_ms)
-                    _remember(self._made, where, kept)
-                    _remember(self._opened, _where(call, kept.key.wrapped, context), kept)
+                    remember(self._made, where, kept, _REMEMBERED)
+                    remember(self._opened, _where(call, kept.key.wrapped, context), kept, _REMEMBERED)
         kept.uses += 1
         return kept
 
@@ -124,7 +124,7 @@ class SharedKeys:
                 if kept is None or not kept.serves(state, now_ms):
                     use.kms_called = True
                     kept = self._new(KmsDataKey(await unwrap(), wrapped, state.record.name.arn), state, now_ms)
-                    _remember(self._opened, where, kept)
+                    remember(self._opened, where, kept, _REMEMBERED)
         return kept
 
     def forget_old(self, now_ms: int) -> None:
@@ -169,8 +169,13 @@ class _Turn:
             del self._waiting[self._where]
 
 
-def _remember(memory: dict[Hashable, Kept], where: Hashable, kept: Kept) -> None:
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+def remember(memory: dict[_K, _V], where: _K, fresh: _V, most: int) -> None:
+    """``memory`` has ``most`` at most: the oldest goes."""
     memory.pop(where, None)  # what is kept anew is the youngest
-    if len(memory) >= _REMEMBERED:
+    if len(memory) >= most:
         del memory[next(iter(memory))]
-    memory[where] = kept
+    memory[where] = fresh

@@ -161,10 +161,10 @@ class Sealing:
         if envelope.mode in OF_SERVICE:
             kek = self._service_key(envelope)
         elif not envelope.context:  # what needs no question; here, since most reads under a bucket key take this way
-            resource, wrapped, region = f"arn:aws:s3:::{bucket.name}/{object_key}", envelope.kms_wrapped, bucket.region
+            resource, wrapped, region = object_arn(bucket.name, object_key), envelope.kms_wrapped, bucket.region
             try:
                 if envelope.bucket_key:
-                    context = self._contexts.get(bucket.name) or self._bucket_context(bucket.name)
+                    context = self._bucket_context(bucket.name)
                     kek = self._at_hand.open_shared(call, wrapped, region, context, resource, version_id)
                 else:
                     kek = self._at_hand.open(call, wrapped, region, CONTEXT_ARN, resource, version_id)

@@ -178,7 +178,7 @@ class Verifying:
 
     async def _look_at_version(self, bucket: Bucket, row: VersionRow) -> list[_Problem]:
         if wrong := of_another_type(row):
-            return [("corrupt", f"in its row of another type than was written: {wrong}", "")]
+            return [_odd(wrong)]
         problems: list[_Problem] = []
         try:
             pieces = decode_manifest(row.manifest)
@@ -222,7 +222,7 @@ class Verifying:
                     problems.append(("missing", "the row has lost its body", ""))
                     continue
                 if not is_body(in_row):
-                    problems.append(("corrupt", "in its row of another type than was written: body", ""))
+                    problems.append(_odd("body"))
                     continue
             problems += await self._piece(piece, in_row, row.seal, opened)
         return problems
@@ -234,9 +234,7 @@ class Verifying:
             if whole is None:
                 continue  # deleted meanwhile
             if wrong := of_another_type(whole) or ("" if is_body(whole.body) else "body"):
-                problems.append(
-                    ("corrupt", f"annotation {listed.name}: in its row of another type than was written: {wrong}", "")
-                )
+                problems.append(_odd(wrong, f"annotation {listed.name}: "))
                 continue
             try:
                 annotation_records.open_record(bucket, row, whole)
@@ -295,7 +293,7 @@ class Verifying:
         """And the row as far as it is one."""
         if wrong := of_another_type(row):
             known = replace(row, seal=b"", meta=b"")
-            return [("corrupt", f"in its row of another type than was written: {wrong}", "")], None, known
+            return [_odd(wrong)], None, known
         problems: list[_Problem] = []
         try:
             UploadRecord.open(bucket, row)
@@ -323,7 +321,7 @@ class Verifying:
 
     async def _look_at_part(self, bucket: Bucket, upload: UploadRow, row: PartRow, opened: OpenKeys | None) -> list[_Problem]:
         if wrong := of_another_type(row):
-            return [("corrupt", f"in its row of another type than was written: {wrong}", "")]
+            return [_odd(wrong)]
         problems: list[_Problem] = []
         try:
             pieces = decode_manifest(row.manifest)
@@ -333,6 +331,11 @@ class Verifying:
         for piece in pieces:
             problems += await self._piece(piece, None, upload.seal, opened)
         return problems
+
+
+def _odd(columns: str, what: str = "") -> _Problem:
+    """As ``of_another_type`` names them."""
+    return "corrupt", f"{what}in its row of another type than was written: {columns}", ""
 
 
 def _hidden(bucket: str, row: VersionRow) -> Finding:
