@@ -21,6 +21,7 @@ from strongroom.api.routing import Router
 from strongroom.edge.gate import Seen
 from strongroom.edge.handing_on import HandedOn
 from strongroom.edge.head import Reply
+from strongroom.store.descriptors import write_whole
 
 STDERR: Final = "stderr"
 FLUSH_SECONDS: Final = 0.25
@@ -136,10 +137,7 @@ class AccessLog:
         if self._target == STDERR:
             structlog.BytesLogger(sys.stderr.buffer).msg(lines[:-1])  # whose lock keeps lines of the other log whole
             return
-        rest = memoryview(lines)
-        descriptor = self._opened()
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+        write_whole(self._opened(), lines)
 
     def _opened(self) -> int:
         """For appending, by several processes."""

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from strongroom.store.descriptors import write_whole
+
 _CHUNK: Final = 1 << 20
 
 
@@ -64,9 +66,8 @@ def _read(source: Path, into: int | None, going_on: Callable[[], None]) -> tuple
             going_on()
             hashed.update(data)
             size += len(data)
-            rest = memoryview(data)
-            while into is not None and rest:
-                rest = rest[os.write(into, rest) :]
+            if into is not None:
+                write_whole(into, data)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(descriptor)

@@ -22,6 +22,7 @@ from strongroom.kms.key_use import KeyUse
 from strongroom.kms.key_use_chain import Chain, ChainError, Head
 from strongroom.kms.key_use_lines import FORMAT, Last, Lines, Served
 from strongroom.kms.records import moment
+from strongroom.store.descriptors import write_whole
 from strongroom.store.reserve import USES, Reserve, is_full
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ class KeyUseRecord:
     def _append(self, data: bytes, chain: Chain) -> None:
         """On the disk when this returns; otherwise nothing of it is in the file."""
         try:
-            _write(self._descriptor, data)
+            write_whole(self._descriptor, data)
             os.fdatasync(self._descriptor)
         except OSError:
             os.ftruncate(self._descriptor, self._size)
@@ -257,19 +258,12 @@ class KeyUseRecord:
         fresh = path.with_suffix(".new")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            _write(descriptor, self.sealed_head())
+            write_whole(descriptor, self.sealed_head())
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
         fresh.replace(path)
         self._headed = self._chain.count
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    """All of it: a disk that becomes full may take a part first."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
 
 
 def _sync_folder(folder: Path) -> None:
